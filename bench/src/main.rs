@@ -1,0 +1,3 @@
+//! The benchmark: servers, load, pairs, table
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Wasmtime: compile, artifacts, resident functions, instances, limits

@@ -1,0 +1,3 @@
+//! The Everwarm command line
+
+fn main() {}

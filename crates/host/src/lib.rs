@@ -1,0 +1,1 @@
+//! Capabilities of guests, one file each

@@ -1,0 +1,1 @@
+//! everwarm.toml to a valid App; pure, no IO

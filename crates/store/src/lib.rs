@@ -1,0 +1,1 @@
+//! Store ports, their conformance suite and the embedded engine
