@@ -1,0 +1,82 @@
+//! `cargo xtask ci`: everything that must hold before a change lands, cheapest first, tests last.
+//!
+//! Owns the order. Clippy and the docs share one set of checked dependencies; the tests and the fuzz
+//! targets share one set of built ones.
+
+use crate::{doc_check, fuzz, guests, steps, test, tidy};
+
+/// How long each fuzz target runs here. A long run is a matter of its own.
+const FUZZ_SECONDS: u64 = 10;
+
+/// Runs all checks, then all tests.
+///
+/// # Errors
+/// The first check that fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    format()?;
+    tidy::run()?;
+    licences()?;
+    steps::run(steps::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ]))?;
+    clippy_guests()?;
+    doc_check::run()?;
+    fuzz::run(None, FUZZ_SECONDS)?;
+    test::run()
+}
+
+/// `cargo fmt --check` in the workspace, the guests' workspace and each example.
+fn format() -> anyhow::Result<()> {
+    let root = steps::root();
+    let mut folders = vec![root.clone(), root.join("guest")];
+    let examples = std::fs::read_dir(root.join("examples"))?;
+    for example in examples {
+        let folder = example?.path();
+        if folder.join("Cargo.toml").is_file() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    for folder in folders {
+        let mut fmt = steps::cargo();
+        fmt.current_dir(&folder)
+            .args(["fmt", "--all", "--", "--check"]);
+        steps::run(&mut fmt)?;
+    }
+    Ok(())
+}
+
+/// Clippy over the guests, as the target sees them and, for the SDK, natively.
+fn clippy_guests() -> anyhow::Result<()> {
+    guests::install_wasm_target()?;
+    let guest = steps::root().join("guest");
+    for arguments in [
+        &["--workspace", "--target", guests::WASM_TARGET][..],
+        &["--package", "everwarm-sdk", "--all-targets"][..],
+    ] {
+        let mut clippy = steps::cargo();
+        clippy
+            .current_dir(&guest)
+            .arg("clippy")
+            .args(arguments)
+            .args(["--", "-Dwarnings"]);
+        steps::run(&mut clippy)?;
+    }
+    Ok(())
+}
+
+/// Licences, bans and sources of dependencies, as `deny.toml` allows them.
+fn licences() -> anyhow::Result<()> {
+    if steps::succeeds(steps::cargo().args(["deny", "--version"])) {
+        return steps::run(steps::cargo().args(["deny", "check", "bans", "licenses", "sources"]));
+    }
+    eprintln!(
+        "\ncargo-deny is not installed: licences and sources of dependencies are not checked here. \
+         `cargo install cargo-deny --locked` brings it."
+    );
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! `cargo xtask guests`: builds the test guests that `guest/guests.toml` lists, one file a world.
+//!
+//! Owns where they land (`guest/target/guests/<name>.<world>.wasm`). Knows nothing of what they do.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::steps;
+
+/// The target that guests are built for.
+pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
+/// What turns a guest built on the SDK into a WASI 0.3 component.
+const WASI_03_FEATURE: &str = "everwarm-sdk/wasi-0-3";
+
+/// One line of `guest/guests.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Guest {
+    /// The name that tests know it by.
+    pub(crate) name: String,
+    /// The cargo package that it is built from.
+    pub(crate) package: String,
+    /// `0.2`, `0.3` or both.
+    pub(crate) worlds: Vec<String>,
+    /// Cargo features for the 0.3 build.
+    pub(crate) features_03: Vec<String>,
+}
+
+/// Installs the Wasm target when it is missing, and builds every guest. Returns their folder.
+///
+/// # Errors
+/// When the list is wrong, a guest doesn't build, or a file can't be copied.
+pub(crate) fn run() -> anyhow::Result<PathBuf> {
+    install_wasm_target()?;
+    let guests = listed()?;
+    let target_dir = steps::root().join("guest/target");
+    let folder = target_dir.join("guests");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("could not create {}", folder.display()))?;
+    // One cargo call for all guests that share a world and features: cargo builds them in parallel.
+    let mut batches: BTreeMap<(&str, &[String]), Vec<&Guest>> = BTreeMap::new();
+    for guest in &guests {
+        for world in &guest.worlds {
+            let features: &[String] = if world == "0.3" {
+                &guest.features_03
+            } else {
+                &[]
+            };
+            batches.entry((world, features)).or_default().push(guest);
+        }
+    }
+    for ((world, features), guests) in batches {
+        build(&guests, features, &target_dir)?;
+        for guest in guests {
+            place(guest, world, &target_dir, &folder)?;
+        }
+    }
+    Ok(folder)
+}
+
+/// Builds the packages of some guests with one set of features.
+fn build(guests: &[&Guest], features: &[String], target_dir: &Path) -> anyhow::Result<()> {
+    let mut command = steps::cargo();
+    command
+        .current_dir(steps::root().join("guest"))
+        .args(["build", "--release", "--target", WASM_TARGET])
+        .arg("--target-dir")
+        .arg(target_dir);
+    for guest in guests {
+        command.args(["--package", &guest.package]);
+    }
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
+    steps::run(&mut command)
+}
+
+/// Copies what cargo built to the name that tests look for. The next world overwrites cargo's file.
+fn place(guest: &Guest, world: &str, target_dir: &Path, folder: &Path) -> anyhow::Result<()> {
+    let release = target_dir.join(WASM_TARGET).join("release");
+    let from = [guest.package.clone(), guest.package.replace('-', "_")]
+        .map(|stem| release.join(format!("{stem}.wasm")))
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!(
+                "guest `{}`: package `{}` built no .wasm in {}",
+                guest.name,
+                guest.package,
+                release.display()
+            )
+        })?;
+    let to = folder.join(format!("{}.{world}.wasm", guest.name));
+    std::fs::copy(&from, &to)
+        .with_context(|| format!("could not copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// The guests in `guest/guests.toml`.
+///
+/// # Errors
+/// When the file can't be read or a key is missing or wrong.
+pub(crate) fn listed() -> anyhow::Result<Vec<Guest>> {
+    let path = steps::root().join("guest/guests.toml");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("could not read {}", path.display()))?;
+    parse(&text).context("guest/guests.toml")
+}
+
+fn parse(text: &str) -> anyhow::Result<Vec<Guest>> {
+    let table: toml::Table = text.parse()?;
+    let entries = table
+        .get("guest")
+        .and_then(toml::Value::as_array)
+        .context("has no [[guest]]")?;
+    entries.iter().map(parse_guest).collect()
+}
+
+fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
+    let text = |key: &str| {
+        entry
+            .get(key)
+            .and_then(toml::Value::as_str)
+            .map(str::to_owned)
+    };
+    let list = |key: &str| -> Option<Vec<String>> {
+        let items = entry.get(key)?.as_array()?;
+        items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect()
+    };
+    let name = text("name").context("a [[guest]] has no `name`")?;
+    let package = text("package").with_context(|| format!("guest `{name}` has no `package`"))?;
+    let worlds = list("worlds").with_context(|| format!("guest `{name}` has no `worlds`"))?;
+    if worlds.is_empty() {
+        bail!("guest `{name}`: `worlds` is empty: name \"0.2\", \"0.3\" or both");
+    }
+    if let Some(world) = worlds
+        .iter()
+        .find(|world| !matches!(world.as_str(), "0.2" | "0.3"))
+    {
+        bail!("guest `{name}`: there is no world `{world}`: use \"0.2\" or \"0.3\"");
+    }
+    let features_03 = list("features-0.3").unwrap_or_else(|| {
+        if worlds.len() > 1 {
+            vec![WASI_03_FEATURE.to_owned()]
+        } else {
+            Vec::new()
+        }
+    });
+    Ok(Guest {
+        name,
+        package,
+        worlds,
+        features_03,
+    })
+}
+
+/// Adds the Wasm target to the toolchain in use. `rust-toolchain.toml` doesn't do it for a toolchain
+/// that is already there when `RUSTUP_AUTO_INSTALL=0`.
+pub(crate) fn install_wasm_target() -> anyhow::Result<()> {
+    let mut rustc =
+        std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let libdir = steps::read(rustc.current_dir(steps::root()).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        WASM_TARGET,
+    ]))?;
+    if Path::new(libdir.trim()).is_dir() {
+        return Ok(());
+    }
+    eprintln!("The target {WASM_TARGET} is missing: installing it with rustup.");
+    let mut rustup = std::process::Command::new("rustup");
+    rustup
+        .current_dir(steps::root())
+        .args(["target", "add", WASM_TARGET]);
+    steps::run(&mut rustup).with_context(|| {
+        format!(
+            "guests are built for {WASM_TARGET}: install it with your Rust toolchain's own tool"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guest_in_two_worlds_gets_the_sdk_feature_for_wasi_0_3() {
+        let guests = parse(
+            "[[guest]]\nname = \"hello\"\npackage = \"guest-hello\"\nworlds = [\"0.2\", \"0.3\"]\n",
+        )
+        .expect("the list is right");
+        assert_eq!(guests[0].package, "guest-hello");
+        assert_eq!(guests[0].features_03, [WASI_03_FEATURE]);
+    }
+
+    #[test]
+    fn guest_that_lists_its_own_features_gets_only_those() {
+        let guests = parse(
+            "[[guest]]\nname = \"raw\"\npackage = \"raw\"\nworlds = [\"0.3\"]\nfeatures-0.3 = []\n",
+        )
+        .expect("the list is right");
+        assert_eq!(guests[0].features_03, Vec::<String>::new());
+    }
+
+    #[test]
+    fn unknown_world_is_named() {
+        let error = parse("[[guest]]\nname = \"x\"\npackage = \"x\"\nworlds = [\"0.4\"]\n")
+            .expect_err("there is no such world");
+        assert!(error.to_string().contains("`0.4`"), "{error}");
+    }
+
+    #[test]
+    fn missing_key_names_the_guest() {
+        let error = parse("[[guest]]\nname = \"x\"\n").expect_err("a package is missing");
+        assert!(error.to_string().contains("guest `x` has no `package`"));
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask test`: finds or installs what the tests need, builds the guests and the binary, and
+//! runs everything. The main run comes last, so that the runner's own summary ends the output.
+
+use crate::{guests, steps};
+
+/// Runs every test of the repository.
+///
+/// # Errors
+/// When something can't be built or a test fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let guests = guests::run()?;
+
+    // The guest workspace has parts that run natively (the SDK's executor and macros).
+    let mut guest_tests = steps::cargo();
+    guest_tests.current_dir(steps::root().join("guest")).args([
+        "test",
+        "--package",
+        "everwarm-sdk",
+        "--package",
+        "everwarm-sdk-macros",
+    ]);
+    steps::run(&mut guest_tests)?;
+
+    // Tests and binaries in one call: cargo then resolves features once, so that Wasmtime is compiled
+    // once. Built apart, dev-dependencies would give the binary another set of features.
+    steps::run(steps::cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
+    let binary = steps::target_dir()?
+        .join("debug")
+        .join(format!("everwarm{}", std::env::consts::EXE_SUFFIX));
+
+    let nextest = steps::succeeds(steps::cargo().args(["nextest", "--version"]));
+    if nextest {
+        // nextest doesn't run doc tests.
+        steps::run(steps::cargo().args(["test", "--workspace", "--doc"]))?;
+    } else {
+        eprintln!("\ncargo-nextest is not installed: running `cargo test` instead.");
+    }
+    let mut tests = steps::cargo();
+    if nextest {
+        tests.args(["nextest", "run", "--workspace"]);
+    } else {
+        tests.args(["test", "--workspace", "--no-fail-fast"]);
+    }
+    tests
+        .env("EVERWARM_BIN", &binary)
+        .env("EVERWARM_GUESTS", &guests);
+    steps::run(&mut tests)
+}
