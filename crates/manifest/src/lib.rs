@@ -1,1 +1,25 @@
-//! everwarm.toml to a valid App; pure, no IO
+//! `everwarm.toml` to a valid [`App`], with every mistake told at once. Pure: reads no file, hashes
+//! nothing, and knows neither Wasmtime nor a store.
+
+#![forbid(unsafe_code)]
+
+mod app;
+mod diagnostics;
+mod digest;
+mod parse;
+mod schema;
+
+pub mod limits;
+pub mod names;
+pub mod quantity;
+pub mod route;
+
+pub use app::{App, Build, Function, Isolation, RenderError, UnknownWord, World};
+pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
+pub use digest::{Digest, DigestError};
+pub use limits::Limits;
+pub use names::{AppName, FunctionName, NameError, TenantId};
+pub use parse::MANIFEST_BYTES_MAX;
+pub use quantity::{ByteSize, Millis, QuantityError};
+pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};
+pub use schema::schema;

@@ -1,0 +1,195 @@
+//! What a manifest says, once it is known to be valid. Knows its form in JSON and TOML; doesn't know
+//! how a manifest's mistakes are found (`parse`) or told (`diagnostics`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
+use crate::names::{AppName, FunctionName};
+use crate::route::RoutePattern;
+
+/// What a user deploys: one manifest, one or more functions.
+///
+/// [`App::parse`] is the only way from text that people wrote. The serde form is for what Everwarm
+/// stores itself: it checks the shape of each name, route and amount again, but not the rules between
+/// them and no bounds, so that an app stays readable after a later release has narrowed a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Its name.
+    pub name: AppName,
+    /// How its components are built, where the manifest says so.
+    #[serde(default, skip_serializing_if = "Build::is_default")]
+    pub build: Build,
+    /// Its functions, in the manifest's order. At least one.
+    #[serde(rename = "function")]
+    pub functions: Vec<Function>,
+}
+
+/// How components are built from source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Build {
+    /// Replaces cargo: run through `sh -c` in the manifest's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The cargo package, when the manifest's folder is a workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// Paths to watch besides the package's own, relative to the manifest's folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<PathBuf>,
+}
+
+impl Build {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One WASI component plus its routes, limits and grants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// Its name, unique in the app.
+    pub name: FunctionName,
+    /// The component's file, relative to the manifest's folder. `None`: the folder's cargo package is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<PathBuf>,
+    /// The world that the manifest forces; see [`Function::target_world`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub world: Option<World>,
+    /// Which requests it answers. At least one.
+    pub routes: Vec<RoutePattern>,
+    /// How its instances are shared between requests.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// Its environment variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl Function {
+    /// The world to build for: the one that the manifest forces, else the one that suits the isolation
+    /// (0.2 is about twice as fast with a fresh instance per request; only 0.3 can be concurrent).
+    pub fn target_world(&self) -> World {
+        self.world.unwrap_or(match self.isolation {
+            Isolation::Request | Isolation::Serial => World::Wasi02,
+            Isolation::Concurrent => World::Wasi03,
+        })
+    }
+}
+
+impl App {
+    /// The function of that name.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions
+            .iter()
+            .find(|function| function.name.as_str() == name)
+    }
+
+    /// The app as a manifest with everything spelled out, defaults too. [`App::parse`] reads it back.
+    ///
+    /// # Errors
+    /// [`RenderError`] when a path isn't UTF-8, which no parsed manifest has.
+    pub fn to_toml(&self) -> Result<String, RenderError> {
+        Ok(toml::to_string(self)?)
+    }
+}
+
+/// Why an app has no TOML form.
+#[derive(Debug, thiserror::Error)]
+#[error("couldn't write the app as TOML")]
+pub struct RenderError(#[from] toml::ser::Error);
+
+/// The version of WASI that a component is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum World {
+    /// WASI 0.2: `wasi:http/incoming-handler`.
+    #[serde(rename = "wasi-0.2")]
+    Wasi02,
+    /// WASI 0.3: `wasi:http/handler`.
+    #[serde(rename = "wasi-0.3")]
+    Wasi03,
+}
+
+impl World {
+    /// All worlds.
+    pub const ALL: [Self; 2] = [Self::Wasi02, Self::Wasi03];
+
+    /// The word that the manifest has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wasi02 => "wasi-0.2",
+            Self::Wasi03 => "wasi-0.3",
+        }
+    }
+}
+
+/// How instances of a function are shared between its requests.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// A fresh instance per request.
+    #[default]
+    Request,
+    /// An instance is reused, one request at a time.
+    Serial,
+    /// An instance is reused, many requests at once; WASI 0.3 only.
+    Concurrent,
+}
+
+impl Isolation {
+    /// All isolations, strictest first.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Serial, Self::Concurrent];
+
+    /// The word that the manifest has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Serial => "serial",
+            Self::Concurrent => "concurrent",
+        }
+    }
+}
+
+/// A word that is none of those that a key allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {allowed:?}")]
+pub struct UnknownWord {
+    /// The words that are allowed.
+    pub allowed: Vec<&'static str>,
+}
+
+macro_rules! word_enum {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                let found = Self::ALL.into_iter().find(|word| word.as_str() == text);
+                found.ok_or_else(|| UnknownWord {
+                    allowed: Self::ALL.map(Self::as_str).to_vec(),
+                })
+            }
+        }
+    };
+}
+
+word_enum!(World);
+word_enum!(Isolation);

@@ -1,0 +1,106 @@
+//! Every key of a manifest, in one place: the parser refuses what isn't here, and the schema and the
+//! reference in `docs/manifest.md` are checked against it.
+
+/// One table of the manifest and its keys.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// As the user writes its header; empty for the top level.
+    pub(crate) header: &'static str,
+    pub(crate) keys: &'static [Key],
+}
+
+/// A key and what it is for, in a sentence that editors show.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
+const fn key(name: &'static str, about: &'static str) -> Key {
+    Key { name, about }
+}
+
+pub(crate) const ROOT: Table = Table {
+    header: "",
+    keys: &[
+        key(
+            "name",
+            "The app's name: a DNS label. It is the first label of the app's own host.",
+        ),
+        key("build", "How components are built from source."),
+        key("function", "The app's functions, at least one."),
+    ],
+};
+
+pub(crate) const BUILD: Table = Table {
+    header: "[build]",
+    keys: &[
+        key(
+            "command",
+            "Replaces cargo: run through `sh -c` in the manifest's folder.",
+        ),
+        key(
+            "package",
+            "The cargo package to build, when the manifest's folder is a workspace.",
+        ),
+        key(
+            "watch",
+            "Paths that `everwarm up` watches besides the package's own.",
+        ),
+    ],
+};
+
+pub(crate) const FUNCTION: Table = Table {
+    header: "[[function]]",
+    keys: &[
+        key(
+            "name",
+            "The function's name: a DNS label, unique in the app. An only function has the app's name.",
+        ),
+        key(
+            "component",
+            "The component's file. Without it the cargo package of the folder is built.",
+        ),
+        key("world", "Forces the WASI version that is built for."),
+        key(
+            "routes",
+            "The requests that the function answers: `[host]/path`. The most specific route wins.",
+        ),
+        key("isolation", "How instances are shared between requests."),
+        key("env", "Environment variables of the function."),
+        key("limits", "What the function may use."),
+    ],
+};
+
+pub(crate) const LIMITS: Table = Table {
+    header: "[function.limits]",
+    keys: &[
+        key("memory", "Linear memory and tables of one instance."),
+        key("cpu_time", "On-CPU time of one request."),
+        key(
+            "wall_time",
+            "Time from a request's head to the end of its response.",
+        ),
+        key(
+            "concurrency",
+            "Requests that the function handles at the same time on one node.",
+        ),
+        key("request_body", "Bytes of a request's body."),
+        key(
+            "response_body",
+            "Bytes of a response's body, or `unlimited`.",
+        ),
+        key(
+            "background_time",
+            "How long work may go on after the response has ended.",
+        ),
+    ],
+};
+
+pub(crate) const TABLES: [&Table; 4] = [&ROOT, &BUILD, &FUNCTION, &LIMITS];
+
+impl Table {
+    pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}

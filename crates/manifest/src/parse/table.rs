@@ -1,0 +1,189 @@
+//! Reading typed values out of one TOML table, noting each that has the wrong type and each key that
+//! doesn't exist. Doesn't know what the values mean.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{TABLES, Table};
+use crate::diagnostics::{ErrorCode, Finding, quoted};
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// One table of the manifest, its unknown keys already noted.
+pub(super) struct Reader<'t, 'i> {
+    table: &'t DeTable<'i>,
+    pub(super) span: Range<usize>,
+}
+
+impl<'t, 'i> Reader<'t, 'i> {
+    pub(super) fn new(
+        table: &'t DeTable<'i>,
+        span: Range<usize>,
+        kind: &'static Table,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let unknown = table
+            .keys()
+            .filter(|name| kind.get(name.get_ref()).is_none());
+        findings.extend(unknown.map(|name| unknown_key(name, kind)));
+        Self { table, span }
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+        self.table.get(key)
+    }
+
+    pub(super) fn text(&self, key: &str, findings: &mut Vec<Finding>) -> Option<At<&'t str>> {
+        text(self.value(key)?, key, findings)
+    }
+
+    /// A string that isn't empty and has no NUL, as paths and commands must be.
+    pub(super) fn filled_text(
+        &self,
+        key: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<At<&'t str>> {
+        filled(self.text(key, findings)?, key, findings)
+    }
+
+    pub(super) fn array(
+        &self,
+        key: &str,
+        findings: &mut Vec<Finding>,
+    ) -> Option<At<&'t [Spanned<DeValue<'i>>]>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Array(items) => Some(At {
+                value: items,
+                span: value.span(),
+            }),
+            other => {
+                let finding = wrong_type(value.span(), key, "an array of strings", other);
+                findings.push(match other.as_str() {
+                    Some(text) => finding.suggest(Some(format!("[\"{text}\"]"))),
+                    None => finding,
+                });
+                None
+            }
+        }
+    }
+
+    pub(super) fn table(
+        &self,
+        key: &str,
+        kind: &'static Table,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Reader<'t, 'i>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Reader::new(table, value.span(), kind, findings)),
+            other => {
+                let help = format!("write `{}` above its keys", kind.header);
+                findings.push(wrong_type(value.span(), key, "a table", other).help(help));
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn text<'t>(
+    value: &'t Spanned<DeValue<'_>>,
+    key: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<At<&'t str>> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(At {
+            value: text,
+            span: value.span(),
+        }),
+        other => {
+            findings.push(wrong_type(value.span(), key, "a string", other));
+            None
+        }
+    }
+}
+
+pub(super) fn filled<'t>(
+    text: At<&'t str>,
+    key: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<At<&'t str>> {
+    if text.value.trim().is_empty() || text.value.contains('\0') {
+        let message = format!("`{key}` can't be empty or have a NUL character");
+        findings.push(Finding::new(ErrorCode::InvalidValue, text.span, message));
+        return None;
+    }
+    Some(text)
+}
+
+pub(super) fn wrong_type(
+    span: Range<usize>,
+    key: &str,
+    expected: &str,
+    found: &DeValue<'_>,
+) -> Finding {
+    let found = match found {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    };
+    let message = format!("`{}` must be {expected}, but is {found}", quoted(key));
+    Finding::new(ErrorCode::InvalidValue, span, message)
+}
+
+fn unknown_key(name: &Spanned<toml::de::DeString<'_>>, kind: &Table) -> Finding {
+    let key: &str = name.get_ref();
+    let finding = Finding::new(
+        ErrorCode::UnknownKey,
+        name.span(),
+        format!("unknown key `{}`", quoted(key)),
+    );
+    if let Some(near) = nearest(key, kind.keys.iter().map(|key| key.name)) {
+        return finding.suggest(Some(near));
+    }
+    if let Some(home) = TABLES.iter().find(|table| table.get(key).is_some()) {
+        let place = if home.header.is_empty() {
+            "at the top, above all tables"
+        } else {
+            home.header
+        };
+        return finding.help(format!("`{key}` belongs in {place}"));
+    }
+    let names: Vec<&str> = kind.keys.iter().map(|key| key.name).collect();
+    let place = if kind.header.is_empty() {
+        "at the top"
+    } else {
+        kind.header
+    };
+    finding.help(format!("the keys {place} are {}", names.join(", ")))
+}
+
+/// The candidate that `word` is most likely a misspelling of.
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
+    // Longer words than any candidate are no misspellings, and the distance costs time in their product.
+    if word.len() > 40 {
+        return None;
+    }
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let distance = |name: &str| strsim::osa_distance(&word, &name.replace('-', "_"));
+    let (distance, name) = candidates.map(|name| (distance(name), name)).min()?;
+    (distance <= (name.len() / 3).max(1)).then_some(name)
+}

@@ -1,0 +1,124 @@
+//! The JSON Schema of `everwarm.toml`, for editors. Made from the parser's own keys and bounds; the
+//! committed copy is `docs/everwarm.schema.json`.
+
+use serde_json::{Map, Value, json};
+
+use crate::app::{Isolation, World};
+use crate::limits;
+use crate::names::NAME_BYTES_MAX;
+use crate::parse::keys::{BUILD, FUNCTION, LIMITS, ROOT, Table};
+use crate::parse::{ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::quantity::{ByteSize, Millis, UNLIMITED};
+use crate::route::PATTERN_BYTES_MAX;
+
+/// The schema as pretty JSON with a newline at its end.
+pub fn schema() -> String {
+    let mut root = table(&ROOT, &["name", "function"], |key| match key {
+        "name" => name(),
+        "build" => build(),
+        _ => {
+            json!({ "type": "array", "items": function(), "minItems": 1, "maxItems": FUNCTIONS_MAX })
+        }
+    });
+    if let Some(root) = root.as_object_mut() {
+        root.insert(
+            "$schema".into(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
+        root.insert(
+            "$id".into(),
+            json!("https://everwarm.dev/everwarm.schema.json"),
+        );
+        root.insert("title".into(), json!("everwarm.toml"));
+    }
+    format!("{root:#}\n")
+}
+
+/// An object with the table's keys and no others.
+fn table(table: &Table, required: &[&str], value_of: impl Fn(&str) -> Value) -> Value {
+    let mut properties = Map::new();
+    for key in table.keys {
+        let mut value = value_of(key.name);
+        if let Some(value) = value.as_object_mut() {
+            value.insert("description".into(), json!(key.about));
+        }
+        properties.insert(key.name.into(), value);
+    }
+    let mut object =
+        json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let (false, Some(object)) = (required.is_empty(), object.as_object_mut()) {
+        object.insert("required".into(), json!(required));
+    }
+    object
+}
+
+fn name() -> Value {
+    json!({ "type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": NAME_BYTES_MAX })
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn build() -> Value {
+    table(&BUILD, &[], |key| match key {
+        "watch" => json!({ "type": "array", "items": text(), "maxItems": WATCH_PATHS_MAX }),
+        "package" => json!({ "type": "string", "pattern": "^[\\p{L}\\p{N}_][\\p{L}\\p{N}_-]*$" }),
+        _ => text(),
+    })
+}
+
+fn function() -> Value {
+    table(&FUNCTION, &[], |key| match key {
+        "name" => name(),
+        "world" => json!({ "enum": World::ALL.map(World::as_str) }),
+        "routes" => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^[^/]*/", "maxLength": PATTERN_BYTES_MAX },
+            "minItems": 1,
+            "maxItems": ROUTES_MAX,
+            "uniqueItems": true,
+            "default": ["/*"],
+            "examples": [["/", "/api/*", "api.example.com/v1/{id}", "*.example.com/*"]],
+        }),
+        "isolation" => {
+            json!({ "enum": Isolation::ALL.map(Isolation::as_str), "default": Isolation::default().as_str() })
+        }
+        "env" => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": ENV_MAX })
+        }
+        "limits" => table(&LIMITS, &[], limit),
+        _ => text(),
+    })
+}
+
+fn limit(key: &str) -> Value {
+    match key {
+        "memory" => size(&limits::MEMORY),
+        "cpu_time" => time(&limits::CPU_TIME),
+        "wall_time" => time(&limits::WALL_TIME),
+        "request_body" => size(&limits::REQUEST_BODY),
+        "response_body" => size(&limits::RESPONSE_BODY),
+        "background_time" => time(&limits::BACKGROUND_TIME),
+        _ => json!({
+            "type": "integer",
+            "minimum": limits::CONCURRENCY.min,
+            "maximum": limits::CONCURRENCY.max,
+            "default": limits::CONCURRENCY.default,
+        }),
+    }
+}
+
+fn size(bounds: &limits::Bounds<ByteSize>) -> Value {
+    let number = "[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)";
+    let pattern = if bounds.max.is_unlimited() {
+        format!("^({number}|{UNLIMITED})$")
+    } else {
+        format!("^{number}$")
+    };
+    json!({ "type": "string", "pattern": pattern, "default": bounds.default })
+}
+
+fn time(bounds: &limits::Bounds<Millis>) -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "default": bounds.default })
+}
