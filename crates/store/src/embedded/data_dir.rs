@@ -1,0 +1,106 @@
+//! The node's folder: what lies where in it, and that one process at a time uses it.
+//!
+//! Owns the lock and the layout. Knows nothing of what the files hold.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+
+/// A process id has at most this many digits on the systems we run on.
+const PID_DIGITS_MAX: u64 = 20;
+
+/// The node's folder, locked for as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    root: PathBuf,
+    /// The kernel drops the lock when the process ends, however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder if it isn't there, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] when another process holds the lock, [`OpenError::Io`] when the folder
+    /// can't be made or written to.
+    pub fn lock(root: &Path) -> Result<Self, OpenError> {
+        make_private_dir(root)?;
+        let path = root.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(OpenError::io("open the lock file", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    dir: root.to_owned(),
+                    holder: read_holder(&mut lock),
+                });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(OpenError::io("lock", &path)(source));
+            }
+        }
+        write_holder(&mut lock).map_err(OpenError::io("write to the lock file", &path))?;
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The SQLite file of the catalog.
+    pub fn catalog(&self) -> PathBuf {
+        self.root.join("catalog.sqlite")
+    }
+
+    /// The folder of components.
+    pub fn artifacts(&self) -> PathBuf {
+        self.root.join("artifacts")
+    }
+
+    /// A folder for compiled artifacts: the engine's, and a cache that may be deleted.
+    pub fn compiled(&self) -> PathBuf {
+        self.root.join("compiled")
+    }
+
+    /// The file of the node's key.
+    pub fn node_key(&self) -> PathBuf {
+        self.root.join("node.key")
+    }
+}
+
+/// Makes a folder that only this user can look into. An existing folder keeps its mode: it is the
+/// operator's.
+pub(super) fn make_private_dir(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(OpenError::io("make the folder", path))
+}
+
+/// Who holds the lock, for the message only: the lock is the kernel's, not the number.
+fn read_holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(PID_DIGITS_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_holder(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
