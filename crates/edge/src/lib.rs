@@ -1,1 +1,3 @@
 //! The way of a request: ingress, router, admission, dispatch
+
+pub mod router;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::{Serialize, Serializer};
 
 /// The most mistakes that are told at once; the rest are counted.
-pub const TOLD_MAX: usize = 50;
+pub(crate) const TOLD_MAX: usize = 50;
 /// The longest part of a source line that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 120;
 /// The longest part of what the user wrote that a message repeats, in characters.
@@ -171,6 +171,11 @@ impl ManifestErrors {
         &self.diagnostics
     }
 
+    /// The mistakes that are told, one after the other.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.diagnostics.iter()
+    }
+
     /// The number of all mistakes.
     pub fn count(&self) -> usize {
         self.diagnostics.len() + self.untold
@@ -182,7 +187,7 @@ impl<'a> IntoIterator for &'a ManifestErrors {
     type IntoIter = std::slice::Iter<'a, Diagnostic>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.diagnostics.iter()
+        self.iter()
     }
 }
 
@@ -313,12 +318,10 @@ fn locate(source: &str, span: Range<usize>) -> (Place, Excerpt) {
     let skip = before.saturating_sub(SHOWN_CHARS_MAX / 2);
     let visible: Vec<char> = line.chars().skip(skip).take(SHOWN_CHARS_MAX).collect();
     // One character is shown as one, so that the caret stands under it; a tab as a space.
-    let one = |c: &char| {
-        if *c == '\t' {
-            ' '
-        } else {
-            shown(*c).eq([*c]).then_some(*c).unwrap_or('\u{fffd}')
-        }
+    let one = |c: &char| match *c {
+        '\t' => ' ',
+        c if shown(c).eq([c]) => c,
+        _ => '\u{fffd}',
     };
     let caret = before - skip;
     let width = marked.min(visible.len().saturating_sub(caret)).max(1);

@@ -19,7 +19,7 @@ pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
 pub use limits::Limits;
 pub use names::{AppName, FunctionName, NameError, TenantId};
-pub use parse::MANIFEST_BYTES_MAX;
+pub use parse::{ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};
 pub use schema::schema;

@@ -123,19 +123,15 @@ fn word<W: FromStr>(
     findings: &mut Vec<Finding>,
 ) -> Option<At<W>> {
     let text = reader.text(key, findings)?;
-    match text.value.parse() {
-        Ok(value) => Some(At {
-            value,
-            span: text.span,
-        }),
-        Err(_) => {
-            let message = format!("`{key}` can't be `{}`", quoted(text.value));
-            let finding = Finding::new(ErrorCode::InvalidValue, text.span, message)
-                .suggest(nearest(text.value, allowed.iter().copied()));
-            findings.push(finding.help(format!("it is one of {}", allowed.join(", "))));
-            None
-        }
+    let span = text.span;
+    if let Ok(value) = text.value.parse() {
+        return Some(At { value, span });
     }
+    let message = format!("`{key}` can't be `{}`", quoted(text.value));
+    let finding = Finding::new(ErrorCode::InvalidValue, span, message)
+        .suggest(nearest(text.value, allowed.iter().copied()));
+    findings.push(finding.help(format!("it is one of {}", allowed.join(", "))));
+    None
 }
 
 fn routes(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Vec<At<RoutePattern>> {
@@ -341,23 +337,19 @@ fn concurrency(table: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> NonZeroU3
         return bounds.default;
     };
     let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-    match parsed
-        .and_then(|number| u32::try_from(number).ok())
-        .and_then(NonZeroU32::new)
-    {
-        Some(number) => within(number, &value.span(), "concurrency", bounds, findings),
-        None => {
-            let negative = number.as_str().starts_with('-') || parsed == Some(0);
-            let nearest = if negative { bounds.min } else { bounds.max };
-            let message = format!(
-                "`concurrency` is {}, but must be from {} to {}",
-                quoted(&number.to_string()),
-                bounds.min,
-                bounds.max
-            );
-            let finding = Finding::new(ErrorCode::LimitOutOfRange, value.span(), message);
-            findings.push(finding.suggest(Some(nearest.to_string())));
-            bounds.default
-        }
+    let fits = |number| NonZeroU32::new(u32::try_from(number).ok()?);
+    if let Some(number) = parsed.and_then(fits) {
+        return within(number, &value.span(), "concurrency", bounds, findings);
     }
+    let too_low = number.as_str().starts_with('-') || parsed == Some(0);
+    let nearest = if too_low { bounds.min } else { bounds.max };
+    let message = format!(
+        "`concurrency` is {}, but must be from {} to {}",
+        quoted(&number.to_string()),
+        bounds.min,
+        bounds.max
+    );
+    let finding = Finding::new(ErrorCode::LimitOutOfRange, value.span(), message);
+    findings.push(finding.suggest(Some(nearest.to_string())));
+    bounds.default
 }

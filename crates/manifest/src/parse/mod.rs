@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use self::function::Draft;
-pub(crate) use self::function::{ENV_MAX, ROUTES_MAX};
+pub use self::function::{ENV_MAX, ROUTES_MAX};
 use self::table::{At, Reader};
 use crate::app::{App, Build, Function};
 use crate::diagnostics::{ErrorCode, Finding, ManifestErrors, line_number, quoted, tell};

@@ -1,6 +1,7 @@
 //! The host of a route pattern and the host of a request, both in one normal form: lower case, no port,
 //! no trailing dot.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -68,6 +69,13 @@ impl Hostname {
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that a map with hosts as keys can be asked with a request's text.
+impl Borrow<str> for Hostname {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -144,6 +152,10 @@ impl fmt::Display for HostPattern {
 pub struct RequestHost<'a>(Text<'a>);
 
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack for one look-up; a box would allocate"
+)]
 enum Text<'a> {
     AsSent(&'a str),
     LowerCase {

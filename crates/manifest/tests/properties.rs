@@ -1,0 +1,314 @@
+//! What holds for every manifest and every route, not only for those that somebody thought of.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use everwarm_manifest::limits::{
+    BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, WALL_TIME,
+};
+use everwarm_manifest::{
+    App, AppName, Build, ByteSize, Function, FunctionName, Isolation, Limits, Millis, RoutePattern,
+    World,
+};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z]([a-z0-9-]{0,20}[a-z0-9])?"
+}
+
+/// Patterns over a small alphabet, so that many of them meet.
+fn route() -> impl Strategy<Value = RoutePattern> {
+    let host = prop_oneof![
+        Just(""),
+        Just("*.b"),
+        Just("*.a.b"),
+        Just("a.b"),
+        Just("x.a.b"),
+        Just("B.")
+    ];
+    let segment = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("%61"),
+        Just("é"),
+        Just("{x}"),
+        Just("{y}")
+    ];
+    let end = prop_oneof![Just(""), Just("/"), Just("/*")];
+    (host, vec(segment, 0..4), end).prop_filter_map("valid", |(host, segments, end)| {
+        let path: String = segments
+            .iter()
+            .map(|segment| format!("/{segment}"))
+            .collect();
+        RoutePattern::parse(&format!("{host}{path}{end}")).ok()
+    })
+}
+
+fn request() -> impl Strategy<Value = (Option<String>, String)> {
+    let host = prop_oneof![
+        Just("a.b"),
+        Just("X.A.B:80"),
+        Just("y.a.b"),
+        Just("b."),
+        Just("c"),
+        Just("")
+    ];
+    let segment = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("%61"),
+        Just("%C3%a9"),
+        Just("z"),
+        Just(""),
+        Just("..")
+    ];
+    (option::of(host), vec(segment, 1..5))
+        .prop_map(|(host, segments)| (host.map(str::to_owned), format!("/{}", segments.join("/"))))
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let size = |min: ByteSize, max: ByteSize| (min.as_u64()..=max.as_u64()).prop_map(ByteSize::new);
+    let time = |min: Millis, max: Millis| (min.as_u64()..=max.as_u64()).prop_map(Millis::new);
+    (
+        size(MEMORY.min, MEMORY.max),
+        time(CPU_TIME.min, CPU_TIME.max),
+        time(WALL_TIME.min, WALL_TIME.max),
+        CONCURRENCY.min.get()..=CONCURRENCY.max.get(),
+        size(REQUEST_BODY.min, REQUEST_BODY.max),
+        any::<u64>().prop_map(ByteSize::new),
+        time(BACKGROUND_TIME.min, BACKGROUND_TIME.max),
+    )
+        .prop_map(
+            |(
+                memory,
+                cpu_time,
+                wall_time,
+                concurrency,
+                request_body,
+                response_body,
+                background_time,
+            )| Limits {
+                memory,
+                cpu_time,
+                wall_time,
+                concurrency: NonZeroU32::new(concurrency).expect("the minimum isn't zero"),
+                request_body,
+                response_body,
+                background_time,
+            },
+        )
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[^\\x00]{0,20}"
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    "[a-z./ é\"'\\\\]{0,10}[a-z]".prop_map(PathBuf::from)
+}
+
+fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
+    let runs = prop_oneof![
+        (
+            Just(Isolation::Request),
+            option::of(prop_oneof![Just(World::Wasi02), Just(World::Wasi03)])
+        ),
+        (
+            Just(Isolation::Serial),
+            option::of(prop_oneof![Just(World::Wasi02), Just(World::Wasi03)])
+        ),
+        (Just(Isolation::Concurrent), option::of(Just(World::Wasi03))),
+    ];
+    let routes = vec(route(), 1..6);
+    let env = btree_map("[^=\\p{Cc}]{1,10}", text(), 0..4);
+    (option::of(path()), runs, routes, env, limits()).prop_map(
+        move |(component, (isolation, world), routes, env, limits)| {
+            let mut own: Vec<RoutePattern> = Vec::new();
+            for route in routes {
+                // The first segment keeps functions apart; within one the first of a conflict stays.
+                let text = route.to_string();
+                let slash = text.find('/').expect("a route has a slash");
+                let route =
+                    RoutePattern::parse(&format!("{}/f{index}{}", &text[..slash], &text[slash..]))
+                        .unwrap();
+                if !own.iter().any(|other| other.conflicts_with(&route)) {
+                    own.push(route);
+                }
+            }
+            Function {
+                name: FunctionName::new(&name).unwrap(),
+                component,
+                world,
+                routes: own,
+                isolation,
+                env: env.clone(),
+                limits,
+            }
+        },
+    )
+}
+
+fn app() -> impl Strategy<Value = App> {
+    let build = (
+        option::of("[a-z\"'\n$é]{0,10}x"),
+        option::of("[a-z_][a-z0-9_-]{0,9}"),
+        vec(path(), 0..3),
+    )
+        .prop_map(|(command, package, watch)| Build {
+            command,
+            package,
+            watch,
+        });
+    let functions = btree_set(name(), 1..4).prop_flat_map(|names| {
+        names
+            .into_iter()
+            .enumerate()
+            .map(|(index, name)| function(name, index))
+            .collect::<Vec<_>>()
+    });
+    (name(), build, functions).prop_map(|(name, build, functions)| App {
+        name: AppName::new(&name).unwrap(),
+        build,
+        functions,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_rendered_app_parses_back_to_itself(app in app()) {
+        let text = app.to_toml().unwrap();
+        match App::parse(&text, "everwarm.toml") {
+            Ok(parsed) => prop_assert_eq!(parsed, app),
+            Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
+        }
+    }
+
+    #[test]
+    fn a_stored_app_reads_back_as_itself(app in app()) {
+        let json = serde_json::to_string(&app).unwrap();
+        prop_assert_eq!(serde_json::from_str::<App>(&json).unwrap(), app);
+    }
+
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+        if let Err(errors) = App::parse_bytes(&bytes, "x") {
+            prop_assert!(errors.count() > 0 && !errors.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_toml_like_text_is_parsed_or_refused(
+        lines in vec("(name|\\[build\\]|\\[\\[function\\]\\]|routes|env|limits|memory|[a-z.]{1,5})( = (\"[^\"\\\\]{0,8}\"|[0-9]{1,3}|\\[[\"/,a*{}]{0,9}\\]|\\{\\}))?", 0..12)
+    ) {
+        let text = lines.join("\n");
+        if let Err(errors) = App::parse(&text, "x") {
+            prop_assert!(errors.count() > 0);
+            for diagnostic in &errors {
+                let lines = text.lines().count().max(1);
+                prop_assert!((1..=lines + 1).contains(&diagnostic.place.line), "{}", diagnostic);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mutilated_manifest_is_parsed_or_refused(app in app(), at: prop::sample::Index, junk in "[\\PC\n\"=\\[\\]]{0,3}") {
+        let mut text = app.to_toml().unwrap();
+        let at = text.floor_char_boundary(at.index(text.len()));
+        text.insert_str(at, &junk);
+        if let Err(errors) = App::parse(&text, "x") {
+            prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_route_or_refused(text in "\\PC{0,40}") {
+        if let Ok(route) = RoutePattern::parse(&text) {
+            prop_assert_eq!(RoutePattern::parse(&route.to_string()), Ok(route), "its text means the same");
+        }
+    }
+
+    #[test]
+    fn any_request_matches_or_does_not(route in route(), host in option::of("\\PC{0,30}"), path in "/?\\PC{0,40}") {
+        let _ = route.matches(host.as_deref(), &path);
+    }
+
+    #[test]
+    fn conflicts_are_symmetric_and_mean_the_same_requests(a in route(), b in route(), (host, path) in request()) {
+        prop_assert_eq!(a.conflicts_with(&b), b.conflicts_with(&a));
+        prop_assert!(a.conflicts_with(&a));
+        if a.conflicts_with(&b) {
+            prop_assert_eq!(a.matches(host.as_deref(), &path), b.matches(host.as_deref(), &path));
+        }
+    }
+
+    #[test]
+    fn specificity_is_a_total_order(a in route(), b in route(), c in route()) {
+        let order = a.compare_specificity(&b);
+        prop_assert_eq!(order, b.compare_specificity(&a).reverse());
+        if order == b.compare_specificity(&c) {
+            prop_assert_eq!(order, a.compare_specificity(&c));
+        }
+        if order == Ordering::Equal {
+            prop_assert_eq!(a.compare_specificity(&c), b.compare_specificity(&c));
+        }
+    }
+
+    #[test]
+    fn what_matches_fewer_requests_is_more_specific(a in route(), b in route(), requests in vec(request(), 200)) {
+        let matched = |route: &RoutePattern| -> Vec<bool> {
+            requests.iter().map(|(host, path)| route.matches(host.as_deref(), path)).collect()
+        };
+        let pairs: BTreeMap<_, usize> =
+            matched(&a).into_iter().zip(matched(&b)).fold(BTreeMap::new(), |mut pairs, pair| {
+                *pairs.entry(pair).or_default() += 1;
+                pairs
+            });
+        let seen = |pair| pairs.contains_key(&pair);
+        // A request that only the less specific of two overlapping patterns matches must exist as soon as
+        // the other matches part of its requests: so a proper subset is never the lesser one.
+        if seen((true, true)) && seen((false, true)) && is_subset(&a, &b) {
+            prop_assert_eq!(a.compare_specificity(&b), Ordering::Greater);
+        }
+    }
+}
+
+/// Whether every request that `a` matches is matched by `b`, judged by one request made from `a` itself for
+/// each way to fill it in.
+fn is_subset(a: &RoutePattern, b: &RoutePattern) -> bool {
+    use everwarm_manifest::{HostPattern, Segment};
+    let hosts: Vec<Option<String>> = match &a.host {
+        HostPattern::Any => vec![None, Some("q.unheard.of".into())],
+        HostPattern::Suffix(name) => vec![Some(format!("q.{name}")), Some(format!("q.r.{name}"))],
+        HostPattern::Exact(name) => vec![Some(name.to_string())],
+    };
+    let mut path = String::new();
+    for segment in a.path.segments() {
+        path.push('/');
+        path.push_str(match segment {
+            Segment::Literal(text) => text,
+            Segment::Param(_) => "unheard-of",
+        });
+    }
+    let paths: Vec<String> = if a.path.takes_rest() {
+        let shortest = if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path.clone()
+        };
+        vec![
+            shortest,
+            format!("{path}/"),
+            format!("{path}/unheard-of"),
+            format!("{path}/unheard-of/of"),
+        ]
+    } else {
+        vec![path]
+    };
+    hosts
+        .iter()
+        .all(|host| paths.iter().all(|path| b.matches(host.as_deref(), path)))
+}
