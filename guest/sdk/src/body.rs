@@ -1,0 +1,283 @@
+//! The body of a request or a response. It doesn't know how bytes reach the host: that is `sys`.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use serde::de::DeserializeOwned;
+
+use crate::adapter::{Chunks, Mapped};
+use crate::channel::{self, Sender};
+use crate::local::Local;
+use crate::sys;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type LocalBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError>>>;
+
+/// The body of a request or a response: empty, whole in memory, or a stream.
+///
+/// Read it with [`Body::bytes`], [`Body::text`] or [`Body::json`], chunk by chunk with
+/// [`Body::chunk`], as a [`Stream`], or as an [`http_body::Body`].
+pub struct Body(Inner);
+
+enum Inner {
+    Empty,
+    Full(Bytes),
+    Incoming(Local<sys::IncomingBody>),
+    Stream(Local<LocalBody>),
+}
+
+/// Why a body could not be read or produced.
+#[derive(Debug)]
+pub struct BodyError(BoxError);
+
+impl Body {
+    /// A body without bytes.
+    pub const fn empty() -> Self {
+        Self(Inner::Empty)
+    }
+
+    /// A body from any `http_body::Body`, trailers included.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Inner::Stream(Local::new(Box::pin(Mapped { body }))))
+    }
+
+    /// A body from a stream of chunks. The host asks for the next chunk when the client has taken
+    /// the last one; an error ends the response half-way, so that the client sees it broken.
+    pub fn from_stream<S, T, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<T, E>> + 'static,
+        T: Into<Bytes>,
+        E: Into<BoxError>,
+    {
+        Self(Inner::Stream(Local::new(Box::pin(Chunks { stream }))))
+    }
+
+    /// A body that is written from elsewhere: [`Sender::send`] waits while the client is slower.
+    ///
+    /// ```
+    /// use everwarm_sdk::{Body, Response, spawn};
+    ///
+    /// async fn count() -> Response {
+    ///     let (mut sender, body) = Body::channel();
+    ///     spawn(async move {
+    ///         for n in 0..10 {
+    ///             if sender.send(format!("{n}\n")).await.is_err() {
+    ///                 return; // the client has gone
+    ///             }
+    ///         }
+    ///     });
+    ///     Response::new(body)
+    /// }
+    /// ```
+    pub fn channel() -> (Sender, Self) {
+        let (sender, receiver) = channel::channel();
+        (sender, Self::new(receiver))
+    }
+
+    pub(crate) fn incoming(body: sys::IncomingBody) -> Self {
+        Self(Inner::Incoming(Local::new(body)))
+    }
+
+    /// The whole body, when it is in memory already.
+    pub(crate) fn as_full(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Inner::Empty => Some(&[]),
+            Inner::Full(bytes) => Some(bytes),
+            Inner::Incoming(_) | Inner::Stream(_) => None,
+        }
+    }
+
+    /// The next chunk, or `None` at the end. Trailers are skipped.
+    ///
+    /// # Errors
+    /// When the other side broke off, or the stream that makes this body failed.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Reads all of it. The host's limit for request bodies bounds how much that can be.
+    ///
+    /// # Errors
+    /// When the other side broke off before the end.
+    pub async fn bytes(mut self) -> Result<Bytes, BodyError> {
+        if let Inner::Full(bytes) = self.0 {
+            return Ok(bytes);
+        }
+        let Some(first) = self.chunk().await.transpose()? else {
+            return Ok(Bytes::new());
+        };
+        let Some(second) = self.chunk().await.transpose()? else {
+            return Ok(first);
+        };
+        let mut all = BytesMut::from(first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await.transpose()? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
+    }
+
+    /// Reads all of it as UTF-8.
+    ///
+    /// # Errors
+    /// When the other side broke off, or the bytes are not UTF-8.
+    pub async fn text(self) -> Result<String, BodyError> {
+        String::from_utf8(self.bytes().await?.into()).map_err(BodyError::new)
+    }
+
+    /// Reads all of it as JSON.
+    ///
+    /// # Errors
+    /// When the other side broke off, or the bytes are not the JSON of a `T`.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, BodyError> {
+        serde_json::from_slice(&self.bytes().await?).map_err(BodyError::new)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Inner::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Inner::Incoming(body) => body.poll_frame(context),
+            Inner::Stream(body) => body.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Empty => true,
+            Inner::Full(bytes) => bytes.is_empty(),
+            Inner::Incoming(_) => false,
+            Inner::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Inner::Incoming(_) => SizeHint::default(),
+            Inner::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(self.as_mut().poll_frame(context)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl BodyError {
+    /// Wraps what went wrong.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        match error.downcast::<Self>() {
+            Ok(same) => *same,
+            Err(other) => Self(other),
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<Infallible> for BodyError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Inner::Empty => formatter.write_str("Body(empty)"),
+            Inner::Full(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
+            Inner::Incoming(_) => formatter.write_str("Body(incoming)"),
+            Inner::Stream(_) => formatter.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Inner::Full(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}

@@ -1,0 +1,42 @@
+//! The host. Each file offers the same names: a request's parts and body, sending the response,
+//! tasks and time. Which one is compiled depends on the target and the features.
+
+#[cfg(target_family = "wasm")]
+mod head;
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(all(
+    target_family = "wasm",
+    feature = "wasi-0-2",
+    not(feature = "wasi-0-3")
+))]
+mod p2;
+#[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
+mod p3;
+
+#[cfg(not(target_family = "wasm"))]
+pub use native::*;
+#[cfg(all(
+    target_family = "wasm",
+    feature = "wasi-0-2",
+    not(feature = "wasi-0-3")
+))]
+pub use p2::*;
+#[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
+pub use p3::*;
+
+#[cfg(all(
+    target_family = "wasm",
+    not(any(feature = "wasi-0-2", feature = "wasi-0-3"))
+))]
+compile_error!("everwarm-sdk needs one of its features wasi-0-2 and wasi-0-3");
+
+use std::future::Future;
+
+use crate::{LazyRequest, Response};
+
+/// A function as the `http` attribute exports it.
+pub trait Exported {
+    /// Answers one request. It can't fail: errors are responses by now.
+    fn handle(request: LazyRequest) -> impl Future<Output = Response>;
+}

@@ -1,0 +1,116 @@
+//! No host: what unit tests run on. Requests come from the test, time from the system.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
+use http_body::Frame;
+
+use super::Exported;
+use crate::Request;
+use crate::body::{Body, BodyError};
+use crate::executor::{Executor, Pollable, Ready};
+use crate::local::LocalFuture;
+
+thread_local! {
+    static EXECUTOR: Executor<Alarm> = const { Executor::new() };
+}
+
+struct Alarm(Instant);
+
+impl Pollable for Alarm {
+    fn wait(pollables: &[&Self]) -> Vec<u32> {
+        let Some(first) = pollables.iter().map(|alarm| alarm.0).min() else {
+            return Vec::new();
+        };
+        thread::sleep(first.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        (0u32..)
+            .zip(pollables)
+            .filter(|(_, alarm)| alarm.0 <= now)
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    EXECUTOR.with(|executor| executor.run(future))
+}
+
+pub(crate) fn spawn(work: LocalFuture) {
+    EXECUTOR.with(|executor| executor.spawn(work));
+}
+
+pub(crate) fn wait_until(work: LocalFuture) {
+    EXECUTOR.with(|executor| executor.after_main(work));
+}
+
+pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let alarm = Alarm(Instant::now() + duration);
+        Ready::new(&EXECUTOR, alarm).await;
+    }
+}
+
+/// The request that a test made.
+pub struct IncomingRequest(Request);
+
+impl IncomingRequest {
+    pub(crate) fn new(request: Request) -> Self {
+        Self(request)
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        self.0.method().clone()
+    }
+
+    pub(crate) fn path_and_query(&self) -> String {
+        let path = self.0.uri().path_and_query();
+        path.map_or_else(|| "/".to_owned(), ToString::to_string)
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.0.headers().clone()
+    }
+
+    pub(crate) fn into_request(self) -> Request {
+        self.0
+    }
+
+    pub(crate) fn into_body(self) -> Body {
+        self.0.into_body()
+    }
+}
+
+/// Without a host no body comes from one.
+pub enum IncomingBody {}
+
+impl IncomingBody {
+    pub(crate) fn poll_frame(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match *self {}
+    }
+}
+
+/// Nothing is exported without a host.
+pub struct Export<H>(PhantomData<H>);
+
+impl<H: Exported> Export<H> {
+    /// Keeps the handler from being dead code where nothing exports it.
+    pub const USED: bool = true;
+}
+
+/// Exports nothing: there is no host to call it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ($handler:ident) => {
+        const _: bool = $crate::__private::Export::<$handler>::USED;
+    };
+}

@@ -1,0 +1,142 @@
+//! A request as WASI 0.2 gives it.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
+use http_body::Frame;
+use wasip2::http::types::{
+    Fields, FutureTrailers, IncomingBody as HostBody, IncomingRequest as HostRequest,
+    Method as HostMethod,
+};
+use wasip2::io::poll::Pollable;
+use wasip2::io::streams::{InputStream, StreamError};
+
+use super::super::head;
+use crate::Request;
+use crate::body::{Body, BodyError};
+use crate::executor::Ready;
+
+/// The most that one read asks for, in bytes. A host gives what it has, up to this.
+const READ_SIZE_MAX: u64 = 64 * 1024;
+
+/// The host's request.
+pub struct IncomingRequest(HostRequest);
+
+impl IncomingRequest {
+    pub(super) fn new(request: HostRequest) -> Self {
+        Self(request)
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        match self.0.method() {
+            HostMethod::Get => Method::GET,
+            HostMethod::Head => Method::HEAD,
+            HostMethod::Post => Method::POST,
+            HostMethod::Put => Method::PUT,
+            HostMethod::Delete => Method::DELETE,
+            HostMethod::Connect => Method::CONNECT,
+            HostMethod::Options => Method::OPTIONS,
+            HostMethod::Trace => Method::TRACE,
+            HostMethod::Patch => Method::PATCH,
+            HostMethod::Other(name) => head::other_method(&name),
+        }
+    }
+
+    pub(crate) fn path_and_query(&self) -> String {
+        self.0.path_with_query().unwrap_or_else(|| "/".to_owned())
+    }
+
+    pub(crate) fn headers(&self) -> HeaderMap {
+        head::headers(self.0.headers().entries(), || self.0.authority())
+    }
+
+    pub(crate) fn into_request(self) -> Request {
+        let (method, path, headers) = (self.method(), self.path_and_query(), self.headers());
+        head::request(method, path, headers, self.into_body())
+    }
+
+    pub(crate) fn into_body(self) -> Body {
+        Body::incoming(IncomingBody {
+            wait: None,
+            state: State::Unread(self.0),
+        })
+    }
+}
+
+/// The host's request body, which nobody has asked for until it is polled.
+pub struct IncomingBody {
+    // Before `state`: a pollable must go before what it watches.
+    wait: Option<Ready<Pollable>>,
+    state: State,
+}
+
+enum State {
+    Unread(HostRequest),
+    // In this order: the stream must go before the body that it belongs to.
+    Reading(InputStream, HostBody),
+    Trailers(FutureTrailers),
+    Done,
+}
+
+impl IncomingBody {
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            if let Some(wait) = &mut self.wait {
+                ready!(Pin::new(wait).poll(context));
+                self.wait = None;
+            }
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Unread(request) => self.state = open(&request)?,
+                State::Reading(stream, body) => match stream.read(READ_SIZE_MAX) {
+                    Ok(data) if data.is_empty() => {
+                        self.wait = Some(super::ready(stream.subscribe()));
+                        self.state = State::Reading(stream, body);
+                    }
+                    Ok(data) => {
+                        self.state = State::Reading(stream, body);
+                        return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                    }
+                    Err(StreamError::Closed) => {
+                        drop(stream);
+                        self.state = State::Trailers(HostBody::finish(body));
+                    }
+                    Err(StreamError::LastOperationFailed(error)) => {
+                        return Poll::Ready(Some(Err(BodyError::new(error.to_debug_string()))));
+                    }
+                },
+                State::Trailers(trailers) => match trailers.get() {
+                    None => {
+                        self.wait = Some(super::ready(trailers.subscribe()));
+                        self.state = State::Trailers(trailers);
+                    }
+                    Some(Ok(Ok(Some(fields)))) => {
+                        let trailers = trailers_of(&fields);
+                        return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                    }
+                    Some(Ok(Err(code))) => {
+                        return Poll::Ready(Some(Err(BodyError::new(format!("{code:?}")))));
+                    }
+                    Some(Ok(Ok(None)) | Err(())) => {}
+                },
+                State::Done => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+fn open(request: &HostRequest) -> Result<State, BodyError> {
+    let gone = |()| BodyError::new("the request's body has been taken already");
+    let body = request.consume().map_err(gone)?;
+    let stream = body.stream().map_err(gone)?;
+    Ok(State::Reading(stream, body))
+}
+
+fn trailers_of(fields: &Fields) -> HeaderMap {
+    head::headers(fields.entries(), || None)
+}

@@ -1,0 +1,48 @@
+//! Answers with what was asked. `/head` lists the request's head, `/count` reads the body and says
+//! how long it was, `/ignore` leaves it unread; any other path streams the body back as it comes.
+
+use everwarm_sdk::http::HeaderValue;
+use everwarm_sdk::{IntoResponse, Request, Response, Result};
+
+#[everwarm_sdk::http]
+async fn echo(request: Request) -> Result {
+    match request.uri().path() {
+        "/head" => Ok(head(&request).into_response()),
+        "/count" => count(request).await,
+        "/ignore" => Ok("ignored\n".into_response()),
+        _ => Ok(stream(request)),
+    }
+}
+
+/// A line for the method, the path and each header, in the order in which the host gave them.
+fn head(request: &Request) -> String {
+    let mut lines = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        lines.push_str(&format!("{name}: {value}\n"));
+    }
+    lines
+}
+
+async fn count(request: Request) -> Result {
+    let mut body = request.into_body();
+    let (mut bytes, mut chunks) = (0, 0);
+    while let Some(chunk) = body.chunk().await.transpose()? {
+        bytes += chunk.len();
+        chunks += 1;
+    }
+    let mut response = format!("{bytes}\n").into_response();
+    response
+        .headers_mut()
+        .insert("x-chunks", HeaderValue::from(chunks));
+    Ok(response)
+}
+
+fn stream(request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = Response::new(body);
+    if let Some(kind) = parts.headers.get("content-type") {
+        response.headers_mut().insert("content-type", kind.clone());
+    }
+    response
+}
