@@ -7,8 +7,13 @@ use proptest::option;
 use proptest::prelude::*;
 
 fn table(routes: &[&str]) -> RouteTable<String> {
-    let parse = |text: &&str| (RoutePattern::parse(text).unwrap(), (*text).to_owned());
-    RouteTable::build(routes.iter().map(parse)).unwrap()
+    let parse = |text: &&str| {
+        (
+            RoutePattern::parse(text).expect("a route"),
+            (*text).to_owned(),
+        )
+    };
+    RouteTable::build(routes.iter().map(parse)).expect("no conflict")
 }
 
 fn found<'t>(table: &'t RouteTable<String>, host: &str, path: &str) -> Option<&'t str> {
@@ -173,11 +178,10 @@ fn route() -> impl Strategy<Value = RoutePattern> {
     (host, vec(segment, 0..5), end).prop_filter_map(
         "a parameter may be there once",
         |(host, segments, end)| {
-            let path: String = segments
-                .iter()
-                .enumerate()
-                .map(|(n, segment)| format!("/{}", segment.replace('x', &format!("x{n}"))))
-                .collect();
+            let mut path = String::new();
+            for (n, segment) in segments.iter().enumerate() {
+                path.extend(["/", &segment.replace('x', &format!("x{n}"))]);
+            }
             RoutePattern::parse(&format!("{host}{path}{end}")).ok()
         },
     )

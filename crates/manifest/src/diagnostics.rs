@@ -315,7 +315,12 @@ fn locate(source: &str, span: Range<usize>) -> (Place, Excerpt) {
         .get(start..end.min(line_end))
         .map_or(0, |text| text.chars().count());
 
-    let skip = before.saturating_sub(SHOWN_CHARS_MAX / 2);
+    let fits = line.chars().nth(SHOWN_CHARS_MAX).is_none();
+    let skip = if fits {
+        0
+    } else {
+        before.saturating_sub(SHOWN_CHARS_MAX / 2)
+    };
     let visible: Vec<char> = line.chars().skip(skip).take(SHOWN_CHARS_MAX).collect();
     // One character is shown as one, so that the caret stands under it; a tab as a space.
     let one = |c: &char| match *c {

@@ -40,10 +40,7 @@ fn route() -> impl Strategy<Value = RoutePattern> {
     ];
     let end = prop_oneof![Just(""), Just("/"), Just("/*")];
     (host, vec(segment, 0..4), end).prop_filter_map("valid", |(host, segments, end)| {
-        let path: String = segments
-            .iter()
-            .map(|segment| format!("/{segment}"))
-            .collect();
+        let path = ["", &segments.join("/")].join(if segments.is_empty() { "" } else { "/" });
         RoutePattern::parse(&format!("{host}{path}{end}")).ok()
     })
 }
@@ -134,13 +131,13 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                 let slash = text.find('/').expect("a route has a slash");
                 let route =
                     RoutePattern::parse(&format!("{}/f{index}{}", &text[..slash], &text[slash..]))
-                        .unwrap();
+                        .expect("a valid route");
                 if !own.iter().any(|other| other.conflicts_with(&route)) {
                     own.push(route);
                 }
             }
             Function {
-                name: FunctionName::new(&name).unwrap(),
+                name: FunctionName::new(&name).expect("a valid name"),
                 component,
                 world,
                 routes: own,
@@ -171,7 +168,7 @@ fn app() -> impl Strategy<Value = App> {
             .collect::<Vec<_>>()
     });
     (name(), build, functions).prop_map(|(name, build, functions)| App {
-        name: AppName::new(&name).unwrap(),
+        name: AppName::new(&name).expect("a valid name"),
         build,
         functions,
     })
