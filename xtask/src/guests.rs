@@ -11,6 +11,8 @@ use crate::steps;
 
 /// The target that guests are built for.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
+const WASI_02: &str = "wasi-0.2";
+const WASI_03: &str = "wasi-0.3";
 /// What turns a guest built on the SDK into a WASI 0.3 component.
 const WASI_03_FEATURE: &str = "everwarm-sdk/wasi-0-3";
 
@@ -21,7 +23,7 @@ pub(crate) struct Guest {
     pub(crate) name: String,
     /// The cargo package that it is built from.
     pub(crate) package: String,
-    /// `0.2`, `0.3` or both.
+    /// `wasi-0.2`, `wasi-0.3` or both.
     pub(crate) worlds: Vec<String>,
     /// Cargo features for the 0.3 build.
     pub(crate) features_03: Vec<String>,
@@ -42,7 +44,7 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
     let mut batches: BTreeMap<(&str, &[String]), Vec<&Guest>> = BTreeMap::new();
     for guest in &guests {
         for world in &guest.worlds {
-            let features: &[String] = if world == "0.3" {
+            let features: &[String] = if world == WASI_03 {
                 &guest.features_03
             } else {
                 &[]
@@ -135,13 +137,13 @@ fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
     let package = text("package").with_context(|| format!("guest `{name}` has no `package`"))?;
     let worlds = list("worlds").with_context(|| format!("guest `{name}` has no `worlds`"))?;
     if worlds.is_empty() {
-        bail!("guest `{name}`: `worlds` is empty: name \"0.2\", \"0.3\" or both");
+        bail!("guest `{name}`: `worlds` is empty: name \"{WASI_02}\", \"{WASI_03}\" or both");
     }
     if let Some(world) = worlds
         .iter()
-        .find(|world| !matches!(world.as_str(), "0.2" | "0.3"))
+        .find(|world| ![WASI_02, WASI_03].contains(&world.as_str()))
     {
-        bail!("guest `{name}`: there is no world `{world}`: use \"0.2\" or \"0.3\"");
+        bail!("guest `{name}`: there is no world `{world}`: use \"{WASI_02}\" or \"{WASI_03}\"");
     }
     let features_03 = list("features-0.3").unwrap_or_else(|| {
         if worlds.len() > 1 {
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn guest_in_two_worlds_gets_the_sdk_feature_for_wasi_0_3() {
         let guests = parse(
-            "[[guest]]\nname = \"hello\"\npackage = \"guest-hello\"\nworlds = [\"0.2\", \"0.3\"]\n",
+            "[[guest]]\nname = \"hello\"\npackage = \"guest-hello\"\nworlds = [\"wasi-0.2\", \"wasi-0.3\"]\n",
         )
         .expect("the list is right");
         assert_eq!(guests[0].package, "guest-hello");
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn guest_that_lists_its_own_features_gets_only_those() {
         let guests = parse(
-            "[[guest]]\nname = \"raw\"\npackage = \"raw\"\nworlds = [\"0.3\"]\nfeatures-0.3 = []\n",
+            "[[guest]]\nname = \"raw\"\npackage = \"raw\"\nworlds = [\"wasi-0.3\"]\nfeatures-0.3 = []\n",
         )
         .expect("the list is right");
         assert_eq!(guests[0].features_03, Vec::<String>::new());
