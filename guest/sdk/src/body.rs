@@ -87,15 +87,6 @@ impl Body {
         Self(Inner::Incoming(Local::new(body)))
     }
 
-    /// The whole body, when it is in memory already.
-    pub(crate) fn as_full(&self) -> Option<&[u8]> {
-        match &self.0 {
-            Inner::Empty => Some(&[]),
-            Inner::Full(bytes) => Some(bytes),
-            Inner::Incoming(_) | Inner::Stream(_) => None,
-        }
-    }
-
     /// The next chunk, or `None` at the end. Trailers are skipped.
     ///
     /// # Errors

@@ -107,13 +107,15 @@ impl<P: Pollable> Executor<P> {
             "the handler waits for something that can't happen: nothing is left that could wake it"
         );
         let pollables: Vec<&P> = waits.iter().map(|wait| &wait.pollable).collect();
-        let mut ready = P::wait(&pollables);
-        // From the back, so that the indices before it stay true.
-        ready.sort_unstable();
-        let woken: Vec<Wait<P>> = ready
-            .into_iter()
-            .rev()
-            .map(|index| waits.swap_remove(index as usize))
+        let mut is_ready = vec![false; pollables.len()];
+        for index in P::wait(&pollables) {
+            if let Some(is_ready) = is_ready.get_mut(index as usize) {
+                *is_ready = true;
+            }
+        }
+        let mut is_ready = is_ready.into_iter();
+        let woken: Vec<Wait<P>> = waits
+            .extract_if(.., |_| is_ready.next().unwrap_or_default())
             .collect();
         drop(waits);
         for wait in woken {

@@ -71,3 +71,8 @@ pub mod __private {
     #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
     pub use wasip3;
 }
+
+/// The guide in `docs/functions.md`, so that its snippets are compiled.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../../../docs/functions.md")]
+struct Guide;

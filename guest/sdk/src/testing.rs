@@ -14,6 +14,7 @@
 
 use std::future::Future;
 
+use crate::response::declare_length;
 use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, sys, task};
 
 /// Runs a future and all the work that it starts to the end, on this thread. Time is real.
@@ -21,14 +22,16 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     sys::block_on(future)
 }
 
-/// Gives a handler this request, as the host would.
+/// Gives a handler this request, and returns what the host would be given.
 pub async fn call<T, F, R>(handler: impl Fn(T) -> F, request: Request) -> Response
 where
     T: FromRequest,
     F: Future<Output = R>,
     R: IntoResponse,
 {
-    task::answer_request(handler, lazy(request)).await
+    let mut response = task::answer_request(handler, lazy(request)).await;
+    declare_length(&mut response);
+    response
 }
 
 /// A request as a handler's argument is made of.

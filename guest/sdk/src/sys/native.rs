@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 
 use super::Exported;
 use crate::Request;
@@ -50,14 +51,11 @@ pub(crate) fn wait_until(work: LocalFuture) {
 }
 
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let alarm = Alarm(Instant::now() + duration);
-        Ready::new(&EXECUTOR, alarm).await;
-    }
+    Ready::new(&EXECUTOR, Alarm(Instant::now() + duration))
 }
 
 /// The request that a test made.
-pub struct IncomingRequest(Request);
+pub(crate) struct IncomingRequest(Request);
 
 impl IncomingRequest {
     pub(crate) fn new(request: Request) -> Self {
@@ -79,22 +77,23 @@ impl IncomingRequest {
 
     pub(crate) fn into_request(self) -> Request {
         self.0
+            .map(|body| Body::incoming(IncomingBody(Box::new(body))))
     }
 
     pub(crate) fn into_body(self) -> Body {
-        self.0.into_body()
+        self.into_request().into_body()
     }
 }
 
-/// Without a host no body comes from one.
-pub enum IncomingBody {}
+/// The body that the test gave its request.
+pub(crate) struct IncomingBody(Box<Body>);
 
 impl IncomingBody {
     pub(crate) fn poll_frame(
         &mut self,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match *self {}
+        Pin::new(&mut *self.0).poll_frame(context)
     }
 }
 

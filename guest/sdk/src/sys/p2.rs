@@ -12,7 +12,7 @@ use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest as HostRequest, ResponseOutparam};
 use wasip2::io::poll::{self, Pollable as HostPollable};
 
-pub use self::incoming::{IncomingBody, IncomingRequest};
+pub(crate) use self::incoming::{IncomingBody, IncomingRequest};
 use super::Exported;
 use crate::LazyRequest;
 use crate::executor::{Executor, Pollable, Ready};

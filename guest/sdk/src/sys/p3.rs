@@ -33,7 +33,7 @@ impl<H: Exported> Guest for Export<H> {
         let scope = Scope::default();
         let request = LazyRequest::new(IncomingRequest::new(request));
         let response = scope.enter(H::handle(request)).await;
-        Ok(outgoing::send(response, scope))
+        Ok(outgoing::send(response, &scope))
     }
 }
 

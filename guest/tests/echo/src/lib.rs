@@ -19,7 +19,7 @@ fn head(request: &Request) -> String {
     let mut lines = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
         let value = String::from_utf8_lossy(value.as_bytes());
-        lines.push_str(&format!("{name}: {value}\n"));
+        lines.push_str(&[name.as_str(), ": ", &value, "\n"].concat());
     }
     lines
 }

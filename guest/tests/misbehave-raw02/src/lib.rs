@@ -57,6 +57,7 @@ fn answer(out: ResponseOutparam, bytes: &[u8]) {
 /// Takes the handle from the outparam, which the bindings don't allow, and uses it twice.
 fn answer_twice(out: ResponseOutparam) {
     let handle = out.take_handle();
+    drop(out);
     // SAFETY: the handle is the host's to check, which is what this fault is for.
     let first = unsafe { ResponseOutparam::from_handle(handle) };
     answer(first, b"first\n");
@@ -113,14 +114,14 @@ fn trap_after_head(out: ResponseOutparam) {
 /// Says which fields the host refuses.
 fn bad_header(out: ResponseOutparam) {
     let fields = Fields::new();
-    let refuses = |name: &str, value: &[u8]| u8::from(fields.append(name, value).is_err()) + b'0';
-    let refused = [
-        refuses("x-good", b"value"),
-        refuses("bad name", b"value"),
-        refuses("x-split", b"a\r\nb: c"),
-        refuses("transfer-encoding", b"chunked"),
-        refuses("connection", b"close"),
+    let refuse = |name: &str, value: &[u8]| u8::from(fields.append(name, value).is_err()) + b'0';
+    let digits = [
+        refuse("x-good", b"value"),
+        refuse("bad name", b"value"),
+        refuse("x-split", b"a\r\nb: c"),
+        refuse("transfer-encoding", b"chunked"),
+        refuse("connection", b"close"),
         b'\n',
     ];
-    answer(out, &refused);
+    answer(out, &digits);
 }

@@ -56,7 +56,7 @@ fn recurse(depth: u64) -> u64 {
 fn never_wakes() -> ! {
     #[cfg(target_family = "wasm")]
     loop {
-        std::thread::sleep(std::time::Duration::from_secs(3600));
+        std::thread::sleep(std::time::Duration::from_hours(1));
     }
     #[cfg(not(target_family = "wasm"))]
     std::process::abort()

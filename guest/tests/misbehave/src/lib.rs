@@ -104,10 +104,11 @@ async fn background(time: Duration, what: &'static str) {
 fn environment() -> String {
     let mut variables: Vec<_> = std::env::vars().collect();
     variables.sort();
-    variables
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}\n"))
-        .collect()
+    let mut lines = String::new();
+    for (key, value) in variables {
+        lines.push_str(&(key + "=" + &value + "\n"));
+    }
+    lines
 }
 
 fn clock() -> Result {
@@ -120,8 +121,7 @@ fn clock() -> Result {
 fn random() -> Result {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| Error::internal(error.to_string()))?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{hex}\n").into_response())
+    Ok(format!("{:032x}\n", u128::from_be_bytes(bytes)).into_response())
 }
 
 fn status(query: &Query) -> Result<Response> {

@@ -22,8 +22,11 @@ use crate::executor::Ready;
 /// The most that one read asks for, in bytes. A host gives what it has, up to this.
 const READ_SIZE_MAX: u64 = 64 * 1024;
 
+/// The host's own codes say no more to a handler: either way the body is not whole.
+const CUT_SHORT: &str = "the request's body was cut short";
+
 /// The host's request.
-pub struct IncomingRequest(HostRequest);
+pub(crate) struct IncomingRequest(HostRequest);
 
 impl IncomingRequest {
     pub(super) fn new(request: HostRequest) -> Self {
@@ -67,7 +70,7 @@ impl IncomingRequest {
 }
 
 /// The host's request body, which nobody has asked for until it is polled.
-pub struct IncomingBody {
+pub(crate) struct IncomingBody {
     // Before `state`: a pollable must go before what it watches.
     wait: Option<Ready<Pollable>>,
     state: State,
@@ -106,8 +109,8 @@ impl IncomingBody {
                         drop(stream);
                         self.state = State::Trailers(HostBody::finish(body));
                     }
-                    Err(StreamError::LastOperationFailed(error)) => {
-                        return Poll::Ready(Some(Err(BodyError::new(error.to_debug_string()))));
+                    Err(StreamError::LastOperationFailed(_)) => {
+                        return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
                     }
                 },
                 State::Trailers(trailers) => match trailers.get() {
@@ -119,8 +122,8 @@ impl IncomingBody {
                         let trailers = trailers_of(&fields);
                         return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                     }
-                    Some(Ok(Err(code))) => {
-                        return Poll::Ready(Some(Err(BodyError::new(format!("{code:?}")))));
+                    Some(Ok(Err(_))) => {
+                        return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
                     }
                     Some(Ok(Ok(None)) | Err(())) => {}
                 },

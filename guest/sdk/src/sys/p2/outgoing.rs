@@ -51,12 +51,9 @@ async fn write(outgoing: OutgoingBody, body: Body) {
         let Ok(stream) = outgoing.write() else {
             return;
         };
-        let written = match body.as_full() {
-            Some(bytes) => write_all(&stream, bytes).await,
-            None => copy(&stream, body, &mut trailers).await,
-        };
+        let copied = copy(&stream, body, &mut trailers).await;
         drop(stream);
-        match written {
+        match copied {
             Ok(()) => {}
             Err(Broken::ByClient) => return,
             Err(Broken::BySource(error)) => {

@@ -18,6 +18,9 @@ use crate::body::{Body, BodyError};
 /// The most that one read asks for, in bytes. A host gives what it has, up to this.
 const READ_SIZE_MAX: usize = 64 * 1024;
 
+/// The host's own codes say no more to a handler: either way the body is not whole.
+const CUT_SHORT: &str = "the request's body was cut short";
+
 type Chunk = Result<Frame<Bytes>, BodyError>;
 type HostTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
@@ -127,7 +130,7 @@ impl Source {
                 let trailers = head::headers(fields.copy_all(), || None);
                 Some(Ok(Frame::trailers(trailers)))
             }
-            Err(code) => Some(Err(BodyError::new(format!("{code:?}")))),
+            Err(_) => Some(Err(BodyError::new(CUT_SHORT))),
         };
         (last, State::Done)
     }

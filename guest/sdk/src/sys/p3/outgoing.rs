@@ -15,7 +15,7 @@ use crate::response::declare_length;
 use crate::{Body, Response};
 
 /// Makes the host's response and starts to write its body.
-pub(super) fn send(mut response: Response, scope: Scope) -> HostResponse {
+pub(super) fn send(mut response: Response, scope: &Scope) -> HostResponse {
     declare_length(&mut response);
     let (parts, body) = response.into_parts();
     let fields = fields(&parts.headers);
