@@ -72,6 +72,27 @@ pub mod __private {
     pub use wasip3;
 }
 
+/// What the `http` attribute refuses.
+///
+/// ```compile_fail
+/// #[everwarm_sdk::http]
+/// async fn two_arguments(request: everwarm_sdk::Request, body: everwarm_sdk::Body) {}
+/// ```
+/// ```compile_fail
+/// #[everwarm_sdk::http]
+/// struct NoFn;
+/// ```
+/// ```compile_fail
+/// #[everwarm_sdk::http]
+/// fn a_service_takes_no_argument(request: everwarm_sdk::Request) {}
+/// ```
+/// ```compile_fail
+/// #[everwarm_sdk::http(argument)]
+/// async fn the_attribute_takes_none() {}
+/// ```
+#[cfg(doctest)]
+struct Refused;
+
 /// The guide in `docs/functions.md`, so that its snippets are compiled.
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../../../docs/functions.md")]

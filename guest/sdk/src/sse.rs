@@ -11,6 +11,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use serde::Serialize;
 
+use crate::local::LocalFuture;
 use crate::{Body, BodyError, Response};
 
 /// One event, or a comment.
@@ -130,6 +131,57 @@ where
     response
 }
 
+/// Sends an empty comment whenever the stream was quiet for `pause`, so that nothing between here and
+/// the client closes the connection for being idle.
+///
+/// ```
+/// use std::time::Duration;
+/// use everwarm_sdk::{Response, sse};
+/// use futures_util::stream;
+///
+/// fn answer() -> Response {
+///     let events = stream::pending(); // something that takes its time
+///     sse::response(sse::keep_alive(events, Duration::from_secs(15)))
+/// }
+/// ```
+pub fn keep_alive<S>(events: S, pause: Duration) -> impl Stream<Item = Event>
+where
+    S: Stream<Item = Event>,
+{
+    KeepAlive {
+        events,
+        pause,
+        timer: None,
+    }
+}
+
+pin_project! {
+    struct KeepAlive<S> {
+        #[pin]
+        events: S,
+        pause: Duration,
+        timer: Option<LocalFuture>,
+    }
+}
+
+impl<S: Stream<Item = Event>> Stream for KeepAlive<S> {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = self.project();
+        if let Poll::Ready(event) = this.events.poll_next(context) {
+            *this.timer = None;
+            return Poll::Ready(event);
+        }
+        let timer = this
+            .timer
+            .get_or_insert_with(|| Box::pin(crate::sleep(*this.pause)));
+        ready!(timer.as_mut().poll(context));
+        *this.timer = None;
+        Poll::Ready(Some(Event::comment("")))
+    }
+}
+
 pin_project! {
     struct Infallible<S> {
         #[pin]
@@ -150,9 +202,9 @@ impl<S: Stream<Item = Event>> Stream for Infallible<S> {
 mod tests {
     use std::time::Duration;
 
-    use futures_util::stream;
+    use futures_util::{StreamExt as _, stream};
 
-    use super::{Event, response, try_response};
+    use super::{Event, keep_alive, response, try_response};
     use crate::testing::block_on;
 
     #[test]
@@ -192,6 +244,17 @@ mod tests {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let text = block_on(response.into_body().text()).expect("text");
         assert_eq!(text, "data: 1\n\ndata: 2\n\n");
+    }
+
+    #[test]
+    fn a_quiet_stream_is_kept_alive_with_comments() {
+        let pause = Duration::from_millis(1);
+        let quiet = keep_alive(stream::pending(), pause).take(2);
+        let text = block_on(response(quiet).into_body().text()).expect("text");
+        assert_eq!(text, ": \n\n: \n\n");
+        let ready = keep_alive(stream::iter([Event::data("1")]), pause);
+        let text = block_on(response(ready).into_body().text()).expect("text");
+        assert_eq!(text, "data: 1\n\n");
     }
 
     #[test]
