@@ -272,3 +272,73 @@ impl From<&'static [u8]> for Body {
         Bytes::from_static(bytes).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use ::http::HeaderMap;
+    use bytes::Bytes;
+    use futures_util::stream;
+    use http_body::Frame;
+
+    use super::{Body, BodyError, HttpBody};
+    use crate::Error;
+    use crate::testing::block_on;
+
+    /// Two chunks with trailers behind them.
+    struct Trailed(Vec<Frame<Bytes>>);
+
+    impl HttpBody for Trailed {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop().map(Ok))
+        }
+    }
+
+    #[test]
+    fn chunks_are_joined_and_trailers_skipped() {
+        let frames = vec![
+            Frame::trailers(HeaderMap::new()),
+            Frame::data("three".into()),
+            Frame::data("two ".into()),
+            Frame::data("one ".into()),
+        ];
+        let body = Body::new(Trailed(frames));
+        assert_eq!(block_on(body.text()).expect("text"), "one two three");
+    }
+
+    #[test]
+    fn an_error_in_the_stream_is_the_readers() {
+        let parts = [Ok("one"), Err("the disk is gone")];
+        let mut body = Body::from_stream(stream::iter(parts));
+        let first = block_on(body.chunk()).expect("a chunk").expect("no error");
+        assert_eq!(first, "one");
+        let error = block_on(body.chunk()).expect("an end").expect_err("broken");
+        assert_eq!(error.to_string(), "the disk is gone");
+    }
+
+    #[test]
+    fn a_body_that_could_not_be_read_is_the_clients_fault() {
+        let broken = [Err::<Bytes, _>(BodyError::new("cut short"))];
+        let body = Body::from_stream(stream::iter(broken));
+        let error = Error::from(block_on(body.text()).expect_err("broken"));
+        assert_eq!(error.status(), 400);
+    }
+
+    #[test]
+    fn only_a_body_in_memory_knows_its_length() {
+        assert_eq!(Body::from("hello").size_hint().exact(), Some(5));
+        assert_eq!(Body::empty().size_hint().exact(), Some(0));
+        assert!(Body::from("").is_end_stream());
+        let streamed = Body::from_stream(stream::empty::<Result<Bytes, BodyError>>());
+        assert_eq!(streamed.size_hint().exact(), None);
+    }
+}

@@ -107,3 +107,52 @@ impl FromRequest for String {
         Ok(request.into_body().text().await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::http::{HeaderMap, Method};
+
+    use crate::testing::{block_on, call};
+    use crate::{Body, Bytes, LazyRequest, Request, Response};
+
+    fn request() -> Request {
+        Request::put("/a/b?c=d")
+            .header("x-colour", "blue")
+            .body(Body::from("hello"))
+            .expect("a valid request")
+    }
+
+    fn text(response: Response) -> String {
+        block_on(response.into_body().text()).expect("text")
+    }
+
+    #[test]
+    fn a_lazy_request_has_every_part() {
+        async fn parts(request: LazyRequest) -> String {
+            let colour = request.headers()["x-colour"].len();
+            format!("{} {} {colour}", request.method(), request.path_and_query())
+        }
+        assert_eq!(text(block_on(call(parts, request()))), "PUT /a/b?c=d 4");
+    }
+
+    #[test]
+    fn each_argument_is_the_part_that_it_names() {
+        let method = block_on(call(async |it: Method| it.to_string(), request()));
+        assert_eq!(text(method), "PUT");
+        let headers = block_on(call(async |it: HeaderMap| it.len().to_string(), request()));
+        assert_eq!(text(headers), "1");
+        let bytes = block_on(call(async |it: Bytes| it, request()));
+        assert_eq!(text(bytes), "hello");
+        let string = block_on(call(async |it: String| it, request()));
+        assert_eq!(text(string), "hello");
+        let body = block_on(call(async |it: Body| it, request()));
+        assert_eq!(text(body), "hello");
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_is_a_400_for_a_handler_that_wants_text() {
+        let request = Request::new(Body::from(vec![0xff]));
+        let response = block_on(call(async |it: String| it, request));
+        assert_eq!(response.status(), 400);
+    }
+}
