@@ -9,12 +9,16 @@ use crate::{guests, steps};
 /// The profile that ships: fat LTO, one codegen unit.
 const PROFILE: &str = "dist";
 
+/// The guest that the bench loads from disk a hundred times: as large as a real function.
+const AXUM_EXAMPLE: &str = "axum-api";
+
 /// Builds the guests, the binary and the bench, and runs the bench with these arguments.
 ///
 /// # Errors
 /// When something can't be built or the bench fails.
 pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
     let guests = guests::run()?;
+    guests::example(AXUM_EXAMPLE)?;
     steps::run(steps::cargo().args([
         "build",
         "--profile",

@@ -11,6 +11,10 @@ use crate::steps;
 
 /// The target that guests are built for.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
+/// How cargo takes flags for the Wasm target only.
+const FLAGS_VARIABLE: &str = "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS";
+/// The stack that `everwarm build` gives guests on the SDK, which all examples but `bare` are.
+const EXAMPLE_STACK_BYTES: i64 = 64 << 10;
 const WASI_02: &str = "wasi-0.2";
 const WASI_03: &str = "wasi-0.3";
 /// What turns a guest built on the SDK into a WASI 0.3 component.
@@ -27,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) worlds: Vec<String>,
     /// Cargo features for the 0.3 build.
     pub(crate) features_03: Vec<String>,
+    /// The shadow stack, as `everwarm build` sets it for guests on the SDK. `None`: Rust's own.
+    pub(crate) stack_bytes: Option<i64>,
 }
 
 /// Installs the Wasm target when it is missing, and builds every guest. Returns their folder.
@@ -41,7 +47,7 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("could not create {}", folder.display()))?;
     // One cargo call for all guests that share a world and features: cargo builds them in parallel.
-    let mut batches: BTreeMap<(&str, &[String]), Vec<&Guest>> = BTreeMap::new();
+    let mut batches: BTreeMap<(&str, &[String], Option<i64>), Vec<&Guest>> = BTreeMap::new();
     for guest in &guests {
         for world in &guest.worlds {
             let features: &[String] = if world == WASI_03 {
@@ -49,11 +55,12 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
             } else {
                 &[]
             };
-            batches.entry((world, features)).or_default().push(guest);
+            let key = (world.as_str(), features, guest.stack_bytes);
+            batches.entry(key).or_default().push(guest);
         }
     }
-    for ((world, features), guests) in batches {
-        build(&guests, features, &target_dir)?;
+    for ((world, features, stack_bytes), guests) in batches {
+        build(&guests, features, stack_bytes, &target_dir)?;
         for guest in guests {
             place(guest, world, &target_dir, &folder)?;
         }
@@ -61,14 +68,44 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Builds an example and puts it beside the guests, for the WASI version that it builds for as it is.
+///
+/// # Errors
+/// When it doesn't build.
+pub(crate) fn example(name: &str) -> anyhow::Result<()> {
+    let target_dir = steps::root().join("guest/target");
+    let mut command = steps::cargo();
+    command
+        .current_dir(steps::root().join("examples").join(name))
+        .args(["build", "--release", "--target", WASM_TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env(FLAGS_VARIABLE, flags(Some(EXAMPLE_STACK_BYTES)));
+    steps::run(&mut command)?;
+    let example = Guest {
+        name: name.to_owned(),
+        package: name.to_owned(),
+        worlds: vec![WASI_02.to_owned()],
+        features_03: Vec::new(),
+        stack_bytes: Some(EXAMPLE_STACK_BYTES),
+    };
+    place(&example, WASI_02, &target_dir, &target_dir.join("guests"))
+}
+
 /// Builds the packages of some guests with one set of features.
-fn build(guests: &[&Guest], features: &[String], target_dir: &Path) -> anyhow::Result<()> {
+fn build(
+    guests: &[&Guest],
+    features: &[String],
+    stack_bytes: Option<i64>,
+    target_dir: &Path,
+) -> anyhow::Result<()> {
     let mut command = steps::cargo();
     command
         .current_dir(steps::root().join("guest"))
         .args(["build", "--release", "--target", WASM_TARGET])
         .arg("--target-dir")
-        .arg(target_dir);
+        .arg(target_dir)
+        .env(FLAGS_VARIABLE, flags(stack_bytes));
     for guest in guests {
         command.args(["--package", &guest.package]);
     }
@@ -76,6 +113,12 @@ fn build(guests: &[&Guest], features: &[String], target_dir: &Path) -> anyhow::R
         command.args(["--features", &features.join(",")]);
     }
     steps::run(&mut command)
+}
+
+fn flags(stack_bytes: Option<i64>) -> String {
+    stack_bytes.map_or_else(String::new, |bytes| {
+        format!("-Clink-arg=-zstack-size={bytes}")
+    })
 }
 
 /// Copies what cargo built to the name that tests look for. The next world overwrites cargo's file.
@@ -157,6 +200,7 @@ fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
         package,
         worlds,
         features_03,
+        stack_bytes: entry.get("stack_bytes").and_then(toml::Value::as_integer),
     })
 }
 
