@@ -1,3 +1,14 @@
-//! The way of a request: ingress, router, admission, dispatch
+//! The way of a request: ingress, router, admission, dispatch, respond, meter.
+//!
+//! `dispatch` is that way in one function. Knows nothing of deploys, stores or how a log line is
+//! written.
 
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod dispatch;
+pub mod ingress;
+pub mod meter;
+pub mod placement;
+pub mod respond;
 pub mod router;

@@ -1,1 +1,39 @@
-//! Wasmtime: compile, artifacts, resident functions, instances, limits
+//! Wasmtime, and everything that knows it: compiling, artifacts, resident functions, instances,
+//! invocation and limits.
+//!
+//! The only crate of the workspace with `unsafe` code. Returns usage as data and faults as values;
+//! knows nothing of routes, tenants' quotas, metrics or how an error is answered.
+
+pub mod artifact;
+pub mod capability;
+pub mod compile;
+pub mod config;
+mod convert;
+mod cpu;
+mod exchange;
+pub mod fault;
+mod fields;
+pub mod function;
+pub mod heavy;
+pub mod incremental;
+pub mod inspect;
+mod instance;
+pub mod invoke;
+pub mod lane;
+mod limits;
+mod pagemap;
+mod pipe;
+pub mod request;
+pub mod resident;
+mod resource;
+pub mod runtime;
+mod sandbox;
+mod slots;
+mod stock;
+mod task;
+pub mod ticker;
+pub mod usage;
+mod wasi02;
+mod wasi03;
+
+pub use sandbox::Sandbox;

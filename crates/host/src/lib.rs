@@ -1,1 +1,39 @@
-//! Capabilities of guests, one file each
+//! The capabilities of guests, one file each, behind the engine's trait.
+//!
+//! Every file owns one power: what it links, what it takes from the manifest, what an instance
+//! gets. None knows another. `denied` answers the interfaces that standard libraries import
+//! whether they use them or not, and that nothing grants.
+
+#![forbid(unsafe_code)]
+
+mod clocks;
+mod denied;
+mod environment;
+mod random;
+mod stdio;
+
+use std::sync::Arc;
+
+use everwarm_engine::capability::{Capabilities, State};
+
+pub use clocks::Clocks;
+pub use denied::Denied;
+pub use environment::Environment;
+pub use random::Random;
+pub use stdio::Stdio;
+
+/// Every capability that a node has, in the order in which they are linked.
+pub fn all() -> Capabilities {
+    Capabilities::new(vec![
+        Arc::new(Environment),
+        Arc::new(Clocks),
+        Arc::new(Random),
+        Arc::new(Stdio),
+        Arc::new(Denied),
+    ])
+}
+
+/// The state of a capability that keeps nothing for a function.
+fn stateless() -> State {
+    Arc::new(())
+}

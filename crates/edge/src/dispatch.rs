@@ -1,0 +1,285 @@
+//! The way of a request through a node, in one function that calls each stop in order.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use everwarm_engine::fault::Fault;
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::invoke::GuestBody;
+use everwarm_engine::lane::Lane;
+use everwarm_engine::request::{Request, RequestBody};
+use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
+use everwarm_engine::usage::{OnEnd, Usage};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+
+use crate::admission::{Gate, Permit};
+use crate::meter::{AccessEvent, AccessLog, RequestId};
+use crate::placement::{Place, place};
+use crate::respond::{Failure, respond};
+use crate::router::RouteTable;
+
+/// What a route leads to.
+#[derive(Debug)]
+pub struct Target {
+    /// The function.
+    pub slot: Arc<Slot>,
+    /// Counts its requests.
+    pub gate: Arc<Gate>,
+}
+
+/// What all lanes of a node share. Nothing in it is locked while a request is on its way.
+pub struct Edge {
+    routes: ArcSwap<RouteTable<Arc<Target>>>,
+    resident: Arc<ResidentSet>,
+    node: Arc<Gate>,
+    log: Arc<dyn AccessLog>,
+    server_timing: bool,
+    draining: AtomicBool,
+    next_id: AtomicU64,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// The client's address, if it came over a socket.
+    pub client: Option<IpAddr>,
+}
+
+impl Edge {
+    /// Makes the shared part. `id_seed` should be random; `requests_max` bounds the whole node.
+    pub fn new(
+        resident: Arc<ResidentSet>,
+        log: Arc<dyn AccessLog>,
+        requests_max: u32,
+        server_timing: bool,
+        id_seed: u64,
+    ) -> Self {
+        Self {
+            routes: ArcSwap::from_pointee(RouteTable::empty()),
+            resident,
+            node: Gate::new(requests_max),
+            log,
+            server_timing,
+            draining: AtomicBool::new(false),
+            next_id: AtomicU64::new(id_seed),
+        }
+    }
+
+    /// Switches to another table of routes, at once and for all requests that come after.
+    pub fn switch_routes(&self, routes: RouteTable<Arc<Target>>) {
+        self.routes.store(Arc::new(routes));
+    }
+
+    /// The routes in force.
+    pub fn routes(&self) -> Arc<RouteTable<Arc<Target>>> {
+        self.routes.load_full()
+    }
+
+    /// From now on new requests are refused; those that are in go on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Requests that are being worked on.
+    pub fn requests_inside(&self) -> u32 {
+        self.node.inside()
+    }
+}
+
+/// Answers a request: the whole way, and the one place where a failure becomes a response.
+pub async fn dispatch(
+    edge: &Arc<Edge>,
+    lane: &Lane,
+    origin: Origin,
+    request: Request,
+) -> Response<GuestBody> {
+    let mut visit = Visit::begin(edge, origin, &request);
+    match answer(edge, lane, &mut visit, request).await {
+        Ok(response) => response,
+        Err(failure) => {
+            let response = respond(&failure, visit.request_id);
+            visit.record_failure(edge, response.status(), &failure);
+            response
+        }
+    }
+}
+
+async fn answer(
+    edge: &Arc<Edge>,
+    lane: &Lane,
+    visit: &mut Visit,
+    request: Request,
+) -> Result<Response<GuestBody>, Failure> {
+    // Is it something that can be served at all?
+    if edge.draining.load(Ordering::Relaxed) {
+        return Err(Fault::Draining.into());
+    }
+    check(&request)?;
+
+    // Which function? The guard of the table is given back before the first wait.
+    let target = {
+        let routes = edge.routes.load();
+        let matched = routes.lookup(host(&request), request.uri().path());
+        Arc::clone(matched.ok_or(Failure::NoRoute)?.value)
+    };
+    let spec = target.slot.spec();
+    visit.function = Some(Arc::clone(spec));
+
+    // May it come in, and is its body small enough as far as it says?
+    let permit = Permit::take(&edge.node, &target.gate).map_err(Failure::Refused)?;
+    check_declared_body(&request, spec)?;
+
+    // Here or elsewhere?
+    match place(spec) {
+        Place::Here => {}
+    }
+
+    // The function's code, loaded at most once however many ask.
+    let (function, start_level) = edge.resident.get(&target.slot).await?;
+    visit.start_level = Some(start_level);
+
+    // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
+    // the guest writes it, and the books close when the last of it is over.
+    let on_end = visit.hand_over_books(edge, permit);
+    let mut response = lane.call(&function, request, on_end).answer().await?;
+
+    if edge.server_timing {
+        visit.add_server_timing(&mut response, start_level);
+    }
+    Ok(response)
+}
+
+fn check(request: &Request) -> Result<(), Failure> {
+    if request.method() == Method::CONNECT {
+        return Err(Failure::BadRequest("CONNECT is for proxies, and this is none"));
+    }
+    if request.headers().contains_key(header::UPGRADE)
+        && request.headers().get(header::CONNECTION).is_some_and(names_upgrade)
+    {
+        return Err(Failure::Upgrade);
+    }
+    Ok(())
+}
+
+/// Whether a `Connection` field names `upgrade` (RFC 9110, section 7.8). An upgrade to HTTP/2 may
+/// be ignored, and is: prior knowledge is the way to it.
+fn names_upgrade(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|value| {
+        let mut options = value.split(',').map(str::trim);
+        let upgrade = value.to_ascii_lowercase().contains("upgrade");
+        upgrade && !options.any(|option| option.eq_ignore_ascii_case("http2-settings"))
+    })
+}
+
+fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Failure> {
+    let limit = spec.limits.request_body.as_u64();
+    let declared = match request.body() {
+        RequestBody::Empty => 0,
+        RequestBody::Stream(body) => body.size_hint().lower(),
+    };
+    if declared > limit {
+        return Err(Fault::RequestBodyTooLarge.into());
+    }
+    Ok(())
+}
+
+/// The host that the request is for: the URI's in HTTP/2, the `Host` field's in HTTP/1.1.
+fn host(request: &Request) -> Option<&str> {
+    if let Some(authority) = request.uri().authority() {
+        return Some(authority.as_str());
+    }
+    request.headers().get(header::HOST)?.to_str().ok()
+}
+
+/// What is known of a request while it is on its way.
+struct Visit {
+    request_id: RequestId,
+    started: Instant,
+    /// `None` once the books have it: from then on they make the access event.
+    record: Option<Record>,
+    function: Option<Arc<FunctionSpec>>,
+    start_level: Option<StartLevel>,
+}
+
+/// What an access event says of a request's head.
+struct Record {
+    client: Option<IpAddr>,
+    method: Method,
+    uri: Uri,
+}
+
+impl Visit {
+    fn begin(edge: &Edge, origin: Origin, request: &Request) -> Self {
+        Self {
+            request_id: RequestId(edge.next_id.fetch_add(1, Ordering::Relaxed)),
+            started: Instant::now(),
+            record: Some(Record {
+                client: origin.client,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+            }),
+            function: None,
+            start_level: None,
+        }
+    }
+
+    /// The access event is made when the books close; the permit is given back then too.
+    fn hand_over_books(&mut self, edge: &Arc<Edge>, permit: Permit) -> OnEnd {
+        let edge = Arc::clone(edge);
+        let record = self.record.take();
+        let function = self.function.take();
+        let (request_id, started, start_level) = (self.request_id, self.started, self.start_level);
+        Box::new(move |usage: Usage| {
+            drop(permit);
+            let Some(record) = record else { return };
+            let failure = usage.fault.clone().map(Failure::Guest);
+            let status = usage.status.or_else(|| failure.as_ref().map(Failure::status));
+            edge.log.record(&AccessEvent {
+                request_id,
+                client: record.client,
+                method: record.method,
+                uri: record.uri,
+                status: status.unwrap_or(StatusCode::OK),
+                function,
+                start_level,
+                took: started.elapsed(),
+                code: failure.as_ref().map(Failure::code),
+                detail: failure.as_ref().and_then(Failure::detail_for_log),
+                usage: Some(usage),
+            });
+        })
+    }
+
+    /// The request failed before there were books.
+    fn record_failure(&mut self, edge: &Edge, status: StatusCode, failure: &Failure) {
+        let Some(record) = self.record.take() else {
+            return;
+        };
+        edge.log.record(&AccessEvent {
+            request_id: self.request_id,
+            client: record.client,
+            method: record.method,
+            uri: record.uri,
+            status,
+            function: self.function.take(),
+            start_level: self.start_level,
+            took: self.started.elapsed(),
+            code: Some(failure.code()),
+            detail: failure.detail_for_log(),
+            usage: None,
+        });
+    }
+
+    /// `Server-Timing` (W3C Server Timing, section 3): how the request started, and how long it
+    /// took to the head.
+    fn add_server_timing(&self, response: &mut Response<GuestBody>, start_level: StartLevel) {
+        let took_ms = self.started.elapsed().as_secs_f64() * 1e3;
+        let text = format!("everwarm;desc=\"{}\";dur={took_ms:.3}", start_level.as_str());
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers_mut().append("server-timing", value);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everwarm_engine::lane::Lane;
+use everwarm_engine::request::RequestBody;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::dispatch::{Edge, Origin, dispatch};
+
+/// How long a client may take to send a request's head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what is read ahead.
+const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Requests of one HTTP/2 connection that are worked on at once.
+const STREAMS_MAX: u32 = 256;
+
+/// Spawns the parts of an HTTP/2 connection on its lane.
+#[derive(Clone)]
+struct OnLane;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnLane
+where
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Serves a connection until it ends; after `drain` was told, until its requests have.
+pub(super) async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    edge: Arc<Edge>,
+    lane: Lane,
+    mut drain: watch::Receiver<Option<Duration>>,
+) {
+    let origin = Origin { client: Some(client.ip()) };
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (edge, lane) = (Arc::clone(&edge), lane.clone());
+        async move {
+            let request = request.map(request_body);
+            Ok::<_, Infallible>(dispatch(&edge, &lane, origin, request).await)
+        }
+    });
+    let mut builder = auto::Builder::new(OnLane);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(READ_BUFFER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(64 << 10);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        ended = connection.as_mut() => return log_end(ended.err().as_deref()),
+        // Fails only when the data plane is gone, which is a drain as well.
+        _ = drain.wait_for(Option::is_some) => connection.as_mut().graceful_shutdown(),
+    }
+    log_end(connection.await.err().as_deref());
+}
+
+fn log_end(error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) {
+    if let Some(error) = error {
+        tracing::debug!(error = %error, "connection ended with an error");
+    }
+}
+
+fn request_body(body: Incoming) -> RequestBody {
+    if body.is_end_stream() {
+        RequestBody::Empty
+    } else {
+        RequestBody::Stream(Box::pin(body.map_err(Into::into)))
+    }
+}

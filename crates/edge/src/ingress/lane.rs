@@ -1,0 +1,138 @@
+//! The thread of one lane: its runtime, its connections, its drain.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use everwarm_engine::lane::Lane;
+use everwarm_engine::request::Request;
+use everwarm_engine::runtime::Runtime;
+use http::Response;
+use http_body_util::BodyExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::{InvokeError, Work, connection};
+use crate::dispatch::{Edge, Origin, dispatch};
+
+/// What a lane's thread is started with.
+pub(super) struct Start {
+    pub(super) edge: Arc<Edge>,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) work: mpsc::Receiver<Work>,
+    pub(super) drain: watch::Receiver<Option<Duration>>,
+    pub(super) connections: Arc<AtomicUsize>,
+}
+
+/// Counts the tasks of a lane, so that a drain knows when the last has ended.
+#[derive(Default)]
+struct Tasks {
+    running: Cell<usize>,
+    none_left: Notify,
+}
+
+struct Running(Rc<Tasks>);
+
+impl Tasks {
+    fn begin(self: &Rc<Self>) -> Running {
+        self.running.set(self.running.get() + 1);
+        Running(Rc::clone(self))
+    }
+
+    async fn wait_for_all(&self) {
+        while self.running.get() > 0 {
+            self.none_left.notified().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let left = self.0.running.get() - 1;
+        self.0.running.set(left);
+        if left == 0 {
+            self.0.none_left.notify_one();
+        }
+    }
+}
+
+/// The lane's thread. Ends after a drain; every task it spawned ends with it.
+pub(super) fn run(start: Start) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "a lane could not start its event loop");
+            return;
+        }
+    };
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(serve(start)));
+}
+
+async fn serve(start: Start) {
+    let Start { edge, runtime, mut work, mut drain, connections } = start;
+    let lane = Lane::new(runtime);
+    let janitor = tokio::task::spawn_local({
+        let lane = lane.clone();
+        async move { lane.janitor().await }
+    });
+    let tasks = Rc::new(Tasks::default());
+    let limit = loop {
+        let work = tokio::select! {
+            work = work.recv() => work,
+            limit = drain.wait_for(Option::is_some) => {
+                break limit.ok().and_then(|limit| *limit).unwrap_or_default();
+            }
+        };
+        let Some(work) = work else { break Duration::ZERO };
+        let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
+        match work {
+            Work::Connection(stream, client) => {
+                let open = Open(Arc::clone(&connections));
+                let drain = drain.clone();
+                tokio::task::spawn_local(async move {
+                    let (_running, _open) = (running, open);
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        connection::serve(stream, client, edge, lane, drain).await;
+                    }
+                });
+            }
+            Work::Request(request, reply) => {
+                tokio::task::spawn_local(async move {
+                    let _running = running;
+                    // A caller that has gone doesn't want the answer.
+                    let _ = reply.send(invoke(&edge, &lane, request).await);
+                });
+            }
+        }
+    };
+    let deadline = tokio::time::Instant::now() + limit;
+    // What is not over by the deadline is cut off.
+    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
+    lane.drain(deadline.duration_since(tokio::time::Instant::now())).await;
+    janitor.abort();
+}
+
+async fn invoke(
+    edge: &Arc<Edge>,
+    lane: &Lane,
+    request: Request,
+) -> Result<Response<Bytes>, InvokeError> {
+    let response = dispatch(edge, lane, Origin { client: None }, request).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Response::from_parts(parts, body))
+}
+
+/// An open connection, for the count that the acceptor goes by.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,146 @@
+//! The one map from an error to a response.
+//!
+//! Everything that can go wrong between a socket and a guest becomes a [`Failure`], and every
+//! failure has here its status, its stable code, its title and what the client may be told. The
+//! body is problem details (RFC 9457). What only the log may know stays out of it.
+
+use bytes::Bytes;
+use everwarm_engine::fault::Fault;
+use everwarm_engine::invoke::GuestBody;
+use everwarm_engine::resident::LoadError;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::admission::Refusal;
+use crate::meter::RequestId;
+
+/// Where the pages on error codes are.
+const ERROR_PAGES: &str = "https://everwarm.dev/errors/";
+/// Seconds after which a client may try again when the node or a function is full.
+const RETRY_AFTER_S: &str = "1";
+
+/// Why a request has no response from a guest.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No route matches.
+    #[error("no route matches this host and path")]
+    NoRoute,
+    /// The request can't be understood.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// A protocol upgrade was asked for.
+    #[error("protocol upgrades, WebSocket among them, are not supported yet")]
+    Upgrade,
+    /// Admission refused.
+    #[error("{}", match .0 {
+        Refusal::Node => "the node works on as many requests as it may",
+        Refusal::Function => "the function works on as many requests as its limit `concurrency` allows",
+    })]
+    Refused(Refusal),
+    /// The function's code can't be had.
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    /// The guest failed, or its limits ended it.
+    #[error("{0}")]
+    Guest(#[from] Fault),
+}
+
+/// What a client is told about a failure.
+struct Told {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+}
+
+impl Failure {
+    /// The stable code, with a page in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        self.told().code
+    }
+
+    /// The status that the client gets.
+    pub fn status(&self) -> StatusCode {
+        self.told().status
+    }
+
+    /// What only the log may say.
+    pub fn detail_for_log(&self) -> Option<String> {
+        match self {
+            Self::Guest(fault) => fault.detail_for_log().map(ToOwned::to_owned),
+            Self::Load(error) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
+    fn told(&self) -> Told {
+        let (status, code, title) = match self {
+            Self::NoRoute => (StatusCode::NOT_FOUND, "EW3001", "No route"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "EW3016", "Bad request"),
+            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "EW3019", "Upgrade not supported"),
+            Self::Refused(Refusal::Node) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "EW3012", "Node overloaded")
+            }
+            Self::Refused(Refusal::Function) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "EW3011", "Function at its concurrency limit")
+            }
+            Self::Load(_) => (StatusCode::SERVICE_UNAVAILABLE, "EW3015", "Function not ready"),
+            Self::Guest(fault) => return told_of_fault(fault),
+        };
+        Told { status, code, title }
+    }
+
+    /// The sentence for the client. Guests' traps and host details are not in it.
+    fn detail(&self) -> String {
+        match self {
+            Self::Load(_) => "the function's code is not compiled yet: try again soon".to_owned(),
+            Self::Guest(Fault::BadAnswer(_)) => "the function gave no valid response".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn told_of_fault(fault: &Fault) -> Told {
+    let (status, title) = match fault {
+        Fault::Trap(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Function trapped"),
+        Fault::CpuLimit => (StatusCode::GATEWAY_TIMEOUT, "CPU limit reached"),
+        Fault::WallLimit => (StatusCode::GATEWAY_TIMEOUT, "Wall time limit reached"),
+        Fault::MemoryLimit => (StatusCode::INTERNAL_SERVER_ERROR, "Memory limit reached"),
+        Fault::RequestBodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+        Fault::ResponseBodyTooLarge => (StatusCode::BAD_GATEWAY, "Response body too large"),
+        Fault::NeverAnswered => (StatusCode::INTERNAL_SERVER_ERROR, "Function gave no response"),
+        Fault::BadAnswer(_) => (StatusCode::BAD_GATEWAY, "Function gave a bad response"),
+        Fault::BodyDropped => (StatusCode::BAD_GATEWAY, "Function dropped its response"),
+        Fault::InstanceEnded => (StatusCode::BAD_GATEWAY, "Shared instance ended"),
+        Fault::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Node overloaded"),
+        Fault::Instantiation(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Function did not start"),
+        Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Node is shutting down"),
+        // Nobody is there to read it; 499 is what logs of other servers say.
+        Fault::ClientGone => (
+            StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            "Client gone",
+        ),
+    };
+    Told { status, code: fault.code(), title }
+}
+
+/// The response to a failed request.
+pub fn respond(failure: &Failure, request_id: RequestId) -> Response<GuestBody> {
+    let Told { status, code, title } = failure.told();
+    let problem = serde_json::json!({
+        "type": format!("{ERROR_PAGES}{code}"),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": failure.detail(),
+        "code": code,
+        "request_id": request_id.to_string(),
+    });
+    let mut response = Response::new(GuestBody::full(Bytes::from(problem.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, problem_json);
+    headers.insert("everwarm-error", HeaderValue::from_static(code));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    }
+    response
+}

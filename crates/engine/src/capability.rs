@@ -1,0 +1,115 @@
+//! The capability trait: how a power of the host reaches a guest.
+//!
+//! Three hooks, from rare to frequent: [`Capability::link`] once per engine, [`Capability::configure`]
+//! once per function when it becomes resident, [`Capability::prepare`] once per instance. Owns their
+//! order and the configured state between them; the capabilities themselves live in
+//! `everwarm-host` and know each other not at all.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use everwarm_manifest::World;
+use wasmtime::component::Linker;
+use wasmtime_wasi::WasiCtxBuilder;
+
+use crate::function::FunctionSpec;
+use crate::sandbox::Sandbox;
+
+/// What a capability keeps for one function between configure and prepare.
+pub type State = Arc<dyn Any + Send + Sync>;
+
+/// A power of the host that guests import.
+pub trait Capability: Send + Sync + 'static {
+    /// Its name in logs and errors.
+    fn name(&self) -> &'static str;
+
+    /// The interfaces it provides in `world`, with their versions (`wasi:random/random@0.2.12`).
+    fn interfaces(&self, world: World) -> &'static [&'static str];
+
+    /// Adds its imports to the linker of one engine. Called once per engine, at start.
+    ///
+    /// # Errors
+    ///
+    /// When Wasmtime refuses a definition, for instance because it is there already.
+    fn link(&self, linker: &mut Linker<Sandbox>, world: World) -> wasmtime::Result<()>;
+
+    /// Prepares what all instances of `function` share. Called when the function becomes resident.
+    ///
+    /// # Errors
+    ///
+    /// When the function's manifest asks for something that this capability can't give.
+    fn configure(&self, function: &FunctionSpec) -> Result<State, ConfigureError>;
+
+    /// Gives one instance its part. Called when the instance first uses any of WASI's state: most
+    /// instances live and die without it, and the hot path doesn't pay for them.
+    fn prepare(&self, state: &State, instance: &mut Instance<'_>);
+}
+
+/// A capability can't serve a function as its manifest asks.
+#[derive(Debug, thiserror::Error)]
+#[error("capability `{capability}` can't be set up for function `{function}`: {reason}")]
+pub struct ConfigureError {
+    /// The capability's name.
+    pub capability: &'static str,
+    /// The function's name.
+    pub function: String,
+    /// What to change.
+    pub reason: String,
+}
+
+/// What [`Capability::prepare`] may shape of one instance.
+pub struct Instance<'a> {
+    /// The state behind the parts of WASI that come from `wasmtime-wasi`.
+    pub wasi: &'a mut WasiCtxBuilder,
+    /// What the instance runs.
+    pub function: &'a Arc<FunctionSpec>,
+}
+
+/// All capabilities of a node, in a fixed order.
+#[derive(Clone)]
+pub struct Capabilities(Arc<[Arc<dyn Capability>]>);
+
+/// The state of every capability for one function.
+#[derive(Clone)]
+pub(crate) struct Configured {
+    capabilities: Capabilities,
+    states: Arc<[State]>,
+}
+
+impl Capabilities {
+    /// Makes the list; its order is the order of linking and preparing.
+    pub fn new(list: Vec<Arc<dyn Capability>>) -> Self {
+        Self(list.into())
+    }
+
+    /// Adds every capability's imports to the linker of one engine.
+    pub(crate) fn link(&self, linker: &mut Linker<Sandbox>, world: World) -> wasmtime::Result<()> {
+        self.0.iter().try_for_each(|capability| capability.link(linker, world))
+    }
+
+    /// Every interface that some capability provides in `world`.
+    pub fn interfaces(&self, world: World) -> impl Iterator<Item = &'static str> {
+        self.0.iter().flat_map(move |capability| capability.interfaces(world)).copied()
+    }
+
+    pub(crate) fn configure(&self, function: &FunctionSpec) -> Result<Configured, ConfigureError> {
+        let states = self
+            .0
+            .iter()
+            .map(|capability| capability.configure(function))
+            .collect::<Result<Arc<[State]>, _>>()?;
+        Ok(Configured {
+            capabilities: self.clone(),
+            states,
+        })
+    }
+}
+
+impl Configured {
+    pub(crate) fn prepare(&self, function: &Arc<FunctionSpec>, wasi: &mut WasiCtxBuilder) {
+        let mut instance = Instance { wasi, function };
+        for (capability, state) in self.capabilities.0.iter().zip(self.states.iter()) {
+            capability.prepare(state, &mut instance);
+        }
+    }
+}

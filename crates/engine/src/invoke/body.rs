@@ -1,0 +1,101 @@
+//! The body of a response, and the guest that is still writing it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::Call;
+use crate::fault::Fault;
+use crate::pipe::{Chunk, Pipe};
+
+/// A response's body. Dropping it before its end cancels the guest.
+pub struct GuestBody(Kind);
+
+enum Kind {
+    Full(Option<Bytes>),
+    Streaming(Box<Streaming>),
+}
+
+struct Streaming {
+    call: Option<Call>,
+    pipe: Arc<Pipe>,
+}
+
+impl GuestBody {
+    /// A body that is there already.
+    pub fn full(bytes: Bytes) -> Self {
+        Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {
+        Self(Kind::Streaming(Box::new(Streaming {
+            call: Some(call),
+            pipe,
+        })))
+    }
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut self.get_mut().0 {
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Streaming(streaming) => streaming.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Kind::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Kind::Streaming(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Streaming {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(call) = &mut self.call else {
+            return Poll::Ready(None);
+        };
+        call.guest.poll_on(cx);
+        match self.pipe.poll_read(cx) {
+            Poll::Ready(Chunk::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Poll::Ready(Chunk::End(trailers)) => {
+                call.guest.complete(self.pipe.written());
+                self.call = None;
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            Poll::Ready(Chunk::Broken(fault)) => Poll::Ready(Some(Err(self.break_off(fault)))),
+            Poll::Pending => {
+                std::task::ready!(call.deadline.poll(cx));
+                Poll::Ready(Some(Err(self.break_off(Fault::WallLimit))))
+            }
+        }
+    }
+
+    fn break_off(&mut self, fault: Fault) -> Fault {
+        if let Some(mut call) = self.call.take() {
+            call.guest.break_off(self.pipe.written(), fault.clone());
+        }
+        fault
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.pipe.close_reader();
+        self.break_off(Fault::ClientGone);
+    }
+}

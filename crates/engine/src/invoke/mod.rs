@@ -1,0 +1,162 @@
+//! One request in one instance, from the call to the end of background work.
+//!
+//! Owns the life of a [`Call`]: the guest is polled inside the future of the connection that waits
+//! for it, so a response that is ready at once costs no task and no channel. `concurrent` functions
+//! share an instance, which a driver of its own polls.
+
+pub(crate) mod alone;
+mod body;
+pub(crate) mod shared;
+mod wasi02;
+mod wasi03;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub use body::GuestBody;
+use http::StatusCode;
+use tokio::time::{Instant, Sleep};
+
+use crate::exchange::Answer;
+use crate::fault::Fault;
+use alone::Alone;
+use shared::Shared;
+
+/// A request that a guest is working on. Dropping it cancels the request.
+pub struct Call {
+    guest: Guest,
+    deadline: Deadline,
+}
+
+enum Guest {
+    Alone(Box<Alone>),
+    Shared(Box<Shared>),
+}
+
+/// The end of a request's wall time. The timer is made only when the guest first has to wait.
+struct Deadline {
+    at: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn after(wall_time: Duration) -> Self {
+        Self {
+            at: Instant::now() + wall_time,
+            timer: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let at = self.at;
+        self.timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)))
+            .as_mut()
+            .poll(cx)
+    }
+}
+
+impl Call {
+    pub(crate) fn alone(alone: Alone, wall_time: Duration) -> Self {
+        Self {
+            guest: Guest::Alone(Box::new(alone)),
+            deadline: Deadline::after(wall_time),
+        }
+    }
+
+    pub(crate) fn shared(shared: Shared, wall_time: Duration) -> Self {
+        Self {
+            guest: Guest::Shared(Box::new(shared)),
+            deadline: Deadline::after(wall_time),
+        }
+    }
+
+    /// Waits for the response. The guest goes on inside the response's body.
+    ///
+    /// # Errors
+    ///
+    /// When the guest gave no response, for whatever [`Fault`].
+    pub async fn answer(mut self) -> Result<http::Response<GuestBody>, Fault> {
+        let answer = std::future::poll_fn(|cx| self.poll_answer(cx)).await;
+        match answer {
+            Ok(answer) => Ok(self.respond(answer)),
+            Err(fault) => {
+                self.guest.break_off(0, fault.clone());
+                Err(fault)
+            }
+        }
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
+        if let Poll::Ready(answer) = self.guest.poll_answer(cx) {
+            return Poll::Ready(answer);
+        }
+        self.deadline.poll(cx).map(|()| Err(Fault::WallLimit))
+    }
+
+    /// Makes the HTTP response. A body that is complete already becomes one piece with its head.
+    fn respond(mut self, answer: Answer) -> http::Response<GuestBody> {
+        let Answer { status, headers, body } = answer;
+        self.guest.answered(status);
+        let body = match body {
+            None => {
+                self.guest.complete(0);
+                GuestBody::full(bytes::Bytes::new())
+            }
+            Some(pipe) => match pipe.take_if_short() {
+                Some(bytes) => {
+                    self.guest.complete(bytes.len() as u64);
+                    GuestBody::full(bytes)
+                }
+                None => GuestBody::streaming(self, pipe),
+            },
+        };
+        let mut response = http::Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+impl Guest {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
+        match self {
+            Self::Alone(alone) => alone.poll_answer(cx),
+            Self::Shared(shared) => shared.poll_answer(cx),
+        }
+    }
+
+    /// Lets the guest go on while its response's body is read.
+    fn poll_on(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Alone(alone) => alone.poll_on(cx),
+            // Its driver polls it.
+            Self::Shared(_) => {}
+        }
+    }
+
+    fn answered(&mut self, status: StatusCode) {
+        let books = match self {
+            Self::Alone(alone) => alone.books_mut(),
+            Self::Shared(shared) => shared.books_mut(),
+        };
+        if let Some(books) = books {
+            books.status = Some(status);
+        }
+    }
+
+    fn complete(&mut self, bytes_out: u64) {
+        match self {
+            Self::Alone(alone) => alone.complete(bytes_out),
+            Self::Shared(shared) => shared.end(bytes_out, None),
+        }
+    }
+
+    fn break_off(&mut self, bytes_out: u64, fault: Fault) {
+        match self {
+            Self::Alone(alone) => alone.end(bytes_out, Some(fault)),
+            Self::Shared(shared) => shared.end(bytes_out, Some(fault)),
+        }
+    }
+}

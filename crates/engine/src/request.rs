@@ -1,0 +1,200 @@
+//! A request on its way into a guest.
+//!
+//! Owns the limit on the body and the pull of its frames: nothing is read from the client before
+//! the guest asks for it, which is the back-pressure. Knows neither WASI version.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, request};
+use http_body::Body;
+use parking_lot::Mutex;
+
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::fields::Fields;
+
+/// What a request body may fail with on its way from the client.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body.
+pub enum RequestBody {
+    /// Nothing.
+    Empty,
+    /// Frames that are still to come.
+    Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
+}
+
+/// A request as the engine takes it. `scheme` and authority are in the URI or the `Host` field.
+pub type Request = http::Request<RequestBody>;
+
+/// A request that a guest holds as a resource.
+pub(crate) struct Incoming {
+    pub(crate) parts: request::Parts,
+    fields: Option<Fields>,
+    body: Option<SharedReader>,
+}
+
+pub(crate) type SharedReader = Arc<Mutex<BodyReader>>;
+
+impl Incoming {
+    pub(crate) fn new(request: Request, exchange: &Arc<Exchange>, limit: u64) -> Self {
+        let (parts, body) = request.into_parts();
+        let body = BodyReader::new(body, Arc::clone(exchange), limit);
+        Self {
+            parts,
+            fields: None,
+            body: Some(Arc::new(Mutex::new(body))),
+        }
+    }
+
+    /// The request's fields; taken out of the request when first asked for.
+    pub(crate) fn fields(&mut self) -> Fields {
+        let parts = &mut self.parts;
+        self.fields
+            .get_or_insert_with(|| Fields::received(std::mem::take(&mut parts.headers)))
+            .clone()
+    }
+
+    /// The body, once.
+    pub(crate) fn take_body(&mut self) -> Option<SharedReader> {
+        self.body.take()
+    }
+
+    /// The authority of the URI, or of the `Host` field.
+    pub(crate) fn authority(&self) -> Option<String> {
+        if let Some(authority) = self.parts.uri.authority() {
+            return Some(authority.to_string());
+        }
+        let host = self.parts.headers.get(http::header::HOST)?;
+        host.to_str().ok().map(ToOwned::to_owned)
+    }
+
+    pub(crate) fn path_with_query(&self) -> Option<String> {
+        self.parts.uri.path_and_query().map(ToString::to_string)
+    }
+}
+
+/// Why no more of a body can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReadEnd {
+    /// It is complete.
+    Complete,
+    /// The client broke off, or sent more than the limit.
+    Broken(Arc<str>),
+}
+
+/// Reads a request body frame by frame.
+pub(crate) struct BodyReader {
+    body: RequestBody,
+    chunk: Bytes,
+    end: Option<ReadEnd>,
+    trailers: Option<HeaderMap>,
+    end_waiter: Option<Waker>,
+    left: u64,
+    exchange: Arc<Exchange>,
+}
+
+impl BodyReader {
+    fn new(body: RequestBody, exchange: Arc<Exchange>, limit: u64) -> Self {
+        let end = matches!(body, RequestBody::Empty).then_some(ReadEnd::Complete);
+        Self {
+            body,
+            chunk: Bytes::new(),
+            end,
+            trailers: None,
+            end_waiter: None,
+            left: limit,
+            exchange,
+        }
+    }
+
+    /// Ready once there are bytes to read, or the body has ended.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.chunk.is_empty() && self.end.is_none() {
+            let RequestBody::Stream(body) = &mut self.body else {
+                self.finish(ReadEnd::Complete);
+                break;
+            };
+            let frame = std::task::ready!(body.as_mut().poll_frame(cx));
+            self.take_frame(frame);
+        }
+        Poll::Ready(())
+    }
+
+    fn take_frame(&mut self, frame: Option<Result<http_body::Frame<Bytes>, BodyError>>) {
+        match frame {
+            None => self.finish(ReadEnd::Complete),
+            Some(Err(error)) => {
+                self.finish(ReadEnd::Broken(error.to_string().into()));
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.take_data(data),
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            },
+        }
+    }
+
+    fn take_data(&mut self, data: Bytes) {
+        let len = data.len() as u64;
+        if len > self.left {
+            self.exchange.fail(Fault::RequestBodyTooLarge);
+            let reason = Fault::RequestBodyTooLarge.to_string();
+            self.finish(ReadEnd::Broken(reason.into()));
+            return;
+        }
+        self.left -= len;
+        self.exchange.count_bytes_in(len);
+        self.chunk = data;
+    }
+
+    /// Up to `len` bytes that are there already. Nothing means wait; an end comes after the bytes.
+    pub(crate) fn read(&mut self, len: usize) -> Result<Bytes, ReadEnd> {
+        if self.chunk.is_empty() {
+            return match &self.end {
+                Some(end) => Err(end.clone()),
+                None => Ok(Bytes::new()),
+            };
+        }
+        Ok(self.chunk.split_to(len.min(self.chunk.len())))
+    }
+
+    /// Ready once the body has ended; what is left of it is thrown away.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.end.is_none() {
+            self.chunk = Bytes::new();
+            std::task::ready!(self.poll_ready(cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// Ready once somebody who reads has seen the end. Unlike [`Self::poll_end`] this reads nothing.
+    pub(crate) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.end.is_some() {
+            return Poll::Ready(());
+        }
+        self.end_waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end.is_some() && self.chunk.is_empty()
+    }
+
+    fn finish(&mut self, end: ReadEnd) {
+        self.end = Some(end);
+        if let Some(waiter) = self.end_waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    /// The trailers, once the body has ended.
+    pub(crate) fn trailers(&mut self) -> Option<Result<Option<HeaderMap>, Arc<str>>> {
+        match self.end.as_ref()? {
+            ReadEnd::Complete => Some(Ok(self.trailers.take())),
+            ReadEnd::Broken(reason) => Some(Err(Arc::clone(reason))),
+        }
+    }
+}

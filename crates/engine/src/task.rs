@@ -1,0 +1,132 @@
+//! A guest that is being polled: measured, interruptible, and movable to another thread.
+//!
+//! Owns where the guest's future is (here, away in the heavy pool, or gone) and the charging of
+//! its CPU time. Dropping a [`GuestTask`] drops the guest's store, wherever it is: that is how a
+//! request is cancelled.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::cpu;
+use crate::sandbox::Meter;
+use crate::ticker::Ticker;
+
+/// Who pays for CPU time.
+pub(crate) trait Payer: Send + Sync + 'static {
+    /// Charges one poll of the guest, which took `ns` on the CPU and ended by itself unless
+    /// `interrupted`.
+    fn charge(&self, ns: u64, interrupted: bool);
+}
+
+type GuestFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A guest's future with its meter around it.
+struct Metered<T> {
+    future: GuestFuture<T>,
+    meter: Arc<Meter>,
+    payer: Arc<dyn Payer>,
+    ticker: Arc<Ticker>,
+    interrupted: bool,
+}
+
+impl<T> Future for Metered<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.get_mut();
+        let running = this.ticker.enter();
+        let (poll, ns) = cpu::measure(|| this.future.as_mut().poll(cx));
+        drop(running);
+        this.meter.cpu.add_ns(ns);
+        this.interrupted = this.meter.take_interrupted();
+        this.payer.charge(ns, this.interrupted);
+        poll
+    }
+}
+
+enum Place<T> {
+    Here(Metered<T>),
+    Away(JoinHandle<T>),
+    Gone,
+}
+
+/// See the module's documentation.
+pub(crate) struct GuestTask<T> {
+    place: Place<T>,
+    heavy: Handle,
+}
+
+/// What a guest is run with.
+pub(crate) struct Conditions {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) payer: Arc<dyn Payer>,
+    pub(crate) ticker: Arc<Ticker>,
+    /// The heavy pool.
+    pub(crate) heavy: Handle,
+    /// Whether to start there.
+    pub(crate) start_away: bool,
+}
+
+impl<T: Send + 'static> GuestTask<T> {
+    pub(crate) fn new(
+        future: impl Future<Output = T> + Send + 'static,
+        conditions: Conditions,
+    ) -> Self {
+        let Conditions { meter, payer, ticker, heavy, start_away } = conditions;
+        let metered = Metered {
+            future: Box::pin(future),
+            meter,
+            payer,
+            ticker,
+            interrupted: false,
+        };
+        let place = if start_away {
+            Place::Away(heavy.spawn(metered))
+        } else {
+            Place::Here(metered)
+        };
+        Self { place, heavy }
+    }
+
+    /// Polls the guest. `None` means that it was lost: the pool it ran in has shut down, or the
+    /// host panicked in it.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if let Place::Here(metered) = &mut self.place {
+            match Pin::new(&mut *metered).poll(cx) {
+                Poll::Ready(value) => {
+                    self.place = Place::Gone;
+                    return Poll::Ready(Some(value));
+                }
+                Poll::Pending if metered.interrupted => self.send_away(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match &mut self.place {
+            Place::Away(join) => {
+                let joined = std::task::ready!(Pin::new(join).poll(cx));
+                self.place = Place::Gone;
+                Poll::Ready(joined.ok())
+            }
+            Place::Here(_) | Place::Gone => Poll::Ready(None),
+        }
+    }
+
+    /// Moves the guest to the heavy pool in the middle of its run.
+    fn send_away(&mut self) {
+        if let Place::Here(metered) = std::mem::replace(&mut self.place, Place::Gone) {
+            self.place = Place::Away(self.heavy.spawn(metered));
+        }
+    }
+}
+
+impl<T> Drop for GuestTask<T> {
+    fn drop(&mut self) {
+        if let Place::Away(join) = &self.place {
+            join.abort();
+        }
+    }
+}
