@@ -1,0 +1,109 @@
+//! How fast a function answers that this process has never touched: its compiled artifact is on disk,
+//! and nothing of it is in memory.
+//!
+//! A first `everwarm up` compiles a hundred different components; a second one finds them on disk.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::load::Latencies;
+use crate::load::http;
+use crate::pairs::Spread;
+use crate::report::Report;
+use crate::servers::{self, Isolation, Running, app, command_up};
+use crate::settings::Settings;
+
+pub(crate) const NAME: &str = "disk";
+pub(crate) const SUBJECT: &str = "100 untouched functions";
+pub(crate) const IN_SERVER_P50: &str = "in the server, p50";
+const IN_SERVER_P99: &str = "in the server, p99";
+
+const FUNCTIONS: usize = 100;
+
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    let component = std::fs::read(settings.guest("axum-api", "0.2")?)?;
+    let apps = tempfile::tempdir()?;
+    write_app(apps.path(), &component)?;
+    eprintln!("   compiling {FUNCTIONS} components once");
+    drop(up(settings, apps.path())?);
+    let node = up(settings, apps.path())?;
+    let mut times_ns = Vec::with_capacity(FUNCTIONS);
+    for index in 0..FUNCTIONS {
+        times_ns.push(first_answer(&node, index)?);
+    }
+    let times = Latencies::of(times_ns);
+    for (name, per_mille) in [(IN_SERVER_P50, 500), (IN_SERVER_P99, 990)] {
+        let ms = times.percentile_us(per_mille) / 1e3;
+        report.add(NAME, SUBJECT, name, " ms", Spread::of([ms]));
+    }
+    Ok(())
+}
+
+/// An app with as many functions as there are components, no two of them equal.
+fn write_app(folder: &Path, component: &[u8]) -> anyhow::Result<()> {
+    let mut manifest = app("disk");
+    for index in 0..FUNCTIONS {
+        let file = format!("f{index}.wasm");
+        std::fs::write(folder.join(&file), distinct(component, index))?;
+        let route = format!("/f{index}/*");
+        manifest.function(&format!("f{index}"), &file, &route, Isolation::Request, "");
+    }
+    manifest.write(folder)
+}
+
+/// The same component with another digest: a custom section with a number is added at its end.
+fn distinct(component: &[u8], index: usize) -> Vec<u8> {
+    // Section 0: its length, then the length of its name, its name and its content.
+    let name = b"bench";
+    let content = u32::try_from(index).unwrap_or(u32::MAX).to_le_bytes();
+    let section = [&[0, 1 + 5 + 4, 5][..], &name[..], &content[..]];
+    [component, &section.concat()].concat()
+}
+
+fn up(settings: &Settings, app: &Path) -> anyhow::Result<Running> {
+    let address = servers::free_address()?;
+    let command = command_up(settings, app, address);
+    // No route matches: any answer shows that all functions are there, and touches none.
+    servers::start_command("everwarm", command, TempDir::new()?, address, |answer| {
+        if answer.status != 404 {
+            bail!("got {}", answer.status);
+        }
+        Ok(())
+    })
+}
+
+/// The time that the server says it took, in nanoseconds, for a function that came from disk.
+fn first_answer(node: &Running, index: usize) -> anyhow::Result<u64> {
+    let path = format!("/f{index}/");
+    let answer = http::get(node.address, &path)?;
+    let timing = answer
+        .server_timing
+        .as_deref()
+        .with_context(|| format!("GET {path} has no server-timing"))?;
+    if !timing.contains("desc=\"disk\"") && !timing.contains("desc=disk") {
+        bail!("GET {path} did not come from disk: {timing}");
+    }
+    let milliseconds = timing
+        .split(';')
+        .find_map(|part| part.trim().strip_prefix("dur="))
+        .and_then(|dur| dur.split(',').next()?.trim().parse::<f64>().ok())
+        .with_context(|| format!("GET {path}: no duration in {timing}"))?;
+    let time = std::time::Duration::try_from_secs_f64(milliseconds / 1e3)?;
+    Ok(u64::try_from(time.as_nanos())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_component_differ_and_stay_well_formed() {
+        let empty = b"\0asm\x0d\0\x01\0";
+        let (one, other) = (distinct(empty, 1), distinct(empty, 2));
+        assert_ne!(one, other);
+        let section = &one[empty.len()..];
+        assert_eq!(usize::from(section[1]), section.len() - 2);
+    }
+}

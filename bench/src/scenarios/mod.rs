@@ -1,0 +1,65 @@
+//! What is measured, one file a scenario. To add one is a file here and a line in [`ALL`].
+
+pub(crate) mod disk;
+pub(crate) mod edit_to_live;
+pub(crate) mod instantiate;
+pub(crate) mod isolation;
+pub(crate) mod latency;
+pub(crate) mod neighbours;
+pub(crate) mod sdk_cost;
+pub(crate) mod throughput;
+
+use crate::report::Report;
+use crate::settings::Settings;
+
+/// One thing that the bench can measure.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// In one line, for the reader who waits.
+    pub(crate) question: &'static str,
+    pub(crate) run: fn(&Settings, &mut Report) -> anyhow::Result<()>,
+}
+
+/// Every scenario, in the order in which they run.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: throughput::NAME,
+        question: "how many hellos a second over 32 connections, and how long does each take?",
+        run: throughput::run,
+    },
+    Scenario {
+        name: latency::NAME,
+        question: "what does each server add to native hyper's latency at 2,000 requests a second?",
+        run: latency::run,
+    },
+    Scenario {
+        name: sdk_cost::NAME,
+        question: "does an SDK hello cost what a hand-written one does?",
+        run: sdk_cost::run,
+    },
+    Scenario {
+        name: instantiate::NAME,
+        question: "how long does it take to make and drop an instance?",
+        run: instantiate::run,
+    },
+    Scenario {
+        name: disk::NAME,
+        question: "how fast does a function answer whose compiled code is on disk only?",
+        run: disk::run,
+    },
+    Scenario {
+        name: neighbours::NAME,
+        question: "what does a function that burns its CPU limit do to another's p99?",
+        run: neighbours::run,
+    },
+    Scenario {
+        name: isolation::NAME,
+        question: "does a byte survive from one instance to the next, in a million reuses?",
+        run: isolation::run,
+    },
+    Scenario {
+        name: edit_to_live::NAME,
+        question: "how long from an edit to the new page?",
+        run: edit_to_live::run,
+    },
+];
