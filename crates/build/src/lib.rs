@@ -1,1 +1,27 @@
-//! Source to component
+//! Source to component: an app's folder in, the components of its functions out, through cargo or the
+//! command that the manifest names. Prints nothing and deploys nothing: what happens on the way goes
+//! to the caller as [`Event`]s. Knows no Wasmtime.
+
+#![forbid(unsafe_code)]
+
+mod cargo;
+mod command;
+mod component;
+mod event;
+mod package;
+mod plan;
+mod process;
+mod project;
+mod sources;
+mod toolchain;
+
+pub use cargo::{CargoError, SDK_GUEST_STACK_BYTES};
+pub use command::CommandError;
+pub use component::{COMPONENT_BYTES_MAX, Component, ComponentError};
+pub use event::Event;
+pub use package::PackageError;
+pub use plan::{BuildError, BuildOptions, build};
+pub use process::ProcessError;
+pub use project::{MANIFEST_FILE, Project, ProjectError};
+pub use sources::{Sources, sources};
+pub use toolchain::{Toolchain, ToolchainError, WASM_TARGET};
