@@ -1,0 +1,80 @@
+//! What a node is started with; every number has its default here.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use everwarm_edge::meter::AccessLog;
+use everwarm_engine::compile::{CompileLimits, CompilerCommand};
+use everwarm_engine::config::PoolSize;
+use everwarm_engine::inspect::InspectLimits;
+
+/// Machine code that stays mapped, in bytes, unless told otherwise.
+const RESIDENT_BYTES_MAX: u64 = 1 << 30;
+/// Requests that a node works on at once, unless told otherwise.
+const REQUESTS_MAX: u32 = 4_096;
+
+/// What a node is started with.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Where to listen; nowhere when `None`.
+    pub listen: Option<SocketAddr>,
+    /// Folder of the store, the compiled artifacts and the node's key.
+    pub data_dir: PathBuf,
+    /// Threads of the data plane; one a core by default.
+    pub lanes: NonZeroUsize,
+    /// Machine code that may stay mapped, in bytes.
+    pub resident_bytes_max: u64,
+    /// Requests that may be worked on at once.
+    pub requests_max: u32,
+    /// Instances that may be alive at once, in each world.
+    pub pool: PoolSize,
+    /// Whether responses say how they started and how long they took.
+    pub server_timing: bool,
+    /// Whether to keep compiled functions between compiles, so that a small edit compiles fast.
+    pub incremental: bool,
+    /// How to start a compiler process.
+    pub compiler: CompilerCommand,
+    /// Bounds on compiling.
+    pub compile_limits: CompileLimits,
+    /// Bounds on components.
+    pub inspect_limits: InspectLimits,
+    /// Where access events go.
+    pub access_log: Arc<dyn AccessLog>,
+}
+
+impl NodeConfig {
+    /// The configuration of `everwarm up`: one app, timing in every response, fast recompiles.
+    pub fn for_up(
+        data_dir: PathBuf,
+        compiler: CompilerCommand,
+        access_log: Arc<dyn AccessLog>,
+    ) -> Self {
+        Self {
+            listen: None,
+            data_dir,
+            lanes: available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            resident_bytes_max: RESIDENT_BYTES_MAX,
+            requests_max: REQUESTS_MAX,
+            pool: PoolSize::default(),
+            server_timing: true,
+            incremental: true,
+            compiler,
+            compile_limits: CompileLimits::default(),
+            inspect_limits: InspectLimits::default(),
+            access_log,
+        }
+    }
+}
+
+impl std::fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
+}

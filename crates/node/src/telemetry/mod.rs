@@ -1,0 +1,6 @@
+//! What a node says of itself: access events here; logs are whatever subscriber the binary sets.
+
+mod access;
+mod writer;
+
+pub use access::{AccessFormat, AccessLogger};
