@@ -128,7 +128,9 @@ impl CompiledArtifacts {
         let _changing = self.changing();
         fs::create_dir_all(&paths.folder)?;
         // Renaming and changing the mode change the ctime, so the file is measured after both.
-        written.as_file().set_permissions(Permissions::from_mode(0o400))?;
+        written
+            .as_file()
+            .set_permissions(Permissions::from_mode(0o400))?;
         written.as_file().sync_all()?;
         let file = written.persist(&paths.code)?;
         sync_dir(&paths.folder)?;
@@ -253,9 +255,7 @@ impl CompiledArtifacts {
             Ok(identity) if identity == record.identity => {
                 Checked::Same(Verified { file, identity })
             }
-            Ok(identity) if identity.size != record.identity.size => {
-                Checked::Flawed(Flaw::Content)
-            }
+            Ok(identity) if identity.size != record.identity.size => Checked::Flawed(Flaw::Content),
             Ok(_) => Checked::Moved { file, record },
             Err(error) => Checked::Failed(OpenError::io("look at", &paths.code, error)),
         }
@@ -286,7 +286,10 @@ enum Checked {
     /// The record holds and the file is the one that it was written for.
     Same(Verified),
     /// The record holds, but for another file: these bytes must be hashed again.
-    Moved { file: File, record: Record },
+    Moved {
+        file: File,
+        record: Record,
+    },
     Missing,
     Flawed(Flaw),
     Failed(OpenError),

@@ -229,7 +229,8 @@ impl Compiler {
             .await
             .expect("the semaphore is never closed");
         let started = Instant::now();
-        let outcome = process::run(&self.command, &self.limits, &self.line_of(&job, output)).await?;
+        let outcome =
+            process::run(&self.command, &self.limits, &self.line_of(&job, output)).await?;
         Ok(Compiled {
             code_bytes: outcome.code_bytes,
             took: started.elapsed(),

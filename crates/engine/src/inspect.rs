@@ -7,8 +7,7 @@
 
 use everwarm_manifest::{Isolation, World};
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, Parser, Payload, ValidPayload, Validator,
-    WasmFeatures,
+    ComponentExternalKind, ComponentTypeRef, Parser, Payload, ValidPayload, Validator, WasmFeatures,
 };
 
 mod imports;
@@ -167,7 +166,9 @@ pub enum InspectError {
         bytes_max: u64,
     },
     /// The bytes start like a component and aren't one.
-    #[error("the component is invalid at byte {offset:#x}: {reason}: build it again with current tools")]
+    #[error(
+        "the component is invalid at byte {offset:#x}: {reason}: build it again with current tools"
+    )]
     Invalid {
         /// Where, from the start of the bytes.
         offset: u64,
@@ -255,7 +256,9 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         _ if text.starts_with(b"(component") || text.starts_with(b"(module") => {
             "WebAssembly text: make a binary of it with `wasm-tools parse`"
         }
-        _ => "something else: its first bytes aren't `\\0asm`; give the `.wasm` file that the build wrote",
+        _ => {
+            "something else: its first bytes aren't `\\0asm`; give the `.wasm` file that the build wrote"
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 /// How long a condition that must come true is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The compiler process that the other tests start; does nothing when the suite runs it.
 #[test]
@@ -106,7 +106,9 @@ impl Bench {
     ) -> Result<Compiled, CompileError> {
         let output = self.dir.path().join("code");
         fs::write(&output, "").unwrap();
-        Compiler::new(command, limits).compile(self.job(), &output).await
+        Compiler::new(command, limits)
+            .compile(self.job(), &output)
+            .await
     }
 }
 
@@ -115,10 +117,14 @@ fn component_of(functions: usize, additions: usize, seed: i64) -> String {
     let mut text = String::from("(component (core module\n");
     for function in 0..functions {
         let first = seed + i64::try_from(function).unwrap();
-        write!(text, "(func (param i64) (result i64) local.get 0 i64.const {first} i64.add\n").unwrap();
+        writeln!(
+            text,
+            "(func (param i64) (result i64) local.get 0 i64.const {first} i64.add"
+        )
+        .unwrap();
         for addition in 0..additions {
             let constant = addition * 7 + 1;
-            write!(text, "local.get 0 i64.const {constant} i64.mul i64.xor\n").unwrap();
+            writeln!(text, "local.get 0 i64.const {constant} i64.mul i64.xor").unwrap();
         }
         text.push_str(")\n");
     }
@@ -136,19 +142,22 @@ async fn component_of_either_world_compiles_and_its_code_maps() {
         let artifacts = CompiledArtifacts::open_dir(root, &key).unwrap();
         let output = artifacts.incoming().unwrap();
         let compiler = Compiler::new(real_compiler(), CompileLimits::default());
-        let compiled = compiler.compile(bench.job(), output.path()).await.unwrap();
-        artifacts.record(bench.component, &bench.fingerprint, output).unwrap();
+        let ended = compiler.compile(bench.job(), output.path()).await.unwrap();
+        artifacts
+            .record(bench.component, &bench.fingerprint, output)
+            .unwrap();
         let mapped = artifacts
             .load(bench.component, &bench.fingerprint, &bench.engine)
             .unwrap();
-        assert_eq!(mapped.bytes, compiled.code_bytes);
+        assert_eq!(mapped.bytes, ended.code_bytes);
     }
 }
 
 #[tokio::test]
 async fn invalid_component_is_told_what_is_wrong_with_it() {
     // Its structure is right: only the compiler looks at the function.
-    let bytes = wat::parse_str("(component (core module (func (result i32) i64.const 1)))").unwrap();
+    let bytes =
+        wat::parse_str("(component (core module (func (result i32) i64.const 1)))").unwrap();
     let bench = Bench::with_bytes(World::Wasi02, &bytes);
     let error = bench.compile(real_compiler()).await.unwrap_err();
     assert_eq!(error.code(), "EW2006");
@@ -169,7 +178,10 @@ async fn bytes_that_are_not_the_named_ones_are_never_compiled() {
     bench.component = Digest::from_bytes([7; Digest::BYTES]);
     let error = bench.compile(real_compiler()).await.unwrap_err();
     assert!(matches!(error, CompileError::Failed { .. }), "{error}");
-    assert_eq!(fs::metadata(bench.dir.path().join("code")).unwrap().len(), 0);
+    assert_eq!(
+        fs::metadata(bench.dir.path().join("code")).unwrap().len(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -188,7 +200,10 @@ async fn component_that_takes_too_much_cpu_time_is_stopped() {
         cpu_time_s_max: 1,
         ..CompileLimits::default()
     };
-    let error = bench.compile_within(real_compiler(), limits).await.unwrap_err();
+    let error = bench
+        .compile_within(real_compiler(), limits)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "EW2005");
     assert!(error.to_string().contains("1 s of CPU time"), "{error}");
 }
@@ -200,8 +215,14 @@ async fn component_that_takes_too_much_memory_is_stopped() {
         memory_bytes_max: 320 << 20,
         ..CompileLimits::default()
     };
-    let error = bench.compile_within(real_compiler(), limits).await.unwrap_err();
-    assert!(matches!(error, CompileError::TooMuchMemory { .. }), "{error}");
+    let error = bench
+        .compile_within(real_compiler(), limits)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, CompileError::TooMuchMemory { .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("320 MiB"), "{error}");
 }
 
@@ -210,10 +231,13 @@ async fn process_that_hangs_is_killed_at_the_deadline() {
     let bench = Bench::new("(component)");
     let pid_file = bench.dir.path().join("pid");
     let limits = CompileLimits {
-        wall_time_ms_max: 300,
+        wall_time_ms_max: 1_500,
         ..CompileLimits::default()
     };
-    let command = shell(&format!("echo $$ > {}; exec sleep 1000", pid_file.display()));
+    let command = shell(&format!(
+        "echo $$ > {}; exec sleep 1000",
+        pid_file.display()
+    ));
     let error = bench.compile_within(command, limits).await.unwrap_err();
     assert!(matches!(error, CompileError::TooLong { .. }), "{error}");
     assert_eq!(error.code(), "EW2005");
@@ -224,7 +248,10 @@ async fn process_that_hangs_is_killed_at_the_deadline() {
 async fn process_is_killed_when_nobody_waits_for_it_any_more() {
     let bench = Bench::new("(component)");
     let pid_file = bench.dir.path().join("pid");
-    let command = shell(&format!("echo $$ > {}; exec sleep 1000", pid_file.display()));
+    let command = shell(&format!(
+        "echo $$ > {}; exec sleep 1000",
+        pid_file.display()
+    ));
     let pid = tokio::select! {
         ended = bench.compile(command) => panic!("it sleeps, and yet: {ended:?}"),
         pid = until(|| read_pid(&pid_file)) => pid,
@@ -244,7 +271,10 @@ async fn process_that_dies_is_told_by_its_status_and_last_words() {
         let error = bench.compile(shell(script)).await.unwrap_err();
         assert_eq!(error.code(), "EW2012");
         let text = error.to_string();
-        assert!(words.iter().all(|word| text.contains(word)), "{script}: {text}");
+        assert!(
+            words.iter().all(|word| text.contains(word)),
+            "{script}: {text}"
+        );
     }
 }
 
@@ -263,21 +293,30 @@ async fn program_that_is_not_there_is_named() {
         program: "/no/such/program".into(),
         args: vec![],
     };
-    let error = Bench::new("(component)").compile(command).await.unwrap_err();
+    let error = Bench::new("(component)")
+        .compile(command)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "EW2012");
     assert!(error.to_string().contains("/no/such/program"), "{error}");
 }
 
 #[tokio::test]
 async fn nothing_of_the_nodes_environment_reaches_the_compiler() {
-    let error = Bench::new("(component)").compile(shell("env >&2; exit 1")).await.unwrap_err();
+    let error = Bench::new("(component)")
+        .compile(shell("env >&2; exit 1"))
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("RAYON_NUM_THREADS"), "{text}");
     for (name, _) in std::env::vars_os() {
         let name = name.into_string().unwrap();
         // The shell makes these itself.
         if !["PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str()) {
-            assert!(!text.contains(&format!("\n{name}=")), "{name} reached the compiler");
+            assert!(
+                !text.contains(&format!("\n{name}=")),
+                "{name} reached the compiler"
+            );
         }
     }
 }
@@ -286,7 +325,10 @@ async fn nothing_of_the_nodes_environment_reaches_the_compiler() {
 async fn no_more_processes_run_at_once_than_allowed() {
     let bench = Bench::new("(component)");
     let lock = bench.dir.path().join("only-one");
-    let script = format!("mkdir {0} || exit 9; sleep 0.05; rmdir {0}; exit 1", lock.display());
+    let script = format!(
+        "mkdir {0} || exit 9; sleep 0.05; rmdir {0}; exit 1",
+        lock.display()
+    );
     let limits = CompileLimits {
         parallel_max: NonZeroUsize::MIN,
         ..CompileLimits::default()
@@ -320,7 +362,12 @@ fn child_ends_when_its_parent_has_gone() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
         let ended = child.wait_with_output().unwrap();
         let stdout = String::from_utf8_lossy(&ended.stdout);
         assert!(stdout.contains(expected), "{stdout}");
@@ -339,8 +386,8 @@ async fn compile_with_cache(bench: &Bench, dir: &Path, key: u8) -> (Compiled, Ve
     };
     let output = bench.dir.path().join("code");
     let compiler = Compiler::new(real_compiler(), CompileLimits::default());
-    let compiled = compiler.compile(job, &output).await.unwrap();
-    (compiled, fs::read(output).unwrap())
+    let ended = compiler.compile(job, &output).await.unwrap();
+    (ended, fs::read(output).unwrap())
 }
 
 #[tokio::test]
@@ -352,7 +399,10 @@ async fn functions_that_did_not_change_are_found_in_the_incremental_cache() {
     assert!(first.reuse.looked_up >= 20);
     let (again, code_again) = compile_with_cache(&before, cache.path(), 1).await;
     assert_eq!(again.reuse.hits, first.reuse.looked_up);
-    assert!(code == code_again, "the cache changes how fast code is made, never the code");
+    assert!(
+        code == code_again,
+        "the cache changes how fast code is made, never the code"
+    );
     // Of functions that count up from 5 instead of 0, fifteen are the same.
     let after = Bench::new(&component_of(20, 10, 5));
     let (changed, _) = compile_with_cache(&after, cache.path(), 1).await;

@@ -53,10 +53,15 @@ impl Node {
     }
 
     fn add(&self, byte: u8, text: &str) {
-        let code = self.engine.precompile_component(&wat::parse_str(text).unwrap()).unwrap();
+        let code = self
+            .engine
+            .precompile_component(&wat::parse_str(text).unwrap())
+            .unwrap();
         let mut file = self.artifacts.incoming().unwrap();
         file.write_all(&code).unwrap();
-        self.artifacts.record(component(byte), &self.fingerprint, file).unwrap();
+        self.artifacts
+            .record(component(byte), &self.fingerprint, file)
+            .unwrap();
     }
 
     fn root(&self) -> PathBuf {
@@ -64,11 +69,15 @@ impl Node {
     }
 
     fn code(&self, byte: u8) -> PathBuf {
-        self.artifacts.paths(component(byte), &self.fingerprint).code
+        self.artifacts
+            .paths(component(byte), &self.fingerprint)
+            .code
     }
 
     fn record(&self, byte: u8) -> PathBuf {
-        self.artifacts.paths(component(byte), &self.fingerprint).record
+        self.artifacts
+            .paths(component(byte), &self.fingerprint)
+            .record
     }
 
     fn load(&self, byte: u8) -> Result<u64, OpenError> {
@@ -100,7 +109,12 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
 
 fn truncate(path: &Path, len: u64) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(len)
+        .unwrap();
 }
 
 /// Another inode with the same bytes, as a copied folder or a restored backup has.
@@ -190,7 +204,10 @@ fn code_of_another_engine_under_this_engines_name_is_discarded() {
     let error = node.artifacts.open(component(1), &other).unwrap_err();
     assert!(matches!(
         error,
-        OpenError::Discarded { flaw: Flaw::Record(RecordFlaw::OfAnother), .. }
+        OpenError::Discarded {
+            flaw: Flaw::Record(RecordFlaw::OfAnother),
+            ..
+        }
     ));
 }
 
@@ -200,9 +217,19 @@ fn forged_record_is_discarded_whichever_byte_differs() {
     let node = Node::with_one();
     for at in 0..len {
         let record = fs::read(node.record(1)).unwrap();
-        overwrite(&node.record(1), at, &[record[usize::try_from(at).unwrap()] ^ 1]);
+        overwrite(
+            &node.record(1),
+            at,
+            &[record[usize::try_from(at).unwrap()] ^ 1],
+        );
         let error = node.load(1).unwrap_err();
-        let flawed = matches!(error, OpenError::Discarded { flaw: Flaw::Record(_), .. });
+        let flawed = matches!(
+            error,
+            OpenError::Discarded {
+                flaw: Flaw::Record(_),
+                ..
+            }
+        );
         assert!(flawed, "byte {at}: {error}");
         node.add(1, ONE);
     }
@@ -224,7 +251,10 @@ fn code_recorded_under_another_nodes_key_is_discarded() {
     let error = other.open(component(1), &node.fingerprint).unwrap_err();
     assert!(matches!(
         error,
-        OpenError::Discarded { flaw: Flaw::Record(RecordFlaw::Forged), .. }
+        OpenError::Discarded {
+            flaw: Flaw::Record(RecordFlaw::Forged),
+            ..
+        }
     ));
     assert!(error.needs_compile());
 }
@@ -238,7 +268,11 @@ fn replaced_inode_with_the_same_bytes_is_verified_whole_and_goes_on() {
     let after = fs::read(node.record(1)).unwrap();
     assert_ne!(before, after, "the record is renewed for the new inode");
     node.load(1).unwrap();
-    assert_eq!(after, fs::read(node.record(1)).unwrap(), "and holds from then on");
+    assert_eq!(
+        after,
+        fs::read(node.record(1)).unwrap(),
+        "and holds from then on"
+    );
 }
 
 #[test]
@@ -259,8 +293,14 @@ fn link_or_pipe_in_place_of_the_file_is_discarded_and_not_waited_for() {
     node.assert_discarded(1, &Flaw::NoFile);
     fs::remove_file(node.code(1)).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, node.code(1), rustix::fs::FileType::Fifo, mode, 0)
-        .unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        node.code(1),
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .unwrap();
     node.assert_discarded(1, &Flaw::NoFile);
 }
 
@@ -268,10 +308,16 @@ fn link_or_pipe_in_place_of_the_file_is_discarded_and_not_waited_for() {
 fn code_that_the_engine_refuses_is_discarded() {
     let node = Node::new();
     let mut file = node.artifacts.incoming().unwrap();
-    file.write_all(b"honestly recorded, but no machine code").unwrap();
-    node.artifacts.record(component(1), &node.fingerprint, file).unwrap();
+    file.write_all(b"honestly recorded, but no machine code")
+        .unwrap();
+    node.artifacts
+        .record(component(1), &node.fingerprint, file)
+        .unwrap();
     match node.load(1) {
-        Err(OpenError::Discarded { flaw: Flaw::Refused(_), .. }) => {}
+        Err(OpenError::Discarded {
+            flaw: Flaw::Refused(_),
+            ..
+        }) => {}
         other => panic!("a refusal was expected, not {other:?}"),
     }
     assert!(!node.code(1).exists());
@@ -280,7 +326,10 @@ fn code_that_the_engine_refuses_is_discarded() {
 #[test]
 fn verified_file_is_what_is_mapped_whatever_its_name_leads_to_by_then() {
     let node = Node::with_one();
-    let verified = node.artifacts.open(component(1), &node.fingerprint).unwrap();
+    let verified = node
+        .artifacts
+        .open(component(1), &node.fingerprint)
+        .unwrap();
     fs::remove_file(node.code(1)).unwrap();
     fs::write(node.code(1), b"swapped in between the proof and the map").unwrap();
     // Removing the name changes the ctime of the file behind it: that is noticed, and what was
@@ -299,7 +348,9 @@ fn threads_that_record_and_open_at_once_never_discard_good_code() {
             scope.spawn(|| (0..20).for_each(|_| node.add(1, ONE)));
             scope.spawn(|| {
                 for _ in 0..50 {
-                    node.artifacts.open(component(1), &node.fingerprint).unwrap();
+                    node.artifacts
+                        .open(component(1), &node.fingerprint)
+                        .unwrap();
                 }
             });
         }

@@ -10,12 +10,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use everwarm_manifest::Digest;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretBox;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-use super::job::{ChildLimits, IncrementalJob, Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Success};
+use super::job::{
+    ChildLimits, IncrementalJob, Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Success,
+};
 use crate::artifact::Fingerprint;
 use crate::incremental::IncrementalCache;
 
@@ -65,10 +67,12 @@ fn read_job() -> Result<Job, Outcome> {
     serde_json::from_str(&line).map_err(failed("read its job"))
 }
 
+/// Limits this process; never raises what it was started with, which the system would refuse.
 fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let given = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     let limit = Rlimit {
-        current: Some(soft),
-        maximum: Some(hard),
+        current: Some(soft.min(given)),
+        maximum: Some(hard.min(given)),
     };
     Ok(setrlimit(resource, limit)?)
 }
@@ -109,7 +113,9 @@ fn compile(job: &Job) -> Result<Outcome, Outcome> {
             "its bytes aren't the ones that its name says",
         ));
     }
-    let code = engine.precompile_component(&bytes).map_err(refused)?;
+    let code = engine
+        .precompile_component(&bytes)
+        .map_err(|error| refused(&error))?;
     fs::write(&job.output_path, &code).map_err(failed("write the code"))?;
     if let Some(Err(error)) = cache.as_ref().map(|cache| cache.save()) {
         // The code is good all the same; the next compile takes longer.
@@ -143,7 +149,7 @@ fn engine(job: &Job, cache: Option<&Arc<IncrementalCache>>) -> Result<Engine, Ou
     Ok(engine)
 }
 
-fn refused(error: wasmtime::Error) -> Outcome {
+fn refused(error: &wasmtime::Error) -> Outcome {
     if error.is::<wasmtime::error::OutOfMemory>() {
         return Outcome::TooMuchMemory;
     }

@@ -32,22 +32,20 @@ pub(super) async fn run(
             source,
         }
     };
-    let line = serde_json::to_string(job)
-        .map_err(|error| failed("describe the job to")(error.into()))?;
+    let line =
+        serde_json::to_string(job).map_err(|error| failed("describe the job to")(error.into()))?;
     let mut child = start(command, limits).map_err(failed("start"))?;
     let deadline = Duration::from_millis(limits.wall_time_ms_max);
-    match tokio::time::timeout(deadline, converse(&mut child, &line)).await {
-        Ok(ended) => conclude(&ended.map_err(failed("talk to"))?, limits),
-        Err(_) => {
-            let wait = Duration::from_millis(KILL_WAIT_MS_MAX);
-            if !matches!(tokio::time::timeout(wait, child.kill()).await, Ok(Ok(()))) {
-                tracing::error!(pid = child.id(), "compiler process doesn't end when killed");
-            }
-            Err(CompileError::TooLong {
-                limit: format!("{} ms", limits.wall_time_ms_max),
-            })
-        }
+    if let Ok(ended) = tokio::time::timeout(deadline, converse(&mut child, &line)).await {
+        return conclude(&ended.map_err(failed("talk to"))?, limits);
     }
+    let wait = Duration::from_millis(KILL_WAIT_MS_MAX);
+    if !matches!(tokio::time::timeout(wait, child.kill()).await, Ok(Ok(()))) {
+        tracing::error!(pid = child.id(), "compiler process doesn't end when killed");
+    }
+    Err(CompileError::TooLong {
+        limit: format!("{} ms", limits.wall_time_ms_max),
+    })
 }
 
 fn start(command: &CompilerCommand, limits: &CompileLimits) -> std::io::Result<Child> {
@@ -147,7 +145,11 @@ fn outcome_of(stdout: &[u8]) -> Option<Outcome> {
 /// Rust has no stable hook for a failed allocation; what it prints before it aborts is stable, and
 /// so is the system's text for a thread or a mapping that it had no memory for.
 fn ran_out_of_memory(stderr: &str) -> bool {
-    ["memory allocation of ", "Cannot allocate memory", "Resource temporarily unavailable"]
-        .iter()
-        .any(|words| stderr.contains(words))
+    [
+        "memory allocation of ",
+        "Cannot allocate memory",
+        "Resource temporarily unavailable",
+    ]
+    .iter()
+    .any(|words| stderr.contains(words))
 }

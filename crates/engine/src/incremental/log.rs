@@ -53,7 +53,9 @@ pub(super) struct Log {
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Log")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,8 +68,7 @@ impl Log {
         fs::create_dir_all(dir)?;
         let mut log = Self {
             dir: dir.to_owned(),
-            mac: Hmac::new_from_slice(key.expose_secret())
-                .expect("HMAC takes a key of any length"),
+            mac: Hmac::new_from_slice(key.expose_secret()).expect("HMAC takes a key of any length"),
             bytes_max,
             bytes: Vec::new(),
         };
@@ -160,7 +161,9 @@ impl Log {
         if whole == 0 {
             new.extend_from_slice(MAGIC);
         }
-        made.iter().for_each(|(key, entry)| self.encode(key, entry, &mut new));
+        for (key, entry) in made {
+            self.encode(key, entry, &mut new);
+        }
         if whole + new.len() as u64 > self.bytes_max {
             return self.start_over(made, used);
         }

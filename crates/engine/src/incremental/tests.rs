@@ -25,7 +25,7 @@ fn save(cache: &IncrementalCache, values: &[&[u8]]) {
 }
 
 fn get(cache: &IncrementalCache, first: u8) -> Option<Vec<u8>> {
-    cache.get(&[first; 32]).map(|value| value.into_owned())
+    cache.get(&[first; 32]).map(std::borrow::Cow::into_owned)
 }
 
 fn file(dir: &Path) -> std::path::PathBuf {
@@ -66,7 +66,10 @@ fn changed_byte_anywhere_never_changes_what_is_found() {
         let cache = load(dir.path());
         for (first, value) in [(b'a', &b"alpha"[..]), (b'b', b"beta")] {
             let found = get(&cache, first);
-            assert!(found.is_none() || found.as_deref() == Some(value), "byte {index}");
+            assert!(
+                found.is_none() || found.as_deref() == Some(value),
+                "byte {index}"
+            );
         }
         let hits = cache.reuse().hits;
         assert!(hits < 2, "byte {index} belongs to no entry");
@@ -105,8 +108,16 @@ fn torn_tail_is_ignored_and_cut_off_by_the_next_append() {
         assert_eq!(get(&torn, b'b'), None);
         save(&torn, &[b"gamma"]);
         let cache = load(dir.path());
-        assert_eq!(get(&cache, b'a').as_deref(), Some(&b"alpha"[..]), "cut at {len}");
-        assert_eq!(get(&cache, b'g').as_deref(), Some(&b"gamma"[..]), "cut at {len}");
+        assert_eq!(
+            get(&cache, b'a').as_deref(),
+            Some(&b"alpha"[..]),
+            "cut at {len}"
+        );
+        assert_eq!(
+            get(&cache, b'g').as_deref(),
+            Some(&b"gamma"[..]),
+            "cut at {len}"
+        );
     }
 }
 

@@ -38,10 +38,7 @@ impl MissingImport {
 /// # Errors
 ///
 /// Every import that isn't provided, in the component's order.
-pub fn check_imports(
-    facts: &ComponentFacts,
-    provided: &[&str],
-) -> Result<(), Vec<MissingImport>> {
+pub fn check_imports(facts: &ComponentFacts, provided: &[&str]) -> Result<(), Vec<MissingImport>> {
     let provided: Vec<Interface<'_>> = provided.iter().map(|name| Interface::parse(name)).collect();
     let missing: Vec<MissingImport> = facts
         .imports

@@ -79,8 +79,14 @@ mod tests {
         for (provided, used) in [
             ("wasi:io/streams@0.2.6", "wasi:io/streams@0.3.0"),
             ("wasi:io/streams@0.2.6", "wasi:io/poll@0.2.6"),
-            ("wasi:http/handler@0.3.0", "wasi:http/handler@0.3.0-rc-2025-09-16"),
-            ("wasi:http/handler@0.3.0-rc-2025-09-16", "wasi:http/handler@0.3.0"),
+            (
+                "wasi:http/handler@0.3.0",
+                "wasi:http/handler@0.3.0-rc-2025-09-16",
+            ),
+            (
+                "wasi:http/handler@0.3.0-rc-2025-09-16",
+                "wasi:http/handler@0.3.0",
+            ),
             ("a:b/c@0.0.1", "a:b/c@0.0.2"),
             ("a:b/c@1.0.0", "a:b/c@2.0.0"),
             ("a:b/c", "a:b/c@1.0.0"),
@@ -92,7 +98,14 @@ mod tests {
 
     #[test]
     fn any_name_is_served_by_itself() {
-        for name in ["wasi:http/handler@0.3.0-rc-1", "a:b/c@0.0.1", "plain", "", "@", "a@b@c"] {
+        for name in [
+            "wasi:http/handler@0.3.0-rc-1",
+            "a:b/c@0.0.1",
+            "plain",
+            "",
+            "@",
+            "a@b@c",
+        ] {
             assert!(serves(name, name), "{name:?}");
         }
     }
