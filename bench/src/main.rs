@@ -47,7 +47,7 @@ fn run() -> anyhow::Result<()> {
         list(&settings);
         return Ok(());
     }
-    let mut report = Report::new(machine::describe(&settings));
+    let mut report = Report::new(machine::describe(&settings), settings.is_partial());
     for scenario in scenarios::ALL {
         if !settings.wants_scenario(scenario.name) {
             continue;

@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_server_has_a_bar_with_its_value() {
-        let mut report = Report::new(Vec::new());
+        let mut report = Report::new(Vec::new(), false);
         for (name, value) in [("a<b", 0.5), ("native", 1.0)] {
             report.add(
                 throughput::NAME,

@@ -20,15 +20,18 @@ pub(crate) struct Measure {
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) machine: Description,
+    /// Only some scenarios or servers were asked for.
+    pub(crate) is_partial: bool,
     measures: Vec<Measure>,
     skipped: Vec<String>,
     failures: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Description) -> Self {
+    pub(crate) fn new(machine: Description, is_partial: bool) -> Self {
         Self {
             machine,
+            is_partial,
             measures: Vec::new(),
             skipped: Vec::new(),
             failures: Vec::new(),

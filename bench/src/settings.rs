@@ -53,6 +53,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Whether only some scenarios or servers were asked for.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.filter.is_some() || !self.peers.is_empty()
+    }
+
     /// Whether the filter lets a scenario run.
     pub(crate) fn wants_scenario(&self, name: &str) -> bool {
         self.filter

@@ -125,8 +125,15 @@ fn others(text: &mut String, report: &Report) {
 }
 
 fn verdicts(text: &mut String, report: &Report) {
+    let mut verdicts = targets::judge(report);
+    if report.is_partial {
+        verdicts.retain(|verdict| verdict.measured.is_some());
+    }
+    if verdicts.is_empty() {
+        return;
+    }
     text.push_str("| target | bound | measured | met |\n|---|---:|---:|---|\n");
-    for verdict in targets::judge(report) {
+    for verdict in verdicts {
         let measured = verdict
             .measured
             .map_or_else(|| "not measured".to_owned(), |value| format!("{value:.2}"));
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn servers_stand_side_by_side_and_gaps_stay_empty() {
-        let mut report = Report::new(vec![("CPU".to_owned(), "X".to_owned())]);
+        let mut report = Report::new(vec![("CPU".to_owned(), "X".to_owned())], false);
         let spread = Spread::of([0.5, 0.4, 0.6]);
         report.add(throughput::NAME, "a", throughput::RATIO, "", spread);
         report.add(latency::NAME, "b", latency::P50_OVER, " us", spread);

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn target_is_met_at_its_bound_and_missed_below_it() {
         for (ratio, met) in [(0.45, true), (0.44, false)] {
-            let mut report = Report::new(Vec::new());
+            let mut report = Report::new(Vec::new(), false);
             let name = throughput::RATIO;
             report.add(throughput::NAME, REQUEST_02, name, "", Spread::of([ratio]));
             assert_eq!(verdict(&report, "request 0.2: throughput"), Some(met));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn target_that_was_not_measured_has_no_verdict() {
-        let report = Report::new(Vec::new());
+        let report = Report::new(Vec::new(), false);
         assert_eq!(verdict(&report, "instantiate"), None);
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         }
     }
     if !baselines.is_empty() {
-        add_absolute(report, &Native.name(), &baselines);
+        add_native(report, &baselines);
     }
     Ok(())
 }
@@ -84,13 +84,11 @@ fn add(report: &mut Report, name: &str, pairs: &[pairs::Pair<Latencies>]) {
         });
         report.add(NAME, name, measure, " us", Spread::of(over));
     }
-    let subjects: Vec<Latencies> = pairs.iter().map(|pair| pair.subject.clone()).collect();
-    add_absolute(report, name, &subjects);
 }
 
-fn add_absolute(report: &mut Report, name: &str, runs: &[Latencies]) {
+fn add_native(report: &mut Report, runs: &[Latencies]) {
     for (measure, per_mille) in [(P50, MEDIAN), (P99, TAIL)] {
         let values = runs.iter().map(|run| run.percentile_us(per_mille));
-        report.add(NAME, name, measure, " us", Spread::of(values));
+        report.add(NAME, &Native.name(), measure, " us", Spread::of(values));
     }
 }
