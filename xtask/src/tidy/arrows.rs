@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-store", &["everwarm-manifest"]),
     ("everwarm-build", &["everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
-    ("everwarm-host", &["everwarm-engine"]),
+    ("everwarm-host", &["everwarm-engine", "everwarm-manifest"]),
     ("everwarm-edge", &["everwarm-engine", "everwarm-manifest"]),
     (
         "everwarm-node",
