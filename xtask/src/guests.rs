@@ -35,6 +35,14 @@ pub(crate) struct Guest {
     pub(crate) stack_bytes: Option<i64>,
 }
 
+/// What guests that one cargo call builds have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Batch<'a> {
+    world: &'a str,
+    features: &'a [String],
+    stack_bytes: Option<i64>,
+}
+
 /// Installs the Wasm target when it is missing, and builds every guest. Returns their folder.
 ///
 /// # Errors
@@ -47,7 +55,7 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("could not create {}", folder.display()))?;
     // One cargo call for all guests that share a world and features: cargo builds them in parallel.
-    let mut batches: BTreeMap<(&str, &[String], Option<i64>), Vec<&Guest>> = BTreeMap::new();
+    let mut batches: BTreeMap<Batch<'_>, Vec<&Guest>> = BTreeMap::new();
     for guest in &guests {
         for world in &guest.worlds {
             let features: &[String] = if world == WASI_03 {
@@ -55,14 +63,18 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
             } else {
                 &[]
             };
-            let key = (world.as_str(), features, guest.stack_bytes);
-            batches.entry(key).or_default().push(guest);
+            let batch = Batch {
+                world,
+                features,
+                stack_bytes: guest.stack_bytes,
+            };
+            batches.entry(batch).or_default().push(guest);
         }
     }
-    for ((world, features, stack_bytes), guests) in batches {
-        build(&guests, features, stack_bytes, &target_dir)?;
+    for (batch, guests) in batches {
+        build(&guests, batch, &target_dir)?;
         for guest in guests {
-            place(guest, world, &target_dir, &folder)?;
+            place(guest, batch.world, &target_dir, &folder)?;
         }
     }
     Ok(folder)
@@ -92,25 +104,20 @@ pub(crate) fn example(name: &str) -> anyhow::Result<()> {
     place(&example, WASI_02, &target_dir, &target_dir.join("guests"))
 }
 
-/// Builds the packages of some guests with one set of features.
-fn build(
-    guests: &[&Guest],
-    features: &[String],
-    stack_bytes: Option<i64>,
-    target_dir: &Path,
-) -> anyhow::Result<()> {
+/// Builds the packages of a batch.
+fn build(guests: &[&Guest], batch: Batch<'_>, target_dir: &Path) -> anyhow::Result<()> {
     let mut command = steps::cargo();
     command
         .current_dir(steps::root().join("guest"))
         .args(["build", "--release", "--target", WASM_TARGET])
         .arg("--target-dir")
         .arg(target_dir)
-        .env(FLAGS_VARIABLE, flags(stack_bytes));
+        .env(FLAGS_VARIABLE, flags(batch.stack_bytes));
     for guest in guests {
         command.args(["--package", &guest.package]);
     }
-    if !features.is_empty() {
-        command.args(["--features", &features.join(",")]);
+    if !batch.features.is_empty() {
+        command.args(["--features", &batch.features.join(",")]);
     }
     steps::run(&mut command)
 }
