@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use host::{HOST_BYTES_MAX, HostPattern, Hostname, RequestHost};
 pub use path::{PathPattern, RequestPath, SEGMENTS_MAX, Segment};
 
-/// The longest text of a pattern, in bytes.
+/// The longest text of a pattern, in bytes, as written and in normal form.
 pub const PATTERN_BYTES_MAX: usize = 1_024;
 
 /// Which requests a function answers: a host and a path.
@@ -65,10 +65,16 @@ impl RoutePattern {
             return Err(RouteError::NoSlash { suggestion });
         };
         let (host, path) = text.split_at(slash);
-        Ok(Self {
+        let pattern = Self {
             host: HostPattern::parse(host)?,
             path: PathPattern::parse(path)?,
-        })
+        };
+        // Percent-encoding makes text longer, and the pattern must be readable from its own text.
+        let length = pattern.to_string().len();
+        if length > PATTERN_BYTES_MAX {
+            return Err(RouteError::TooLong { length });
+        }
+        Ok(pattern)
     }
 
     /// `/*`: every request.
@@ -315,6 +321,8 @@ mod tests {
             error(&format!("/{}", "a".repeat(1_024))),
             RouteError::TooLong { length: 1_025 }
         );
+        let umlauts = format!("/{}", "ü".repeat(171));
+        assert_eq!(error(&umlauts), RouteError::TooLong { length: 1_027 });
         assert_eq!(
             error(&"/a".repeat(33)),
             RouteError::TooManySegments { count: 33 }

@@ -1,0 +1,36 @@
+//! Every committed seed passes its fuzz target without a fuzzer.
+
+use std::path::Path;
+
+/// Runs `target` on each seed and returns how many there were.
+fn replay(name: &str, target: fn(&[u8])) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(name);
+    let seeds =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut count = 0;
+    for seed in seeds {
+        let path = seed.expect("the folder can be read").path();
+        let bytes = std::fs::read(&path).expect("a seed can be read");
+        eprintln!("{}", path.display());
+        target(&bytes);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn every_manifest_seed_is_parsed_or_refused() {
+    assert!(replay("manifest", everwarm_fuzz::manifest) >= 4);
+}
+
+#[test]
+fn every_router_seed_is_answered_as_a_scan_answers() {
+    assert!(replay("router", everwarm_fuzz::router) >= 3);
+}
+
+#[test]
+fn every_component_seed_is_inspected_to_an_end() {
+    assert!(replay("component", everwarm_fuzz::component) >= 4);
+}
