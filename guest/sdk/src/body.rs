@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use crate::adapter::{Chunks, Mapped};
 use crate::channel::{self, Sender};
 use crate::local::Local;
-use crate::sys;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type LocalBody = Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError>>>;
@@ -27,7 +26,6 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Full(Bytes),
-    Incoming(Local<sys::IncomingBody>),
     Stream(Local<LocalBody>),
 }
 
@@ -83,8 +81,11 @@ impl Body {
         (sender, Self::new(receiver))
     }
 
-    pub(crate) fn incoming(body: sys::IncomingBody) -> Self {
-        Self(Inner::Incoming(Local::new(body)))
+    /// A body whose errors are ours already. Only what makes one links the code that polls it: a
+    /// function that never reads a request imports nothing to read one with.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn local(body: impl HttpBody<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self(Inner::Stream(Local::new(Box::pin(body))))
     }
 
     /// The next chunk, or `None` at the end. Trailers are skipped.
@@ -149,7 +150,6 @@ impl HttpBody for Body {
                 self.0 = Inner::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Inner::Incoming(body) => body.poll_frame(context),
             Inner::Stream(body) => body.as_mut().poll_frame(context),
         }
     }
@@ -158,7 +158,6 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(bytes) => bytes.is_empty(),
-            Inner::Incoming(_) => false,
             Inner::Stream(body) => body.is_end_stream(),
         }
     }
@@ -167,7 +166,6 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Incoming(_) => SizeHint::default(),
             Inner::Stream(body) => body.size_hint(),
         }
     }
@@ -231,7 +229,6 @@ impl fmt::Debug for Body {
         match &self.0 {
             Inner::Empty => formatter.write_str("Body(empty)"),
             Inner::Full(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
-            Inner::Incoming(_) => formatter.write_str("Body(incoming)"),
             Inner::Stream(_) => formatter.write_str("Body(stream)"),
         }
     }

@@ -60,14 +60,16 @@ pub type Result<T = Response, E = Error> = core::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::service::{Served, serve};
-    pub use crate::sys::{Export, Exported};
-    pub use crate::task::{answer, answer_request};
+    #[cfg(any(not(target_family = "wasm"), feature = "wasi-0-3"))]
+    pub use crate::sys::Export;
+    pub use crate::sys::Exported;
     #[cfg(all(
         target_family = "wasm",
         feature = "wasi-0-2",
         not(feature = "wasi-0-3")
     ))]
-    pub use wasip2;
+    pub use crate::sys::{WORLD, WORLD_LEN, answer as answer_call};
+    pub use crate::task::{answer, answer_request};
     #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
     pub use wasip3;
 }

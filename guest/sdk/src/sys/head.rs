@@ -44,15 +44,27 @@ pub(super) fn request(method: Method, path: String, headers: HeaderMap, body: Bo
     request
 }
 
-/// The response's headers as the host takes them.
-pub(super) fn entries(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect()
-}
+/// A header as hosts take it.
+pub(super) type Entry<'a> = (&'a str, &'a [u8]);
 
-/// Says on stderr that the host refused a header.
-pub(super) fn header_refused(name: &str) {
-    eprintln!("the host refused the response header {name:?}: it is left out");
+/// The headers in the host's form: all at once or, when it refuses one of them, all but those that it
+/// refuses one by one. `None` when it takes none at all.
+pub(super) fn fields<F>(
+    headers: &HeaderMap,
+    from_list: impl Fn(&[Entry<'_>]) -> Option<F>,
+) -> Option<F> {
+    let mut entries: Vec<Entry<'_>> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    from_list(&entries).or_else(|| {
+        entries.retain(|entry| {
+            let taken = from_list(std::slice::from_ref(entry)).is_some();
+            if !taken {
+                eprintln!("the host refused the header {:?}: it is left out", entry.0);
+            }
+            taken
+        });
+        from_list(&entries)
+    })
 }

@@ -2,18 +2,14 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, Method};
-use bytes::Bytes;
-use http_body::{Body as _, Frame};
 
 use super::Exported;
 use crate::Request;
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::executor::{Executor, Pollable, Ready};
 use crate::local::LocalFuture;
 
@@ -77,23 +73,10 @@ impl IncomingRequest {
 
     pub(crate) fn into_request(self) -> Request {
         self.0
-            .map(|body| Body::incoming(IncomingBody(Box::new(body))))
     }
 
     pub(crate) fn into_body(self) -> Body {
-        self.into_request().into_body()
-    }
-}
-
-/// The body that the test gave its request.
-pub(crate) struct IncomingBody(Box<Body>);
-
-impl IncomingBody {
-    pub(crate) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut *self.0).poll_frame(context)
+        self.0.into_body()
     }
 }
 

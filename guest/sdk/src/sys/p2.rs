@@ -1,39 +1,31 @@
-//! WASI 0.2: `wasi:http/incoming-handler`, with as few host calls as a response can be made of.
+//! WASI 0.2: `wasi:http/incoming-handler`, with as few host calls as a response can be made of, and
+//! as few imports.
 
+mod abi;
 mod incoming;
 mod outgoing;
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use wasip2::clocks::monotonic_clock;
-use wasip2::exports::http::incoming_handler::Guest;
-use wasip2::http::types::{IncomingRequest as HostRequest, ResponseOutparam};
-use wasip2::io::poll::{self, Pollable as HostPollable};
-
-pub(crate) use self::incoming::{IncomingBody, IncomingRequest};
+use self::abi::Outparam;
+pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
 use crate::LazyRequest;
 use crate::executor::{Executor, Pollable, Ready};
 use crate::local::{Local, LocalFuture};
 
 thread_local! {
-    static EXECUTOR: Executor<HostPollable> = const { Executor::new() };
+    static EXECUTOR: Executor<abi::Pollable> = const { Executor::new() };
 }
 
-impl Pollable for HostPollable {
+impl Pollable for abi::Pollable {
     fn wait(pollables: &[&Self]) -> Vec<u32> {
-        // The usual case: one wait, and one call that returns no list.
-        if let [only] = pollables {
-            only.block();
-            return vec![0];
-        }
-        poll::poll(pollables)
+        Self::wait(pollables)
     }
 }
 
-fn ready(pollable: HostPollable) -> Ready<HostPollable> {
+fn ready(pollable: abi::Pollable) -> Ready<abi::Pollable> {
     Ready::new(&EXECUTOR, pollable)
 }
 
@@ -47,32 +39,39 @@ pub(crate) fn wait_until(work: LocalFuture) {
 
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
     let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    Local::new(async move { ready(monotonic_clock::subscribe_duration(nanoseconds)).await })
+    Local::new(async move { ready(abi::Pollable::after(nanoseconds)).await })
 }
 
-/// The component's export.
-pub struct Export<H>(PhantomData<H>);
-
-impl<H: Exported> Guest for Export<H> {
-    fn handle(request: HostRequest, out: ResponseOutparam) {
-        EXECUTOR.with(|executor| {
-            executor.run(async move {
-                let request = LazyRequest::new(IncomingRequest::new(request));
-                let response = H::handle(request).await;
-                outgoing::send(response, out).await;
-            });
+/// Answers one call of the export, with the handles that it was called with.
+pub fn answer<H: Exported>(request: u32, out: u32) {
+    EXECUTOR.with(|executor| {
+        executor.run(async move {
+            let request = LazyRequest::new(IncomingRequest::from_export(request));
+            let response = H::handle(request).await;
+            outgoing::send(response, Outparam::from_export(out)).await;
         });
-    }
+    });
 }
 
-/// Exports a handler as `wasi:http/incoming-handler`.
+/// The world of `wit/wasi-0.2.wit`, for the component toolchain.
+pub const WORLD: &[u8; WORLD_LEN] = include_bytes!("p2/world.bin");
+
+/// The length of [`WORLD`] in bytes.
+pub const WORLD_LEN: usize = include_bytes!("p2/world.bin").len();
+
+/// Exports a handler as `wasi:http/incoming-handler`. The world stands in the function's own crate,
+/// so that no linker drops it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
     ($handler:ident) => {
-        type Export = $crate::__private::Export<$handler>;
-        $crate::__private::wasip2::http::proxy::export!(
-            Export with_types_in $crate::__private::wasip2
-        );
+        #[unsafe(link_section = "component-type:everwarm-sdk:http@0.2")]
+        #[used]
+        static WORLD: [u8; $crate::__private::WORLD_LEN] = *$crate::__private::WORLD;
+
+        #[unsafe(export_name = "wasi:http/incoming-handler@0.2.0#handle")]
+        extern "C" fn export(request: u32, out: u32) {
+            $crate::__private::answer_call::<$handler>(request, out);
+        }
     };
 }

@@ -13,7 +13,7 @@ use wasip3::clocks::monotonic_clock;
 use wasip3::exports::http::handler::Guest;
 use wasip3::http::types::{ErrorCode, Request as HostRequest, Response as HostResponse};
 
-pub(crate) use self::incoming::{IncomingBody, IncomingRequest};
+pub(crate) use self::incoming::IncomingRequest;
 use self::scope::Scope;
 pub(crate) use self::scope::{spawn, wait_until};
 use super::Exported;
@@ -33,7 +33,7 @@ impl<H: Exported> Guest for Export<H> {
         let scope = Scope::default();
         let request = LazyRequest::new(IncomingRequest::new(request));
         let response = scope.enter(H::handle(request)).await;
-        Ok(outgoing::send(response, &scope))
+        outgoing::send(response, &scope)
     }
 }
 

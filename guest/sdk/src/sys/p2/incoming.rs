@@ -6,15 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
-use http_body::Frame;
-use wasip2::http::types::{
-    Fields, FutureTrailers, IncomingBody as HostBody, IncomingRequest as HostRequest,
-    Method as HostMethod,
-};
-use wasip2::io::poll::Pollable;
-use wasip2::io::streams::{InputStream, StreamError};
+use http_body::{Body as HttpBody, Frame};
 
 use super::super::head;
+use super::abi::{
+    FutureTrailers, IncomingBody as HostBody, InputStream, Pollable, Request as HostRequest,
+    StreamEnd,
+};
 use crate::Request;
 use crate::body::{Body, BodyError};
 use crate::executor::Ready;
@@ -29,22 +27,22 @@ const CUT_SHORT: &str = "the request's body was cut short";
 pub(crate) struct IncomingRequest(HostRequest);
 
 impl IncomingRequest {
-    pub(super) fn new(request: HostRequest) -> Self {
-        Self(request)
+    pub(super) fn from_export(handle: u32) -> Self {
+        Self(HostRequest::from_export(handle))
     }
 
     pub(crate) fn method(&self) -> Method {
         match self.0.method() {
-            HostMethod::Get => Method::GET,
-            HostMethod::Head => Method::HEAD,
-            HostMethod::Post => Method::POST,
-            HostMethod::Put => Method::PUT,
-            HostMethod::Delete => Method::DELETE,
-            HostMethod::Connect => Method::CONNECT,
-            HostMethod::Options => Method::OPTIONS,
-            HostMethod::Trace => Method::TRACE,
-            HostMethod::Patch => Method::PATCH,
-            HostMethod::Other(name) => head::other_method(&name),
+            (0, _) => Method::GET,
+            (1, _) => Method::HEAD,
+            (2, _) => Method::POST,
+            (3, _) => Method::PUT,
+            (4, _) => Method::DELETE,
+            (5, _) => Method::CONNECT,
+            (6, _) => Method::OPTIONS,
+            (7, _) => Method::TRACE,
+            (8, _) => Method::PATCH,
+            (_, name) => head::other_method(&name.unwrap_or_default()),
         }
     }
 
@@ -62,7 +60,7 @@ impl IncomingRequest {
     }
 
     pub(crate) fn into_body(self) -> Body {
-        Body::incoming(IncomingBody {
+        Body::local(IncomingBody {
             wait: None,
             state: State::Unread(self.0),
         })
@@ -70,7 +68,7 @@ impl IncomingRequest {
 }
 
 /// The host's request body, which nobody has asked for until it is polled.
-pub(crate) struct IncomingBody {
+struct IncomingBody {
     // Before `state`: a pollable must go before what it watches.
     wait: Option<Ready<Pollable>>,
     state: State,
@@ -84,9 +82,12 @@ enum State {
     Done,
 }
 
-impl IncomingBody {
-    pub(crate) fn poll_frame(
-        &mut self,
+impl HttpBody for IncomingBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
@@ -105,11 +106,11 @@ impl IncomingBody {
                         self.state = State::Reading(stream, body);
                         return Poll::Ready(Some(Ok(Frame::data(data.into()))));
                     }
-                    Err(StreamError::Closed) => {
+                    Err(StreamEnd::Closed) => {
                         drop(stream);
-                        self.state = State::Trailers(HostBody::finish(body));
+                        self.state = State::Trailers(body.finish());
                     }
-                    Err(StreamError::LastOperationFailed(_)) => {
+                    Err(StreamEnd::Failed) => {
                         return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
                     }
                 },
@@ -118,14 +119,14 @@ impl IncomingBody {
                         self.wait = Some(super::ready(trailers.subscribe()));
                         self.state = State::Trailers(trailers);
                     }
-                    Some(Ok(Ok(Some(fields)))) => {
-                        let trailers = trailers_of(&fields);
+                    Some(Ok(Some(fields))) => {
+                        let trailers = head::headers(fields.entries(), || None);
                         return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                     }
-                    Some(Ok(Err(_))) => {
+                    Some(Err(_)) => {
                         return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
                     }
-                    Some(Ok(Ok(None)) | Err(())) => {}
+                    Some(Ok(None)) => {}
                 },
                 State::Done => return Poll::Ready(None),
             }
@@ -134,12 +135,8 @@ impl IncomingBody {
 }
 
 fn open(request: &HostRequest) -> Result<State, BodyError> {
-    let gone = |()| BodyError::new("the request's body has been taken already");
-    let body = request.consume().map_err(gone)?;
-    let stream = body.stream().map_err(gone)?;
+    let gone = || BodyError::new("the request's body has been taken already");
+    let body = request.consume().ok_or_else(gone)?;
+    let stream = body.stream().ok_or_else(gone)?;
     Ok(State::Reading(stream, body))
-}
-
-fn trailers_of(fields: &Fields) -> HeaderMap {
-    head::headers(fields.entries(), || None)
 }

@@ -7,48 +7,41 @@ use std::task::Poll;
 
 use ::http::HeaderMap;
 use http_body::Body as _;
-use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse, ResponseOutparam};
-use wasip2::io::streams::{OutputStream, StreamError};
 
 use super::super::head;
+use super::abi::{Fields, OutgoingBody, OutgoingResponse, Outparam, OutputStream, StreamEnd};
 use crate::response::declare_length;
 use crate::{Body, Response};
 
-pub(super) async fn send(mut response: Response, out: ResponseOutparam) {
+pub(super) async fn send(mut response: Response, out: Outparam) {
     declare_length(&mut response);
     let (parts, body) = response.into_parts();
-    let outgoing = OutgoingResponse::new(fields(&parts.headers));
+    // Without fields there is nothing to answer with: the host says so to the client.
+    let Some(fields) = fields(&parts.headers) else {
+        return;
+    };
+    let outgoing = OutgoingResponse::new(fields);
     let status = parts.status.as_u16();
-    if status != 200 && outgoing.set_status_code(status).is_err() {
+    if status != 200 && !outgoing.set_status(status) {
         eprintln!("the host refused the status {status}: it is sent as 200");
     }
     // A response that was just made still has its body.
-    let Ok(outgoing_body) = outgoing.body() else {
+    let Some(outgoing_body) = outgoing.body() else {
         return;
     };
-    ResponseOutparam::set(out, Ok(outgoing));
+    out.set(outgoing);
     write(outgoing_body, body).await;
 }
 
-fn fields(headers: &HeaderMap) -> Fields {
-    let entries = head::entries(headers);
-    Fields::from_list(&entries).unwrap_or_else(|_| {
-        // The host takes all or nothing: find out which one it doesn't want.
-        let fields = Fields::new();
-        for (name, value) in &entries {
-            if fields.append(name, value).is_err() {
-                head::header_refused(name);
-            }
-        }
-        fields
-    })
+fn fields(headers: &HeaderMap) -> Option<Fields> {
+    head::fields(headers, Fields::from_list)
 }
 
 /// Writes the body to its end. A client that has gone ends it early, and is no error of ours.
 async fn write(outgoing: OutgoingBody, body: Body) {
     let mut trailers = None;
     if !body.is_end_stream() {
-        let Ok(stream) = outgoing.write() else {
+        let Some(stream) = outgoing.write() else {
             return;
         };
         let copied = copy(&stream, body, &mut trailers).await;
@@ -63,8 +56,10 @@ async fn write(outgoing: OutgoingBody, body: Body) {
             }
         }
     }
-    let trailers = trailers.as_ref().map(fields);
-    let _ = OutgoingBody::finish(outgoing, trailers);
+    let trailers = trailers.as_ref().and_then(fields);
+    if !outgoing.finish(trailers) {
+        eprintln!("the host refused the end of the response's body");
+    }
 }
 
 enum Broken {
@@ -72,8 +67,8 @@ enum Broken {
     BySource(crate::BodyError),
 }
 
-impl From<StreamError> for Broken {
-    fn from(_: StreamError) -> Self {
+impl From<StreamEnd> for Broken {
+    fn from(_: StreamEnd) -> Self {
         Self::ByClient
     }
 }
@@ -111,7 +106,7 @@ async fn copy(
 
 async fn write_all(stream: &OutputStream, mut bytes: &[u8]) -> Result<(), Broken> {
     while !bytes.is_empty() {
-        let room = usize::try_from(stream.check_write()?).unwrap_or(usize::MAX);
+        let room = stream.room()?;
         if room == 0 {
             let mut wait = super::ready(stream.subscribe());
             Pin::new(&mut wait).await;

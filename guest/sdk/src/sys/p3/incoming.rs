@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
-use http_body::Frame;
+use http_body::{Body as HttpBody, Frame};
 use wasip3::http::types::{ErrorCode, Method as HostMethod, Request as HostRequest, Trailers};
 use wasip3::wit_bindgen::rt::async_support::{FutureReader, StreamReader, StreamResult};
 use wasip3::wit_future;
@@ -63,12 +63,12 @@ impl IncomingRequest {
     }
 
     pub(crate) fn into_body(self) -> Body {
-        Body::incoming(IncomingBody(State::Unread(self.0)))
+        Body::local(IncomingBody(State::Unread(self.0)))
     }
 }
 
 /// The host's request body, which nobody has asked for until it is polled.
-pub(crate) struct IncomingBody(State);
+struct IncomingBody(State);
 
 enum State {
     Unread(HostRequest),
@@ -82,8 +82,14 @@ struct Source {
     trailers: HostTrailers,
 }
 
-impl IncomingBody {
-    pub(crate) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Chunk>> {
+impl HttpBody for IncomingBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match &mut self.0 {
                 State::Busy(step) => {

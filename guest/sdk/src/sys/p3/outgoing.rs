@@ -15,10 +15,10 @@ use crate::response::declare_length;
 use crate::{Body, Response};
 
 /// Makes the host's response and starts to write its body.
-pub(super) fn send(mut response: Response, scope: &Scope) -> HostResponse {
+pub(super) fn send(mut response: Response, scope: &Scope) -> Result<HostResponse, ErrorCode> {
     declare_length(&mut response);
     let (parts, body) = response.into_parts();
-    let fields = fields(&parts.headers);
+    let fields = fields(&parts.headers).ok_or(ErrorCode::InternalError(None))?;
     let (ended, trailers) = wit_future::new(|| Ok(None));
     let has_body = !body.is_end_stream();
     let (writer, contents) = has_body.then(wit_stream::new).unzip();
@@ -34,7 +34,7 @@ pub(super) fn send(mut response: Response, scope: &Scope) -> HostResponse {
                 // The end without trailers is what dropping `ended` says.
                 Ok(None) => drop(ended),
                 Ok(Some(trailers)) => {
-                    let _ = ended.write(Ok(Some(self::fields(&trailers)))).await;
+                    let _ = ended.write(Ok(self::fields(&trailers))).await;
                 }
                 Err(error) => {
                     eprintln!("the response's body broke off: {error}");
@@ -48,20 +48,16 @@ pub(super) fn send(mut response: Response, scope: &Scope) -> HostResponse {
         drop(ended);
         scope.end_response();
     }
-    outgoing
+    Ok(outgoing)
 }
 
-fn fields(headers: &HeaderMap) -> Fields {
-    let entries = head::entries(headers);
-    Fields::from_list(&entries).unwrap_or_else(|_| {
-        // The host takes all or nothing: find out which one it doesn't want.
-        let fields = Fields::new();
-        for (name, value) in &entries {
-            if fields.append(name, value).is_err() {
-                head::header_refused(name);
-            }
-        }
-        fields
+fn fields(headers: &HeaderMap) -> Option<Fields> {
+    head::fields(headers, |entries| {
+        let entries: Vec<(String, Vec<u8>)> = entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+            .collect();
+        Fields::from_list(&entries).ok()
     })
 }
 

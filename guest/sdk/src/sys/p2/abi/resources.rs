@@ -1,0 +1,311 @@
+//! The host's resources: each owns one handle and gives it back when it is dropped.
+
+use std::mem::ManuallyDrop;
+
+#[allow(
+    clippy::wildcard_imports,
+    reason = "the calls, one of which each method is"
+)]
+use super::*;
+
+macro_rules! resource {
+    ($(#[$doc:meta])* $name:ident, $drop:ident) => {
+        $(#[$doc])*
+        pub(in super::super) struct $name(u32);
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: the handle is owned, and this is its end.
+                unsafe { $drop(self.0) };
+            }
+        }
+    };
+}
+
+resource!(
+    /// `wasi:io/poll.pollable`
+    Pollable, pollable_drop
+);
+resource!(
+    /// `wasi:io/streams.input-stream`
+    InputStream, input_drop
+);
+resource!(
+    /// `wasi:io/streams.output-stream`
+    OutputStream, output_drop
+);
+resource!(
+    /// `wasi:http/types.fields`
+    Fields, fields_drop
+);
+resource!(
+    /// `wasi:http/types.incoming-request`
+    Request, request_drop
+);
+resource!(
+    /// `wasi:http/types.incoming-body`
+    IncomingBody, body_drop
+);
+resource!(
+    /// `wasi:http/types.future-trailers`
+    FutureTrailers, trailers_drop
+);
+resource!(
+    /// `wasi:http/types.outgoing-body`
+    OutgoingBody, outgoing_drop
+);
+
+/// `wasi:http/types.outgoing-response`, which is always given away.
+pub(in super::super) struct OutgoingResponse(u32);
+
+/// `wasi:http/types.response-outparam`, which is used once at most.
+pub(in super::super) struct Outparam(u32);
+
+/// Whether a call without a result was accepted.
+fn accepted(case: u32) -> bool {
+    case == 0
+}
+
+impl Pollable {
+    /// Is ready after this many nanoseconds.
+    pub(in super::super) fn after(nanoseconds: u64) -> Self {
+        // SAFETY: the call takes a number and returns a handle that is ours.
+        Self(unsafe { subscribe_duration(nanoseconds) })
+    }
+
+    /// Blocks until at least one is ready. Returns the indices of those that are.
+    pub(in super::super) fn wait(pollables: &[&Self]) -> Vec<u32> {
+        // The usual case: one wait, and one call that returns no list.
+        if let [only] = pollables {
+            // SAFETY: the handle is alive.
+            unsafe { pollable_block(only.0) };
+            return vec![0];
+        }
+        let handles: Vec<u32> = pollables.iter().map(|pollable| pollable.0).collect();
+        let mut ready = List::default();
+        // SAFETY: the handles are alive, the area is a list's, and the list is ours.
+        unsafe {
+            poll_list(handles.as_ptr(), handles.len(), &raw mut ready);
+            owned(ready.start, ready.len)
+        }
+    }
+}
+
+impl InputStream {
+    /// What is there now, up to `len_max` bytes; empty when that is nothing yet.
+    pub(in super::super) fn read(&self, len_max: u64) -> Result<Vec<u8>, StreamEnd> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let read = Tagged::fill(|area| unsafe { input_read(self.0, len_max, area) });
+        read.stream().map(|data| data.bytes())
+    }
+
+    pub(in super::super) fn subscribe(&self) -> Pollable {
+        // SAFETY: the handle is alive, and the new one is ours.
+        Pollable(unsafe { input_subscribe(self.0) })
+    }
+}
+
+impl OutputStream {
+    /// How many bytes may be written now.
+    pub(in super::super) fn room(&self) -> Result<usize, StreamEnd> {
+        let mut room = Room::default();
+        // SAFETY: the handle is alive, and the area is this result's.
+        unsafe { output_check(self.0, &raw mut room) };
+        if room.case == 0 {
+            return Ok(usize::try_from(room.value).unwrap_or(usize::MAX));
+        }
+        // The error's case is in the first byte of the value, its handle in the second word.
+        let [case, .., a, b, c, d] = room.value.to_le_bytes();
+        Err(stream_end(case, u32::from_le_bytes([a, b, c, d])))
+    }
+
+    /// Writes no more than there is room for: more would be a trap.
+    pub(in super::super) fn write(&self, bytes: &[u8]) -> Result<(), StreamEnd> {
+        let written =
+            // SAFETY: the handle is alive, the bytes are borrowed for the call, the area is its.
+            Tagged::fill(|area| unsafe { output_write(self.0, bytes.as_ptr(), bytes.len(), area) });
+        written.stream().map(drop)
+    }
+
+    /// Asks the host to send what it has, and doesn't wait for that.
+    pub(in super::super) fn flush(&self) -> Result<(), StreamEnd> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let flushed = Tagged::fill(|area| unsafe { output_flush(self.0, area) });
+        flushed.stream().map(drop)
+    }
+
+    pub(in super::super) fn subscribe(&self) -> Pollable {
+        // SAFETY: the handle is alive, and the new one is ours.
+        Pollable(unsafe { output_subscribe(self.0) })
+    }
+}
+
+impl Fields {
+    /// `None` when the host refuses one of them.
+    pub(in super::super) fn from_list(entries: &[(&str, &[u8])]) -> Option<Self> {
+        let entries: Vec<RawEntry> = entries
+            .iter()
+            .map(|(name, value)| RawEntry {
+                name: name.as_ptr(),
+                name_len: name.len(),
+                value: value.as_ptr(),
+                value_len: value.len(),
+            })
+            .collect();
+        let made = Tagged::fill(|area| {
+            // SAFETY: the entries point to what is borrowed for the call, the area is its.
+            unsafe { fields_from_list(entries.as_ptr(), entries.len(), area) };
+        });
+        made.handle().map(Self)
+    }
+
+    pub(in super::super) fn entries(&self) -> Vec<(String, Vec<u8>)> {
+        let mut list = List::default();
+        // SAFETY: the handle is alive, and the area is a list's.
+        unsafe { fields_entries(self.0, &raw mut list) };
+        // SAFETY: the list is ours, and so are the two lists in each of its elements.
+        let entries: Vec<[usize; 4]> = unsafe { owned(list.start, list.len) };
+        entries
+            .into_iter()
+            .map(|[name, name_len, value, value_len]| {
+                // SAFETY: as above.
+                let (name, value) = unsafe { (owned(name, name_len), owned(value, value_len)) };
+                (text(name), value)
+            })
+            .collect()
+    }
+}
+
+impl Request {
+    /// Takes over the handle that the export was called with.
+    pub(in super::super) fn from_export(handle: u32) -> Self {
+        Self(handle)
+    }
+
+    /// The case of `method`, with the name that the last case carries.
+    pub(in super::super) fn method(&self) -> (u8, Option<String>) {
+        const OTHER: u8 = 9;
+        // SAFETY: the handle is alive, and the area is this result's.
+        let mut method = Tagged::fill(|area| unsafe { request_method(self.0, area) });
+        let case = method.case;
+        method.case = u8::from(case == OTHER);
+        (case, method.option())
+    }
+
+    pub(in super::super) fn path_with_query(&self) -> Option<String> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        Tagged::fill(|area| unsafe { request_path(self.0, area) }).option()
+    }
+
+    pub(in super::super) fn authority(&self) -> Option<String> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        Tagged::fill(|area| unsafe { request_authority(self.0, area) }).option()
+    }
+
+    pub(in super::super) fn headers(&self) -> Fields {
+        // SAFETY: the handle is alive, and the new one is ours.
+        Fields(unsafe { request_headers(self.0) })
+    }
+
+    /// The body, which can be taken once.
+    pub(in super::super) fn consume(&self) -> Option<IncomingBody> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let body = Tagged::fill(|area| unsafe { request_consume(self.0, area) });
+        body.handle().map(IncomingBody)
+    }
+}
+
+impl IncomingBody {
+    /// The bytes, which can be taken once.
+    pub(in super::super) fn stream(&self) -> Option<InputStream> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let stream = Tagged::fill(|area| unsafe { body_stream(self.0, area) });
+        stream.handle().map(InputStream)
+    }
+
+    /// Ends the body. Its stream must be gone by then.
+    pub(in super::super) fn finish(self) -> FutureTrailers {
+        // SAFETY: the handle is given away, and the new one is ours.
+        FutureTrailers(unsafe { body_finish(ManuallyDrop::new(self).0) })
+    }
+}
+
+impl FutureTrailers {
+    pub(in super::super) fn subscribe(&self) -> Pollable {
+        // SAFETY: the handle is alive, and the new one is ours.
+        Pollable(unsafe { trailers_subscribe(self.0) })
+    }
+
+    /// `None` before they are there; an error when the body was cut short.
+    pub(in super::super) fn get(&self) -> Option<Result<Option<Fields>, StreamEnd>> {
+        let mut area = TrailersResult([0; 56]);
+        // SAFETY: the handle is alive, and the area is this result's.
+        unsafe { trailers_get(self.0, &raw mut area) };
+        // The cases of option, result, result and option, and then the handle.
+        let area = area.0;
+        if area[0] == 0 {
+            return None;
+        }
+        if area[8] != 0 {
+            return Some(Ok(None)); // taken before
+        }
+        if area[16] != 0 {
+            return Some(Err(StreamEnd::Failed));
+        }
+        let handle = u32::from_le_bytes([area[28], area[29], area[30], area[31]]);
+        Some(Ok((area[24] == 1).then(|| Fields(handle))))
+    }
+}
+
+impl OutgoingResponse {
+    pub(in super::super) fn new(fields: Fields) -> Self {
+        // SAFETY: the fields are given away, and the new handle is ours.
+        Self(unsafe { response_new(ManuallyDrop::new(fields).0) })
+    }
+
+    pub(in super::super) fn set_status(&self, status: u16) -> bool {
+        // SAFETY: the handle is alive.
+        accepted(unsafe { response_set_status(self.0, u32::from(status)) })
+    }
+
+    /// The body, which can be taken once.
+    pub(in super::super) fn body(&self) -> Option<OutgoingBody> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let body = Tagged::fill(|area| unsafe { response_body(self.0, area) });
+        body.handle().map(OutgoingBody)
+    }
+}
+
+impl Outparam {
+    /// Takes over the handle that the export was called with.
+    pub(in super::super) fn from_export(handle: u32) -> Self {
+        Self(handle)
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "its handle is given away")]
+    pub(in super::super) fn set(self, response: OutgoingResponse) {
+        // SAFETY: both handles are given away; the words after them belong to the error's cases.
+        unsafe { outparam_set(self.0, 0, response.0, 0, 0, 0, 0, 0, 0) };
+    }
+}
+
+impl OutgoingBody {
+    /// The stream to write to, which can be taken once.
+    pub(in super::super) fn write(&self) -> Option<OutputStream> {
+        // SAFETY: the handle is alive, and the area is this result's.
+        let stream = Tagged::fill(|area| unsafe { outgoing_write(self.0, area) });
+        stream.handle().map(OutputStream)
+    }
+
+    /// Ends the body as a whole one. Its stream must be gone by then.
+    pub(in super::super) fn finish(self, trailers: Option<Fields>) -> bool {
+        let mut area = FinishResult([0; 40]);
+        let (some, trailers) = match trailers {
+            Some(fields) => (1, ManuallyDrop::new(fields).0),
+            None => (0, 0),
+        };
+        // SAFETY: both handles are given away, and the area is this result's.
+        unsafe { outgoing_finish(ManuallyDrop::new(self).0, some, trailers, &raw mut area) };
+        area.0[0] == 0
+    }
+}
