@@ -37,7 +37,7 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
             })?],
         };
     need_cpp()?;
-    build()?;
+    build(&all)?;
     let built = steps::target_dir()?;
     for name in chosen {
         fuzz(name, &built, seconds)?;
@@ -74,15 +74,21 @@ fn need_cpp() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only this workspace's crates get coverage, so what they depend on is shared with other builds.
-fn build() -> anyhow::Result<()> {
+/// Only this workspace's crates get coverage, so what they depend on is shared with other builds; for
+/// that, features are those of the whole workspace too.
+fn build(targets: &[String]) -> anyhow::Result<()> {
     let wrapper = steps::root().join("fuzz/instrument.sh");
-    steps::run(
-        steps::cargo()
-            .env("RUSTC_WORKSPACE_WRAPPER", wrapper)
-            .args(["build", "--package", "everwarm-fuzz"])
-            .args(["--features", "libfuzzer", "--bins"]),
-    )
+    let mut build = steps::cargo();
+    build.env("RUSTC_WORKSPACE_WRAPPER", wrapper).args([
+        "build",
+        "--workspace",
+        "--features",
+        "everwarm-fuzz/libfuzzer",
+    ]);
+    for target in targets {
+        build.args(["--bin", &format!("fuzz-{target}")]);
+    }
+    steps::run(&mut build)
 }
 
 fn fuzz(name: &str, built: &Path, seconds: u64) -> anyhow::Result<()> {
