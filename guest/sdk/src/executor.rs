@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +19,14 @@ pub(crate) trait Pollable: Sized + 'static {
 }
 
 /// The futures of one instance, and what they wait for.
+///
+/// Without destructors: what lives as long as its thread needs none, and a `thread_local!` that has
+/// one registers it at its first use, which a fresh instance would pay for.
 pub(crate) struct Executor<P> {
-    spawned: RefCell<Vec<LocalFuture>>,
-    after: RefCell<Vec<LocalFuture>>,
+    spawned: ManuallyDrop<RefCell<Vec<LocalFuture>>>,
+    after: ManuallyDrop<RefCell<Vec<LocalFuture>>>,
     answered: Cell<bool>,
-    waits: RefCell<Vec<Wait<P>>>,
+    waits: ManuallyDrop<RefCell<Vec<Wait<P>>>>,
     next_key: Cell<u64>,
 }
 
@@ -42,10 +46,10 @@ struct Woken(AtomicBool);
 impl<P: Pollable> Executor<P> {
     pub(crate) const fn new() -> Self {
         Self {
-            spawned: RefCell::new(Vec::new()),
-            after: RefCell::new(Vec::new()),
+            spawned: ManuallyDrop::new(RefCell::new(Vec::new())),
+            after: ManuallyDrop::new(RefCell::new(Vec::new())),
             answered: Cell::new(false),
-            waits: RefCell::new(Vec::new()),
+            waits: ManuallyDrop::new(RefCell::new(Vec::new())),
             next_key: Cell::new(0),
         }
     }
@@ -235,8 +239,7 @@ impl<P: Pollable> Future for Ready<P> {
 impl<P: Pollable> Drop for Ready<P> {
     fn drop(&mut self) {
         if let State::Waiting(key) = self.state {
-            // At the end of a thread the executor may be gone, and its waits with it.
-            let _ = self.executor.try_with(|executor| {
+            self.executor.with(|executor| {
                 executor.waits.borrow_mut().retain(|wait| wait.key != key);
             });
         }
