@@ -231,7 +231,8 @@ impl Visit {
         let edge = Arc::clone(edge);
         let record = self.record.take();
         let function = self.function.take();
-        let (request_id, started, start_level) = (self.request_id, self.started, self.start_level);
+        let (request_id, start_level) = (self.request_id, self.start_level);
+        let before_guest = self.started.elapsed();
         Box::new(move |usage: Usage| {
             drop(permit);
             let Some(record) = record else { return };
@@ -245,7 +246,7 @@ impl Visit {
                 status: status.unwrap_or(StatusCode::OK),
                 function,
                 start_level,
-                took: started.elapsed(),
+                took: before_guest + usage.wall,
                 code: failure.as_ref().map(Failure::code),
                 detail: failure.as_ref().and_then(Failure::detail_for_log),
                 usage: Some(usage),

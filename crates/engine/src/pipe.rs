@@ -254,6 +254,19 @@ impl Pipe {
         Some(state.chunks.pop_front().unwrap_or_default())
     }
 
+    /// Why the body broke, if it did before anything of the response was sent: the client can
+    /// still be told in so many words.
+    pub(crate) fn take_broken(&self) -> Option<Fault> {
+        let mut state = self.0.lock();
+        match state.end.take() {
+            Some(End::Broken(fault)) => Some(fault),
+            end => {
+                state.end = end;
+                None
+            }
+        }
+    }
+
     /// Bytes written so far.
     pub(crate) fn written(&self) -> u64 {
         self.0.lock().written

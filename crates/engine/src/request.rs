@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, request};
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, request};
 use http_body::Body;
 use parking_lot::Mutex;
 
@@ -33,6 +34,8 @@ pub type Request = http::Request<RequestBody>;
 /// A request that a guest holds as a resource.
 pub(crate) struct Incoming {
     pub(crate) parts: request::Parts,
+    /// The `Host` field, once the fields were taken out of `parts`: guests see it as authority.
+    host: Option<HeaderValue>,
     fields: Option<Fields>,
     body: Option<SharedReader>,
 }
@@ -45,6 +48,7 @@ impl Incoming {
         let body = BodyReader::new(body, Arc::clone(exchange), limit);
         Self {
             parts,
+            host: None,
             fields: None,
             body: Some(Arc::new(Mutex::new(body))),
         }
@@ -52,9 +56,12 @@ impl Incoming {
 
     /// The request's fields; taken out of the request when first asked for.
     pub(crate) fn fields(&mut self) -> Fields {
-        let parts = &mut self.parts;
+        let (parts, host) = (&mut self.parts, &mut self.host);
         self.fields
-            .get_or_insert_with(|| Fields::received(std::mem::take(&mut parts.headers)))
+            .get_or_insert_with(|| {
+                *host = parts.headers.get(HOST).cloned();
+                Fields::received(std::mem::take(&mut parts.headers))
+            })
             .clone()
     }
 
@@ -68,7 +75,7 @@ impl Incoming {
         if let Some(authority) = self.parts.uri.authority() {
             return Some(authority.to_string());
         }
-        let host = self.parts.headers.get(http::header::HOST)?;
+        let host = self.host.as_ref().or_else(|| self.parts.headers.get(HOST))?;
         host.to_str().ok().map(ToOwned::to_owned)
     }
 

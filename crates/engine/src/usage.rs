@@ -35,11 +35,12 @@ pub type OnEnd = Box<dyn FnOnce(Usage)>;
 pub(crate) struct Books {
     on_end: Option<OnEnd>,
     started: Instant,
+    ended: Option<Instant>,
     exchange: Arc<Exchange>,
     meter: Arc<Meter>,
     pub(crate) status: Option<StatusCode>,
-    pub(crate) bytes_out: u64,
-    pub(crate) fault: Option<Fault>,
+    bytes_out: u64,
+    fault: Option<Fault>,
 }
 
 impl Books {
@@ -47,12 +48,26 @@ impl Books {
         Self {
             on_end: Some(on_end),
             started: Instant::now(),
+            ended: None,
             exchange,
             meter,
             status: None,
             bytes_out: 0,
             fault: Some(Fault::ClientGone),
         }
+    }
+
+    /// The request is over; the books may still wait a moment to be closed.
+    pub(crate) fn end(&mut self, bytes_out: u64, fault: Option<Fault>) {
+        self.ended = Some(Instant::now());
+        self.bytes_out = bytes_out;
+        self.fault = fault;
+    }
+
+    /// Work after the response is over.
+    pub(crate) fn end_background(&mut self, fault: Option<Fault>) {
+        self.ended = Some(Instant::now());
+        self.fault = fault;
     }
 
     /// Time on the CPU so far, in nanoseconds.
@@ -68,7 +83,7 @@ impl Drop for Books {
         };
         on_end(Usage {
             cpu: Duration::from_nanos(self.exchange.cpu_ns()),
-            wall: self.started.elapsed(),
+            wall: self.ended.unwrap_or_else(Instant::now) - self.started,
             memory_peak_bytes: self.meter.memory_peak(),
             bytes_in: self.exchange.bytes_in(),
             bytes_out: self.bytes_out,

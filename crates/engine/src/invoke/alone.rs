@@ -111,8 +111,7 @@ impl Alone {
         let Some(mut books) = self.books.take() else {
             return;
         };
-        books.bytes_out = bytes_out;
-        books.fault = None;
+        books.end(bytes_out, None);
         match self.task.take() {
             None => self.close(books),
             Some(task) => {
@@ -130,8 +129,7 @@ impl Alone {
     pub(super) fn end(&mut self, bytes_out: u64, fault: Option<Fault>) {
         self.task = None;
         if let Some(mut books) = self.books.take() {
-            books.bytes_out = bytes_out;
-            books.fault = fault;
+            books.end(bytes_out, fault);
             self.close(books);
         }
     }
@@ -160,9 +158,8 @@ impl Background {
         let limit = self.limit();
         let finished = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.task.poll(cx)));
         let finished = finished.await.ok().flatten();
-        if let Some(fault) = finished.as_ref().and_then(|finished| finished.fault.clone()) {
-            self.books.fault = Some(fault);
-        }
+        let fault = finished.as_ref().and_then(|finished| finished.fault.clone());
+        self.books.end_background(fault);
         self.function.weight.observe(self.books.cpu_ns());
         lane.defer(Chore::End(self.function, finished, self.books));
     }
@@ -206,11 +203,16 @@ async fn run(
     Finished { instance: Some(instance), fault }
 }
 
+/// Resources that a guest may leave behind for the next request of its instance (`serial`). A
+/// guest that caches a few is no leak; one that loses some with every request gets a new instance.
+const LEFT_RESOURCES_MAX: usize = 1_024;
+
 impl Finished {
-    /// The instance, if the next request may have it: `serial`, nothing failed, nothing left.
+    /// The instance, if the next request may have it: `serial`, and nothing failed.
     pub(crate) fn reusable(self, function: &Function) -> Option<Instance> {
         let instance = self.instance?;
-        let clean = self.fault.is_none() && instance.store.data().slots.len() == 0;
-        (clean && function.spec.isolation == Isolation::Serial).then_some(instance)
+        let healthy =
+            self.fault.is_none() && instance.store.data().slots.len() <= LEFT_RESOURCES_MAX;
+        (healthy && function.spec.isolation == Isolation::Serial).then_some(instance)
     }
 }

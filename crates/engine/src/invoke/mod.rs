@@ -80,7 +80,13 @@ impl Call {
     pub async fn answer(mut self) -> Result<http::Response<GuestBody>, Fault> {
         let answer = std::future::poll_fn(|cx| self.poll_answer(cx)).await;
         match answer {
-            Ok(answer) => Ok(self.respond(answer)),
+            Ok(answer) => {
+                if let Some(fault) = answer.body.as_ref().and_then(|pipe| pipe.take_broken()) {
+                    self.guest.break_off(0, fault.clone());
+                    return Err(fault);
+                }
+                Ok(self.respond(answer))
+            }
             Err(fault) => {
                 self.guest.break_off(0, fault.clone());
                 Err(fault)

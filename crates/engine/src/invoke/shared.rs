@@ -355,8 +355,7 @@ impl Shared {
     /// The request is over. What the guest still does for it is bounded by the hub's driver.
     pub(super) fn end(&mut self, bytes_out: u64, fault: Option<Fault>) {
         if let Some(mut books) = self.books.take() {
-            books.bytes_out = bytes_out;
-            books.fault = fault;
+            books.end(bytes_out, fault);
             self.lane.defer(Chore::End(Arc::clone(&self.function), None, books));
         }
     }
