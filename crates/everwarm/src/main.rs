@@ -1,3 +1,39 @@
-//! The Everwarm command line
+//! The Everwarm command line: reads what was typed, resolves what was meant, and runs one verb. The
+//! only crate that prints.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod doctor;
+mod exit;
+mod port;
+mod printer;
+mod session;
+mod settings;
+mod telemetry;
+mod templates;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::printer::Printer;
+use crate::settings::{Environment, Output};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Command::CompileComponent = args.command {
+        // The node's own child: it speaks to the node that started it, and to nobody else.
+        return everwarm_node::compiler_main();
+    }
+    let output = Output::resolve(&args.output, &Environment::of_process());
+    let printer = Printer::new(output);
+    let exit = commands::run(args.command, &printer).unwrap_or_else(|failure| {
+        printer.failure(&failure);
+        failure.exit
+    });
+    exit.into()
+}

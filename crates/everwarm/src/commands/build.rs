@@ -1,0 +1,102 @@
+//! `build`: an app's components, without running them. Also how `up` and `invoke` show a build.
+
+use std::time::{Duration, Instant};
+
+use everwarm_build::{BuildOptions, Component, Event, Project};
+use serde::Serialize;
+
+use crate::args::BuildArgs;
+use crate::exit::{Exit, Failure};
+use crate::printer::{self, Printer};
+use crate::settings;
+
+/// What JSON says about a build.
+#[derive(Debug, Serialize)]
+struct Built<'a> {
+    app: &'a str,
+    elapsed_ms: f64,
+    components: Vec<BuiltComponent<'a>>,
+}
+
+/// What JSON says about one component.
+#[derive(Debug, Serialize)]
+pub(crate) struct BuiltComponent<'a> {
+    function: &'a str,
+    path: &'a std::path::Path,
+    bytes: usize,
+    sha256: String,
+    world: Option<&'static str>,
+}
+
+impl<'a> From<&'a Component> for BuiltComponent<'a> {
+    fn from(component: &'a Component) -> Self {
+        Self {
+            function: component.function.as_str(),
+            path: &component.path,
+            bytes: component.bytes.len(),
+            sha256: component.digest.hex(),
+            world: component.world.map(everwarm_manifest::World::as_str),
+        }
+    }
+}
+
+pub(crate) async fn run(args: BuildArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let project = Project::open(&settings::app_folder(args.app.folder))?;
+    let (components, elapsed) = build(&project, printer).await?;
+    let built = Built {
+        app: project.app().name.as_str(),
+        elapsed_ms: printer::milliseconds(elapsed),
+        components: components.iter().map(BuiltComponent::from).collect(),
+    };
+    printer.data(&built, || for_people(printer, &components, elapsed));
+    Ok(Exit::Success)
+}
+
+fn for_people(printer: &Printer, components: &[Component], elapsed: Duration) -> String {
+    let mut text = String::new();
+    for component in components {
+        let world = component
+            .world
+            .map_or("no HTTP handler", |world| world.as_str());
+        text.push_str(&format!(
+            "{}  {}, {world}\n  {}\n  sha256:{}\n",
+            printer.out(&component.function).bold(),
+            printer::size(component.bytes.len()),
+            component.path.display(),
+            component.digest.hex(),
+        ));
+    }
+    text.push_str(&format!("built in {}\n", printer::elapsed(elapsed)));
+    text
+}
+
+/// Builds the app and shows what goes on: the compiler's own words as they come.
+pub(crate) async fn build(
+    project: &Project,
+    printer: &Printer,
+) -> Result<(Vec<Component>, Duration), Failure> {
+    let started = Instant::now();
+    let options = BuildOptions {
+        color: printer.output().color_stderr,
+    };
+    let mut stage = None;
+    let mut events = |event| match event {
+        Event::InstallingTarget { command } => {
+            printer.note(&format!(
+                "The Rust target {} is missing: installing it with `{command}`.",
+                everwarm_build::WASM_TARGET
+            ));
+            stage = Some(printer.stage("installing the target"));
+        }
+        Event::Started { what, world, .. } => {
+            let world = world.map_or(String::new(), |world| format!(" for {world}"));
+            stage = Some(printer.stage(&format!("building {what}{world}")));
+        }
+        Event::TargetInstalled | Event::Finished { .. } => stage = None,
+        Event::Line(line) => printer.note(&line),
+        _ => {}
+    };
+    let built = everwarm_build::build(project, options, &mut events).await;
+    drop(stage);
+    Ok((built?, started.elapsed()))
+}

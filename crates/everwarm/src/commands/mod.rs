@@ -1,0 +1,59 @@
+//! One file a verb. Here is only which verb runs, and on what runtime.
+
+mod build;
+mod completions;
+mod doctor;
+mod invoke;
+mod new;
+mod schema;
+mod up;
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::args::Command;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+
+/// How long threads may still take at the end.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Runs the verb that was typed.
+pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> {
+    match command {
+        Command::New(args) => new::run(args, printer),
+        Command::Build(args) => wait(build::run(args, printer)),
+        Command::Doctor(args) => wait(doctor::run(&args, printer)),
+        Command::Completions(args) => Ok(completions::run(&args, printer)),
+        Command::Schema => Ok(schema::run(printer)),
+        Command::Up(args) => serve(up::run(args, printer)),
+        Command::Invoke(args) => wait(invoke::run(args, printer)),
+        // `main` has started it already.
+        Command::CompileComponent => Ok(Exit::Usage),
+    }
+}
+
+/// Runs a verb that waits for something to its end, or until the user interrupts it.
+fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    serve(async {
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            ended = verb => ended,
+        }
+    })
+}
+
+/// Runs a verb that listens for signals itself.
+fn serve(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::uncoded(Exit::Failure, format!("couldn't start threads: {error}"))
+        })?;
+    let ended = runtime.block_on(verb);
+    // Whatever still blocks, as a read of standard input, isn't waited for.
+    runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+    ended
+}

@@ -1,0 +1,225 @@
+//! `up`: build, serve, watch. An edit is built and takes over in one switch; one that doesn't build
+//! leaves the old version serving.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use everwarm_build::{Component, Project};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::UpArgs;
+use crate::commands::build;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+use crate::session::{Outcome, Session, check_port};
+use crate::settings;
+use crate::telemetry;
+use crate::watch::Watcher;
+
+mod report;
+
+use report::{Event, Ready, Timed};
+
+/// What asks `up` to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::uncoded(
+                    Exit::Failure,
+                    format!("couldn't listen for signals: {error}"),
+                )
+            })
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure> {
+    telemetry::start_logs(args.log.log.as_deref(), printer)?;
+    let project = Project::open(&settings::app_folder(args.app.folder))?;
+    let data_dir = settings::data_dir(args.data_dir.data_dir, project.folder());
+    // Before the build, which may take a minute.
+    check_port(args.listen)?;
+    let mut stop = Stop::listen()?;
+
+    let name = project.app().name.to_string();
+    report::event(printer, &Event::Building { app: &name });
+    // Changes from here on are seen: the watcher runs before the sources are read.
+    let watcher = if args.no_watch {
+        None
+    } else {
+        watch(&project, printer).await
+    };
+    let (components, build_time) = tokio::select! {
+        biased;
+        () = stop.requested() => return Ok(Exit::Interrupted),
+        built = build::build(&project, printer) => built?,
+    };
+    report::built(printer, &components, build_time);
+
+    let started = Instant::now();
+    let mut session = Session::start(&data_dir, Some(args.listen), printer).await?;
+    let start_time = started.elapsed();
+    let deployed = tokio::select! {
+        biased;
+        () = stop.requested() => return Ok(Exit::Interrupted),
+        deployed = deploy(&mut session, &project, &components, printer) => deployed?,
+    };
+    let Outcome::Live(deployed) = deployed else {
+        return Err(Failure::uncoded(Exit::Node, "the node took no version"));
+    };
+    let address = session.node().local_addr().unwrap_or(args.listen);
+    let mut stages = vec![
+        Timed::new("build", build_time),
+        Timed::new("start", start_time),
+    ];
+    stages.extend(report::stages(&deployed));
+    let ready = Ready::new(project.app(), &deployed, address, stages, watcher.is_some());
+    report::ready(printer, &ready);
+
+    let mut app = LiveApp {
+        project,
+        session,
+        watcher,
+        printer,
+    };
+    app.serve(&mut stop).await;
+
+    report::event(printer, &Event::Draining);
+    let drained = tokio::select! {
+        biased;
+        // Whoever asks twice doesn't want to wait.
+        () = stop.requested() => return Ok(Exit::Interrupted),
+        took = app.session.drain() => took,
+    };
+    report::stopped(printer, drained);
+    Ok(Exit::Success)
+}
+
+/// Starts to watch the app. That it can't be watched is no reason not to serve it.
+async fn watch(project: &Project, printer: &Printer) -> Option<Watcher> {
+    let sources = everwarm_build::sources(project).await;
+    match Watcher::start(sources) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            printer.note(&format!(
+                "{}: edits won't be noticed, the app's files can't be watched: {error}",
+                printer.err("warning").yellow()
+            ));
+            None
+        }
+    }
+}
+
+async fn deploy(
+    session: &mut Session,
+    project: &Project,
+    components: &[Component],
+    printer: &Printer,
+) -> Result<Outcome, Failure> {
+    let _stage = printer.stage("compiling to machine code");
+    session.deploy(project.app(), components).await
+}
+
+/// An app that is served while it is worked on.
+struct LiveApp<'a> {
+    project: Project,
+    session: Session,
+    watcher: Option<Watcher>,
+    printer: &'a Printer,
+}
+
+impl LiveApp<'_> {
+    /// Serves until it is asked to stop.
+    async fn serve(&mut self, stop: &mut Stop) {
+        let mut waiting: Option<BTreeSet<PathBuf>> = None;
+        loop {
+            let paths = match (waiting.take(), &self.watcher) {
+                (Some(paths), _) => paths,
+                (None, Some(watcher)) => tokio::select! {
+                    biased;
+                    () = stop.requested() => return,
+                    paths = watcher.changed() => paths,
+                },
+                (None, None) => return stop.requested().await,
+            };
+            tokio::select! {
+                biased;
+                () = stop.requested() => return,
+                more = self.update(&paths) => waiting = more,
+            }
+        }
+    }
+
+    /// Builds what changed and takes it live. Changes that came while it was built are returned: then
+    /// the build was given up, and the old version goes on serving.
+    async fn update(&mut self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<PathBuf>> {
+        let noticed = Instant::now();
+        report::changed(self.printer, paths, self.project.folder());
+        let folder = self.project.folder().to_owned();
+        match Project::open(&folder) {
+            Ok(project) => self.project = project,
+            Err(error) => {
+                report::failed(self.printer, &error.into());
+                return None;
+            }
+        }
+        self.watch_anew(paths).await;
+        let built = match &self.watcher {
+            Some(watcher) => tokio::select! {
+                biased;
+                more = watcher.changed() => return Some(more),
+                built = build::build(&self.project, self.printer) => built,
+            },
+            None => build::build(&self.project, self.printer).await,
+        };
+        let deployed = match built {
+            Ok((components, build_time)) => {
+                let outcome =
+                    deploy(&mut self.session, &self.project, &components, self.printer).await;
+                outcome.map(|outcome| (outcome, build_time))
+            }
+            Err(failure) => Err(failure),
+        };
+        match deployed {
+            Ok((outcome, build_time)) => self.live(&outcome, build_time, noticed.elapsed()),
+            Err(failure) => report::failed(self.printer, &failure),
+        }
+        None
+    }
+
+    fn live(&self, outcome: &Outcome, build_time: Duration, took: Duration) {
+        match outcome {
+            Outcome::Live(deployed) => report::live(self.printer, deployed, build_time, took),
+            Outcome::Unchanged => report::unchanged(self.printer),
+        }
+    }
+
+    /// A new dependency or folder is watched from now on.
+    async fn watch_anew(&mut self, paths: &BTreeSet<PathBuf>) {
+        let outdated = self
+            .watcher
+            .as_ref()
+            .is_some_and(|watcher| watcher.is_outdated_by(paths));
+        if outdated && let Some(watcher) = watch(&self.project, self.printer).await {
+            self.watcher = Some(watcher);
+        }
+    }
+}

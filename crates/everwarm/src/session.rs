@@ -1,0 +1,160 @@
+//! One app on one embedded node: from built components to served functions, and what is told about
+//! it. `up` keeps a session open, `invoke` uses one once.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use everwarm_build::Component;
+use everwarm_manifest::{App, Digest, FunctionName};
+use everwarm_node::{CompilerCommand, DeployError, Deployed, Node, NodeConfig, StartError};
+
+use crate::exit::{Exit, Failure, told};
+use crate::port;
+use crate::printer::Printer;
+use crate::telemetry;
+
+/// How long requests in flight and background work may go on after the node was told to end.
+pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// The address can't be had.
+const PORT_IN_USE: &str = "EW4001";
+/// A file couldn't be written.
+const NOT_WRITTEN: &str = "EW4021";
+
+/// A node that serves one app.
+pub(crate) struct Session {
+    node: Node,
+    live: Option<Live>,
+}
+
+/// What is served.
+#[derive(Debug, PartialEq, Eq)]
+struct Live {
+    app: App,
+    components: Vec<(FunctionName, Digest)>,
+}
+
+/// How a deploy ended, if it didn't fail.
+pub(crate) enum Outcome {
+    /// A new version serves.
+    Live(Deployed),
+    /// It is what serves already.
+    Unchanged,
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(Exit::Node, error.code(), told(&error))
+    }
+}
+
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        Self::new(Exit::Node, error.code(), told(&error))
+    }
+}
+
+/// Fails when `listen` can't be had, before anything slow begins, and says who has it.
+pub(crate) fn check_port(listen: SocketAddr) -> Result<(), Failure> {
+    let Err(error) = port::probe(listen) else {
+        return Ok(());
+    };
+    let message = if error.kind() == std::io::ErrorKind::AddrInUse {
+        let owner = port::owner(listen);
+        let by = owner.map_or("another program".to_owned(), |owner| owner.to_string());
+        format!(
+            "{listen} is in use by {by}: stop it, or choose another port, as in `--listen {}:0` for any free one",
+            listen.ip()
+        )
+    } else {
+        format!("can't listen on {listen}: {error}; choose another address with `--listen`")
+    };
+    Err(Failure::new(Exit::Node, PORT_IN_USE, message))
+}
+
+impl Session {
+    /// Starts a node with its data in `data_dir`.
+    pub(crate) async fn start(
+        data_dir: &Path,
+        listen: Option<SocketAddr>,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
+        prepare(data_dir)?;
+        let compiler = CompilerCommand::this_program().map_err(|error| {
+            let message = format!("couldn't find this program for compiling: {error}");
+            Failure::uncoded(Exit::Failure, message)
+        })?;
+        let access_log = telemetry::access_log(printer)?;
+        let mut config = NodeConfig::for_up(data_dir.to_owned(), compiler, access_log);
+        config.listen = listen;
+        Ok(Self {
+            node: Node::start(config).await?,
+            live: None,
+        })
+    }
+
+    /// Takes the app live with these components, unless that is what serves already.
+    pub(crate) async fn deploy(
+        &mut self,
+        app: &App,
+        components: &[Component],
+    ) -> Result<Outcome, Failure> {
+        if let Some(live) = &self.live
+            && live.app.name != app.name
+        {
+            return Err(Failure::uncoded(
+                Exit::Manifest,
+                format!(
+                    "the app `{}` is called `{}` now: stop `everwarm up` and start it again to serve it under its new name",
+                    live.app.name, app.name
+                ),
+            ));
+        }
+        let live = Live {
+            app: app.clone(),
+            components: components
+                .iter()
+                .map(|component| (component.function.clone(), component.digest))
+                .collect(),
+        };
+        if self.live.as_ref() == Some(&live) {
+            return Ok(Outcome::Unchanged);
+        }
+        let bytes: Vec<(FunctionName, Bytes)> = components
+            .iter()
+            .map(|component| (component.function.clone(), component.bytes.clone()))
+            .collect();
+        let deployed = self.node.deploy(app.clone(), bytes).await?;
+        self.live = Some(live);
+        Ok(Outcome::Live(deployed))
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Lets what goes on end, for at most [`DRAIN_TIME_MAX`].
+    pub(crate) async fn drain(self) -> Duration {
+        let started = Instant::now();
+        self.node.drain(DRAIN_TIME_MAX).await;
+        started.elapsed()
+    }
+}
+
+/// Makes the data folder, and keeps git out of the one that is made in an app's folder.
+fn prepare(data_dir: &Path) -> Result<(), Failure> {
+    let failed = |path: PathBuf| {
+        move |error| {
+            let message = format!("couldn't write {}: {error}", path.display());
+            Failure::new(Exit::Node, NOT_WRITTEN, message)
+        }
+    };
+    fs::create_dir_all(data_dir).map_err(failed(data_dir.to_owned()))?;
+    let ignore = data_dir.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    fs::write(&ignore, "*\n").map_err(failed(ignore.clone()))
+}
