@@ -1,1 +1,55 @@
-//! End-to-end tests over real sockets
+//! The harness of the end-to-end tests: an app's folder, the real binary that serves it, and clients
+//! that talk to it over real sockets.
+//!
+//! Owns that every process, folder and connection of a test is gone when the test ends, and that every
+//! wait has a deadline. Knows nothing of the crates under test: all it sees is what a user sees.
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod client;
+pub mod deadline;
+mod installed;
+pub mod log;
+pub mod node;
+pub mod raw;
+pub mod reply;
+
+pub use app::{App, World};
+pub use client::{Connection, Request};
+pub use deadline::{eventually, within};
+pub use installed::{component, everwarm};
+pub use node::{Node, Refusal};
+pub use reply::Reply;
+
+/// Runs each test for WASI 0.2 and for WASI 0.3, as two tests of their own.
+///
+/// ```ignore
+/// everwarm_e2e::both_worlds! {
+///     async fn hello_is_served(world: World) { ... }
+/// }
+/// ```
+#[macro_export]
+macro_rules! both_worlds {
+    ($($(#[$meta:meta])* async fn $name:ident($world:ident: $type:ty) $body:block)+) => {
+        $(
+            $(#[$meta])*
+            mod $name {
+                #[allow(unused_imports, reason = "a test may need nothing from its file")]
+                use super::*;
+
+                async fn story($world: $type) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_02() {
+                    story($crate::World::Wasi02).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_03() {
+                    story($crate::World::Wasi03).await;
+                }
+            }
+        )+
+    };
+}

@@ -1,0 +1,233 @@
+//! An app in a folder of its own: its manifest, and the component that it points to.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::installed;
+use crate::node::{self, Node, Refusal};
+
+/// The WASI version that a guest was built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// WASI 0.2.
+    Wasi02,
+    /// WASI 0.3.
+    Wasi03,
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wasi02 => "wasi-0.2",
+            Self::Wasi03 => "wasi-0.3",
+        })
+    }
+}
+
+/// An app that isn't served yet. Its name is `app`, and its only function is the guest.
+#[derive(Debug, Clone)]
+pub struct App {
+    component: PathBuf,
+    name: String,
+    function: String,
+    env: String,
+    limits: String,
+    others: String,
+    log: Option<String>,
+    listen: String,
+}
+
+impl App {
+    /// An app with a guest as its function, built for `world`.
+    pub fn new(guest: &str, world: World) -> Self {
+        let mut app = Self::of(installed::component(guest, world));
+        app.name = guest.to_owned();
+        app
+    }
+
+    /// An app with any file as its component.
+    pub fn of(component: impl Into<PathBuf>) -> Self {
+        Self {
+            component: component.into(),
+            name: "app".to_owned(),
+            function: String::new(),
+            env: String::new(),
+            limits: String::new(),
+            others: String::new(),
+            log: Some("info".to_owned()),
+            listen: "127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// Sets the isolation mode.
+    #[must_use]
+    pub fn isolation(self, isolation: &str) -> Self {
+        self.key(&format!("isolation = \"{isolation}\""))
+    }
+
+    /// Sets the routes of the function.
+    #[must_use]
+    pub fn routes(self, routes: &[&str]) -> Self {
+        self.key(&format!("routes = {routes:?}"))
+    }
+
+    /// Sets any key of the function, as a line of TOML.
+    #[must_use]
+    pub fn key(mut self, line: &str) -> Self {
+        let _ = writeln!(self.function, "{line}");
+        self
+    }
+
+    /// Sets a limit, as text.
+    #[must_use]
+    pub fn limit(mut self, name: &str, value: &str) -> Self {
+        let _ = writeln!(self.limits, "{name} = \"{value}\"");
+        self
+    }
+
+    /// Sets the limit on requests that are worked on at once.
+    #[must_use]
+    pub fn concurrency(mut self, requests: u32) -> Self {
+        let _ = writeln!(self.limits, "concurrency = {requests}");
+        self
+    }
+
+    /// Gives the function an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        let _ = writeln!(self.env, "{key} = {value:?}");
+        self
+    }
+
+    /// Adds another function, reached at `route`.
+    #[must_use]
+    pub fn and(mut self, guest: &str, world: World, route: &str) -> Self {
+        let component = installed::component(guest, world);
+        let _ = writeln!(
+            self.others,
+            "\n[[function]]\nname = \"{guest}\"\nroutes = [{route:?}]\ncomponent = {component:?}"
+        );
+        self
+    }
+
+    /// Leaves the log as it is when nobody asks for more.
+    #[must_use]
+    pub fn log_by_default(mut self) -> Self {
+        self.log = None;
+        self
+    }
+
+    /// Sets where the node listens.
+    #[must_use]
+    pub fn listen(mut self, address: impl fmt::Display) -> Self {
+        self.listen = address.to_string();
+        self
+    }
+
+    /// The app's manifest.
+    pub fn manifest(&self) -> String {
+        let Self {
+            component,
+            name,
+            function,
+            env,
+            limits,
+            others,
+            ..
+        } = self;
+        let mut text = format!("name = \"{name}\"\n\n[[function]]\nname = \"{name}\"\n");
+        let _ = write!(text, "component = {component:?}\n{function}");
+        if !env.is_empty() {
+            let _ = write!(text, "[function.env]\n{env}");
+        }
+        if !limits.is_empty() {
+            let _ = write!(text, "[function.limits]\n{limits}");
+        }
+        text + others
+    }
+
+    /// Writes the app to a new folder.
+    ///
+    /// # Panics
+    ///
+    /// When the folder can't be made.
+    pub fn write(self) -> AppFolder {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        fs::write(folder.path().join("everwarm.toml"), self.manifest())
+            .expect("a temporary folder can be written to");
+        AppFolder { folder, app: self }
+    }
+
+    /// Serves the app, and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't get ready; its log is shown.
+    pub async fn start(self) -> Node {
+        let folder = self.write();
+        let mut node = folder.start().await;
+        node.keep(folder);
+        node
+    }
+
+    /// Tries to serve the app, which must be refused.
+    ///
+    /// # Panics
+    ///
+    /// When it is served all the same.
+    pub async fn refused(self) -> Refusal {
+        self.write().refused().await
+    }
+}
+
+/// An app in its folder, to be served as often as a test likes.
+#[derive(Debug)]
+pub struct AppFolder {
+    folder: TempDir,
+    app: App,
+}
+
+impl AppFolder {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder in which its node keeps machine code.
+    pub fn compiled(&self) -> PathBuf {
+        self.path().join(".everwarm/compiled")
+    }
+
+    /// As [`App::start`].
+    ///
+    /// # Panics
+    ///
+    /// As [`App::start`].
+    pub async fn start(&self) -> Node {
+        Node::ready(self.command()).await
+    }
+
+    /// As [`App::refused`].
+    ///
+    /// # Panics
+    ///
+    /// As [`App::refused`].
+    pub async fn refused(&self) -> Refusal {
+        node::refused(self.command()).await
+    }
+
+    fn command(&self) -> Command {
+        let mut command = node::everwarm_command();
+        command.args(["up", "--json", "--no-watch", "--listen"]);
+        command.arg(&self.app.listen);
+        if let Some(filter) = &self.app.log {
+            command.args(["--log", filter]);
+        }
+        command.arg(self.path());
+        command
+    }
+}

@@ -1,0 +1,117 @@
+//! Compiled code on disk: used again when it is what the node wrote, never when it isn't.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use everwarm_e2e::app::AppFolder;
+use everwarm_e2e::{App, World, both_worlds};
+use rustix::process::Signal;
+
+/// The files below a folder with their inodes: a file that was written anew has another.
+fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            files.extend(self::files(&entry.path()));
+        } else {
+            files.insert(entry.path(), entry.metadata().unwrap().ino());
+        }
+    }
+    files
+}
+
+/// The compiled code: the largest of the files.
+fn code(app: &AppFolder) -> PathBuf {
+    let files = files(&app.compiled());
+    let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    files.into_keys().max_by_key(size).expect("something was compiled")
+}
+
+/// Serves the app once, and stops.
+async fn once(app: &AppFolder) {
+    let node = app.start().await;
+    assert_eq!(node.get("/").await.ok(), "Hello from Everwarm\n");
+    assert!(node.stop(Signal::TERM).await.status.success());
+}
+
+/// Replaces the compiled code with something else, and shows that it isn't what is run.
+async fn tampered(world: World, tamper: impl Fn(Vec<u8>) -> Vec<u8>) {
+    let app = App::new("hello", world).write();
+    once(&app).await;
+    let path = code(&app);
+    let good = fs::read(&path).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let bad = tamper(good.clone());
+    assert!(good != bad, "nothing was changed");
+    fs::write(&path, &bad).unwrap();
+    once(&app).await;
+    assert!(fs::read(code(&app)).unwrap() != bad, "the changed code is still there");
+}
+
+both_worlds! {
+    async fn second_start_uses_what_the_first_compiled(world: World) {
+        let app = App::new("hello", world).write();
+        once(&app).await;
+        let before = files(&app.compiled());
+        once(&app).await;
+        assert_eq!(files(&app.compiled()), before, "it was compiled again");
+    }
+
+    async fn flipped_byte_is_compiled_again(world: World) {
+        tampered(world, |mut code| {
+            let middle = code.len() / 2;
+            code[middle] ^= 1;
+            code
+        })
+        .await;
+    }
+
+    async fn truncated_code_is_compiled_again(world: World) {
+        tampered(world, |code| code[..code.len() / 3].to_vec()).await;
+    }
+
+    async fn forged_code_is_compiled_again(world: World) {
+        tampered(world, |code| vec![0xcc; code.len()]).await;
+    }
+
+    async fn forged_record_is_compiled_again(world: World) {
+        let app = App::new("hello", world).write();
+        once(&app).await;
+        let code = code(&app);
+        let before = fs::metadata(&code).unwrap().ino();
+        for path in files(&app.compiled()).into_keys().filter(|path| *path != code) {
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            let mut record = fs::read(&path).unwrap();
+            let last = record.len() - 1;
+            record[last] ^= 1;
+            fs::write(&path, record).unwrap();
+        }
+        once(&app).await;
+        assert_ne!(fs::metadata(&code).unwrap().ino(), before, "the record isn't looked at");
+    }
+
+    async fn copied_folder_serves(world: World) {
+        let app = App::new("hello", world).write();
+        once(&app).await;
+        let path = code(&app);
+        let copy = fs::read(&path).unwrap();
+        // The same bytes in another file, as a restored backup has them.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, copy).unwrap();
+        once(&app).await;
+    }
+
+    async fn killed_node_starts_again(world: World) {
+        let app = App::new("hello", world).write();
+        for _ in 0..3 {
+            let node = app.start().await;
+            assert_eq!(node.get("/").await.ok(), "Hello from Everwarm\n");
+            let stopped = node.stop(Signal::KILL).await;
+            assert!(!stopped.status.success());
+        }
+        once(&app).await;
+    }
+}

@@ -1,0 +1,57 @@
+//! Which function answers: host and path, the most specific route first.
+
+use everwarm_e2e::{App, Request, World, both_worlds};
+
+both_worlds! {
+    async fn most_specific_path_wins(world: World) {
+        let app = App::new("hello", world).and("echo", world, "/head");
+        let node = app.start().await;
+        assert_eq!(node.get("/").await.ok(), "Hello from Everwarm\n");
+        assert_eq!(node.get("/head/more").await.ok(), "Hello from Everwarm\n");
+        assert!(node.get("/head").await.ok().starts_with("GET "));
+    }
+
+    async fn host_decides_before_the_path(world: World) {
+        let app = App::new("hello", world).and("echo", world, "api.example.com/*");
+        let node = app.start().await;
+        assert_eq!(node.get("/head").await.ok(), "Hello from Everwarm\n");
+        let request = || Request::get("/head").header("host", "API.example.com:8080");
+        assert!(node.send(request()).await.ok().starts_with("GET "));
+        let reply = node.connect_http2().await.send(request()).await;
+        assert!(reply.ok().starts_with("GET "));
+    }
+
+    async fn request_that_no_route_matches_is_a_404(world: World) {
+        let node = App::new("hello", world).routes(&["/only"]).start().await;
+        node.get("/only").await.ok();
+        node.get("/other").await.failed(404, "EW3001");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_none_are_refused() {
+    let node = App::new("hello", World::Wasi02).start().await;
+    for line in ["GET", "GET / HTTP/9.9", "\u{1}\u{2}"] {
+        let mut raw = node.connect_raw().await;
+        raw.write(format!("{line}\r\nhost: a\r\n\r\n")).await;
+        let seen = String::from_utf8_lossy(&raw.read_to_end().await).into_owned();
+        assert!(!seen.contains("200 OK"), "{line:?}: {seen}");
+    }
+    node.get("/").await.ok();
+}
+
+#[tokio::test]
+async fn upgrade_is_refused_in_words() {
+    let node = App::new("hello", World::Wasi02).start().await;
+    let request = Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
+    node.send(request).await.failed(501, "EW3019");
+}
+
+#[tokio::test]
+async fn connect_is_refused_in_words() {
+    let node = App::new("hello", World::Wasi02).start().await;
+    let mut raw = node.connect_raw().await;
+    raw.write("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n").await;
+    let seen = raw.read_until("EW3016").await;
+    assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
+}
