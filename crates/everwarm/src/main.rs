@@ -11,6 +11,7 @@ mod port;
 mod printer;
 mod session;
 mod settings;
+mod stop;
 mod telemetry;
 mod templates;
 mod watch;

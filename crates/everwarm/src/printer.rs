@@ -163,7 +163,8 @@ impl Printer {
             let _ = writeln!(stderr().lock(), "{what} ...");
             return;
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_elapsed(QUIET_TIME_MAX);
         if let Ok(spinner) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
             bar.set_style(spinner);
         }

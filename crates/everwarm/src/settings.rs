@@ -37,6 +37,7 @@ impl Environment {
 
 /// How things are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) color_stdout: bool,

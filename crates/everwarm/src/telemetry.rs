@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 
 /// What is logged unless somebody asks for more: every request has its access line anyway.
-const FILTER_DEFAULT: &str = "warn";
+const FILTER_DEFAULT: &str = "warn,everwarm::guest=info";
 
 /// Sends logs to the printer.
 ///

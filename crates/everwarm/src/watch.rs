@@ -1,14 +1,14 @@
 //! Notices that an app's files changed, and waits until a burst of changes is over. Which files count
 //! is `everwarm_build::Sources`' to say; what to do about it is `up`'s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use everwarm_build::Sources;
-use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 /// A burst is over when nothing changed for so long. Editors write a file in several steps.
@@ -29,19 +29,26 @@ pub(crate) struct Watcher {
 
 #[derive(Debug, Default)]
 struct Changes {
-    paths: Mutex<BTreeSet<PathBuf>>,
+    paths: Mutex<BTreeMap<PathBuf, First>>,
     noticed: Notify,
 }
 
+/// What happened to a path first since changes were last taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Created,
+    Changed,
+}
+
 impl Changes {
-    fn add(&self, paths: impl Iterator<Item = PathBuf>) {
+    fn add(&self, first: First, paths: impl Iterator<Item = PathBuf>) {
         let mut any = false;
         {
             let mut known = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
             for path in paths {
                 any = true;
                 if known.len() < PATHS_MAX {
-                    known.insert(path);
+                    known.entry(path).or_insert(first);
                 }
             }
         }
@@ -55,8 +62,15 @@ impl Changes {
         known.is_empty()
     }
 
+    /// What changed. A file that came and went is no change: editors, and cargo with its target
+    /// folder, write beside what they mean to replace.
     fn take(&self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut self.paths.lock().unwrap_or_else(PoisonError::into_inner))
+        let paths = std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner));
+        paths
+            .into_iter()
+            .filter(|(path, first)| *first == First::Changed || path.exists())
+            .map(|(path, _)| path)
+            .collect()
     }
 }
 
@@ -70,10 +84,16 @@ impl Watcher {
         let handler = {
             let (changes, sources) = (Arc::clone(&changes), sources.clone());
             move |event: notify::Result<notify::Event>| match event {
-                Ok(event) if matters(&event.kind) => {
+                // What is only read or looked at stays what it was.
+                Ok(event) if !event.kind.is_access() => {
                     let lost = event.need_rescan().then(|| PathBuf::from("."));
+                    let first = if event.kind.is_create() {
+                        First::Created
+                    } else {
+                        First::Changed
+                    };
                     let paths = event.paths.into_iter().filter(|path| sources.concern(path));
-                    changes.add(paths.chain(lost));
+                    changes.add(first, paths.chain(lost));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "watching the app's files failed"),
@@ -92,18 +112,23 @@ impl Watcher {
 
     /// Waits for a change, then for the end of its burst. Cancelling loses nothing.
     pub(crate) async fn changed(&self) -> BTreeSet<PathBuf> {
-        while self.changes.is_empty() {
-            self.changes.noticed.notified().await;
+        loop {
+            while self.changes.is_empty() {
+                self.changes.noticed.notified().await;
+            }
+            let burst = async {
+                while tokio::time::timeout(QUIET, self.changes.noticed.notified())
+                    .await
+                    .is_ok()
+                {}
+            };
+            // However it ended: the burst is over.
+            let _ = tokio::time::timeout(BURST_MAX, burst).await;
+            let paths = self.changes.take();
+            if !paths.is_empty() {
+                return paths;
+            }
         }
-        let burst = async {
-            while tokio::time::timeout(QUIET, self.changes.noticed.notified())
-                .await
-                .is_ok()
-            {}
-        };
-        // However it ended: there is a change.
-        let _ = tokio::time::timeout(BURST_MAX, burst).await;
-        self.changes.take()
     }
 
     /// Whether these changes may have moved what is to be watched.
@@ -119,11 +144,6 @@ impl Watcher {
             is_manifest || (at_top && path.is_dir())
         })
     }
-}
-
-/// What is read or only looked at stays what it was.
-fn matters(kind: &EventKind) -> bool {
-    !matches!(kind, EventKind::Access(_))
 }
 
 /// What the operating system is asked to watch. Of a package each folder but the ignored ones: below
@@ -213,10 +233,27 @@ mod tests {
         assert!(changed.contains(&root.join("src/a.rs")));
     }
 
+    #[tokio::test]
+    async fn file_that_came_and_went_is_no_change() {
+        let (_keep, root) = app();
+        let watcher = Watcher::start(sources(&root)).unwrap();
+        fs::create_dir(root.join("targetAbC123")).unwrap();
+        fs::rename(root.join("targetAbC123"), root.join("target/made")).unwrap();
+        fs::write(root.join("src/sedXyz"), "new").unwrap();
+        fs::rename(root.join("src/sedXyz"), root.join("src/lib.rs")).unwrap();
+        let changed = tokio::time::timeout(LIMIT, watcher.changed())
+            .await
+            .unwrap();
+        assert_eq!(changed, BTreeSet::from([root.join("src/lib.rs")]));
+    }
+
     #[test]
     fn more_changes_than_are_remembered_are_still_a_change() {
         let changes = Changes::default();
-        changes.add((0..1_000).map(|number| PathBuf::from(number.to_string())));
+        changes.add(
+            First::Changed,
+            (0..1_000).map(|number| PathBuf::from(number.to_string())),
+        );
         assert_eq!(changes.take().len(), PATHS_MAX);
     }
 }

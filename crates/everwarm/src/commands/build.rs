@@ -1,5 +1,6 @@
 //! `build`: an app's components, without running them. Also how `up` and `invoke` show a build.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use everwarm_build::{BuildOptions, Component, Event, Project};
@@ -53,20 +54,22 @@ pub(crate) async fn run(args: BuildArgs, printer: &Printer) -> Result<Exit, Fail
 }
 
 fn for_people(printer: &Printer, components: &[Component], elapsed: Duration) -> String {
+    // Writing to a String can't fail.
     let mut text = String::new();
     for component in components {
         let world = component
             .world
             .map_or("no HTTP handler", |world| world.as_str());
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "{}  {}, {world}\n  {}\n  sha256:{}\n",
             printer.out(&component.function).bold(),
             printer::size(component.bytes.len()),
             component.path.display(),
             component.digest.hex(),
-        ));
+        );
     }
-    text.push_str(&format!("built in {}\n", printer::elapsed(elapsed)));
+    let _ = writeln!(text, "built in {}", printer::elapsed(elapsed));
     text
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::args::Command;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
+use crate::stop::Stop;
 
 /// How long threads may still take at the end.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(1);
@@ -36,9 +37,11 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
 /// Runs a verb that waits for something to its end, or until the user interrupts it.
 fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     serve(async {
+        // Ended by a signal's own action, the compiler would go on alone.
+        let mut stop = Stop::listen()?;
         tokio::select! {
             biased;
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            () = stop.requested() => Ok(Exit::Interrupted),
             ended = verb => ended,
         }
     })

@@ -54,9 +54,8 @@ pub(crate) fn run(args: NewArgs, printer: &Printer) -> Result<Exit, Failure> {
     printer.data(&created, || {
         let shown = folder.display();
         format!(
-            "{} {shown}\n\nNext:\n  everwarm up {shown}\n  curl http://{}/\n",
+            "{} {shown}\n\nNext:\n  everwarm up {shown}\n",
             printer.out("Created").green().bold(),
-            crate::settings::LISTEN_DEFAULT,
         )
     });
     Ok(Exit::Success)

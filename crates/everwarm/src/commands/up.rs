@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use everwarm_build::{Component, Project};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::UpArgs;
 use crate::commands::build;
@@ -14,6 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::session::{Outcome, Session, check_port};
 use crate::settings;
+use crate::stop::Stop;
 use crate::telemetry;
 use crate::watch::Watcher;
 
@@ -21,39 +21,10 @@ mod report;
 
 use report::{Event, Ready, Timed};
 
-/// What asks `up` to end.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    fn listen() -> Result<Self, Failure> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| {
-                Failure::uncoded(
-                    Exit::Failure,
-                    format!("couldn't listen for signals: {error}"),
-                )
-            })
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn requested(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure> {
     telemetry::start_logs(args.log.log.as_deref(), printer)?;
-    let project = Project::open(&settings::app_folder(args.app.folder))?;
+    let folder = settings::app_folder(args.app.folder);
+    let project = Project::open(&folder)?;
     let data_dir = settings::data_dir(args.data_dir.data_dir, project.folder());
     // Before the build, which may take a minute.
     check_port(args.listen)?;
@@ -95,6 +66,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     report::ready(printer, &ready);
 
     let mut app = LiveApp {
+        folder,
         project,
         session,
         watcher,
@@ -140,6 +112,8 @@ async fn deploy(
 
 /// An app that is served while it is worked on.
 struct LiveApp<'a> {
+    /// As it was typed: so messages have it.
+    folder: PathBuf,
     project: Project,
     session: Session,
     watcher: Option<Watcher>,
@@ -173,8 +147,7 @@ impl LiveApp<'_> {
     async fn update(&mut self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<PathBuf>> {
         let noticed = Instant::now();
         report::changed(self.printer, paths, self.project.folder());
-        let folder = self.project.folder().to_owned();
-        match Project::open(&folder) {
+        match Project::open(&self.folder) {
             Ok(project) => self.project = project,
             Err(error) => {
                 report::failed(self.printer, &error.into());

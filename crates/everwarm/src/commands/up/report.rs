@@ -2,6 +2,7 @@
 //! runs.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -163,11 +164,11 @@ pub(super) fn built(printer: &Printer, components: &[Component], took: Duration)
 pub(super) fn ready(printer: &Printer, ready: &Ready) {
     printer.event(&Event::Ready(ready));
     let mut text = format!("\n{} is up\n", printer.out(&ready.app).bold().green());
+    // Writing to a String can't fail.
     for url in &ready.urls {
-        text.push_str(&format!("  {url}\n"));
+        let _ = writeln!(text, "  {url}");
     }
-    text.push_str(&format!("\n  {}\n\n", ready.curl));
-    text.push_str(&format!("  {}\n", shown(&ready.stages)));
+    let _ = write!(text, "\n  {}\n\n  {}\n", ready.curl, shown(&ready.stages));
     text.push_str(if ready.watching {
         "  Edits are built and served as they are saved; Ctrl-C stops.\n"
     } else {
