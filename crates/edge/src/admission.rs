@@ -94,7 +94,10 @@ mod tests {
     fn a_shut_function_gate_gives_the_node_its_place_back() {
         let (node, function) = (Gate::new(10), Gate::new(1));
         let permit = Permit::take(&node, &function).unwrap();
-        assert_eq!(Permit::take(&node, &function).unwrap_err(), Refusal::Function);
+        assert_eq!(
+            Permit::take(&node, &function).unwrap_err(),
+            Refusal::Function
+        );
         assert_eq!(node.inside(), 1);
         drop(permit);
         assert_eq!((node.inside(), function.inside()), (0, 0));

@@ -154,10 +154,15 @@ async fn answer(
 
 fn check(request: &Request) -> Result<(), Failure> {
     if request.method() == Method::CONNECT {
-        return Err(Failure::BadRequest("CONNECT is for proxies, and this is none"));
+        return Err(Failure::BadRequest(
+            "CONNECT is for proxies, and this is none",
+        ));
     }
     if request.headers().contains_key(header::UPGRADE)
-        && request.headers().get(header::CONNECTION).is_some_and(names_upgrade)
+        && request
+            .headers()
+            .get(header::CONNECTION)
+            .is_some_and(names_upgrade)
     {
         return Err(Failure::Upgrade);
     }
@@ -237,7 +242,9 @@ impl Visit {
             drop(permit);
             let Some(record) = record else { return };
             let failure = usage.fault.clone().map(Failure::Guest);
-            let status = usage.status.or_else(|| failure.as_ref().map(Failure::status));
+            let status = usage
+                .status
+                .or_else(|| failure.as_ref().map(Failure::status));
             edge.log.record(&AccessEvent {
                 request_id,
                 client: record.client,
@@ -278,7 +285,10 @@ impl Visit {
     /// took to the head.
     fn add_server_timing(&self, response: &mut Response<GuestBody>, start_level: StartLevel) {
         let took_ms = self.started.elapsed().as_secs_f64() * 1e3;
-        let text = format!("everwarm;desc=\"{}\";dur={took_ms:.3}", start_level.as_str());
+        let text = format!(
+            "everwarm;desc=\"{}\";dur={took_ms:.3}",
+            start_level.as_str()
+        );
         if let Ok(value) = HeaderValue::try_from(text) {
             response.headers_mut().append("server-timing", value);
         }

@@ -75,17 +75,31 @@ impl Failure {
         let (status, code, title) = match self {
             Self::NoRoute => (StatusCode::NOT_FOUND, "EW3001", "No route"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "EW3016", "Bad request"),
-            Self::Upgrade => (StatusCode::NOT_IMPLEMENTED, "EW3019", "Upgrade not supported"),
+            Self::Upgrade => (
+                StatusCode::NOT_IMPLEMENTED,
+                "EW3019",
+                "Upgrade not supported",
+            ),
             Self::Refused(Refusal::Node) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "EW3012", "Node overloaded")
             }
-            Self::Refused(Refusal::Function) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "EW3011", "Function at its concurrency limit")
-            }
-            Self::Load(_) => (StatusCode::SERVICE_UNAVAILABLE, "EW3015", "Function not ready"),
+            Self::Refused(Refusal::Function) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "EW3011",
+                "Function at its concurrency limit",
+            ),
+            Self::Load(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "EW3015",
+                "Function not ready",
+            ),
             Self::Guest(fault) => return told_of_fault(fault),
         };
-        Told { status, code, title }
+        Told {
+            status,
+            code,
+            title,
+        }
     }
 
     /// The sentence for the client. Guests' traps and host details are not in it.
@@ -106,7 +120,10 @@ fn told_of_fault(fault: &Fault) -> Told {
         Fault::MemoryLimit => (StatusCode::INTERNAL_SERVER_ERROR, "Memory limit reached"),
         Fault::RequestBodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
         Fault::ResponseBodyTooLarge => (StatusCode::BAD_GATEWAY, "Response body too large"),
-        Fault::NeverAnswered => (StatusCode::INTERNAL_SERVER_ERROR, "Function gave no response"),
+        Fault::NeverAnswered => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Function gave no response",
+        ),
         Fault::BadAnswer(_) => (StatusCode::BAD_GATEWAY, "Function gave a bad response"),
         Fault::BodyDropped => (StatusCode::BAD_GATEWAY, "Function dropped its response"),
         Fault::InstanceEnded => (StatusCode::BAD_GATEWAY, "Shared instance ended"),
@@ -119,12 +136,20 @@ fn told_of_fault(fault: &Fault) -> Told {
             "Client gone",
         ),
     };
-    Told { status, code: fault.code(), title }
+    Told {
+        status,
+        code: fault.code(),
+        title,
+    }
 }
 
 /// The response to a failed request.
 pub fn respond(failure: &Failure, request_id: RequestId) -> Response<GuestBody> {
-    let Told { status, code, title } = failure.told();
+    let Told {
+        status,
+        code,
+        title,
+    } = failure.told();
     let problem = serde_json::json!({
         "type": format!("{ERROR_PAGES}{code}"),
         "title": title,

@@ -84,12 +84,17 @@ impl Capabilities {
 
     /// Adds every capability's imports to the linker of one engine.
     pub(crate) fn link(&self, linker: &mut Linker<Sandbox>, world: World) -> wasmtime::Result<()> {
-        self.0.iter().try_for_each(|capability| capability.link(linker, world))
+        self.0
+            .iter()
+            .try_for_each(|capability| capability.link(linker, world))
     }
 
     /// Every interface that some capability provides in `world`.
     pub fn interfaces(&self, world: World) -> impl Iterator<Item = &'static str> {
-        self.0.iter().flat_map(move |capability| capability.interfaces(world)).copied()
+        self.0
+            .iter()
+            .flat_map(move |capability| capability.interfaces(world))
+            .copied()
     }
 
     pub(crate) fn configure(&self, function: &FunctionSpec) -> Result<Configured, ConfigureError> {

@@ -79,7 +79,8 @@ impl Exchange {
 
     /// Ready once the guest has ended the response's body, or there is none.
     pub(crate) fn poll_body_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.pipe().map_or(Poll::Ready(()), |pipe| pipe.poll_ended(cx))
+        self.pipe()
+            .map_or(Poll::Ready(()), |pipe| pipe.poll_ended(cx))
     }
 
     fn pipe(&self) -> Option<Arc<Pipe>> {
@@ -133,5 +134,10 @@ impl Payer for Exchange {
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(http::header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }

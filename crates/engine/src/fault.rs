@@ -93,7 +93,10 @@ pub(crate) fn from_wasmtime(error: &wasmtime::Error, memory_denied: bool) -> Fau
     if let Some(Ended(fault)) = error.downcast_ref::<Ended>() {
         return fault.clone();
     }
-    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+    if error
+        .downcast_ref::<wasmtime::PoolConcurrencyLimitError>()
+        .is_some()
+    {
         return Fault::Overloaded;
     }
     if memory_denied {

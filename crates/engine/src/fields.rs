@@ -88,7 +88,11 @@ impl Fields {
     }
 
     pub(crate) fn get(&self, name: &str) -> Vec<Vec<u8>> {
-        self.map.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+        self.map
+            .get_all(name)
+            .iter()
+            .map(|value| value.as_bytes().to_vec())
+            .collect()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -104,9 +108,14 @@ impl Fields {
 
     pub(crate) fn set(&mut self, name: &str, values: Vec<Vec<u8>>) -> Result<(), FieldsError> {
         let name = self.writable(name)?;
-        let values = values.into_iter().map(parse_value).collect::<Result<Vec<_>, _>>()?;
+        let values = values
+            .into_iter()
+            .map(parse_value)
+            .collect::<Result<Vec<_>, _>>()?;
         self.remove(&name);
-        values.into_iter().try_for_each(|value| self.push(name.clone(), value))
+        values
+            .into_iter()
+            .try_for_each(|value| self.push(name.clone(), value))
     }
 
     pub(crate) fn delete(&mut self, name: &str) -> Result<Vec<Vec<u8>>, FieldsError> {
@@ -146,19 +155,26 @@ impl Fields {
     }
 
     fn remove(&mut self, name: &HeaderName) {
-        let freed: usize =
-            self.map.get_all(name).iter().map(|value| name.as_str().len() + value.len()).sum();
+        let freed: usize = self
+            .map
+            .get_all(name)
+            .iter()
+            .map(|value| name.as_str().len() + value.len())
+            .sum();
         self.bytes = self.bytes.saturating_sub(freed);
         Arc::make_mut(&mut self.map).remove(name);
     }
 }
 
 fn parse_value(value: Vec<u8>) -> Result<HeaderValue, FieldsError> {
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).map_err(|_| FieldsError::InvalidSyntax)
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
+        .map_err(|_| FieldsError::InvalidSyntax)
 }
 
 fn size(map: &HeaderMap) -> usize {
-    map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    map.iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
 }
 
 #[cfg(test)]
@@ -173,7 +189,10 @@ mod tests {
         let received = Fields::received(map);
         assert_eq!(received.entries(), vec![("accept".into(), b"*/*".to_vec())]);
         let mut own = Fields::new();
-        assert_eq!(own.append("Transfer-Encoding", b"chunked".to_vec()), Err(FieldsError::Forbidden));
+        assert_eq!(
+            own.append("Transfer-Encoding", b"chunked".to_vec()),
+            Err(FieldsError::Forbidden)
+        );
     }
 
     #[test]
@@ -189,10 +208,15 @@ mod tests {
     #[test]
     fn received_fields_are_immutable_and_their_copies_are_not() {
         let received = Fields::received(HeaderMap::new());
-        assert_eq!(received.clone().append("a", b"b".to_vec()), Err(FieldsError::Immutable));
+        assert_eq!(
+            received.clone().append("a", b"b".to_vec()),
+            Err(FieldsError::Immutable)
+        );
         assert_eq!(received.clone_mutable().append("a", b"b".to_vec()), Ok(()));
         assert_eq!(
-            received.clone_mutable().append("a", b"line\nbreak".to_vec()),
+            received
+                .clone_mutable()
+                .append("a", b"line\nbreak".to_vec()),
             Err(FieldsError::InvalidSyntax)
         );
     }

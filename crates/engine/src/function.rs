@@ -80,6 +80,8 @@ impl Function {
 
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Function").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("Function")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }

@@ -34,7 +34,12 @@ impl Instance {
         function: Arc<Function>,
         meter: Arc<Meter>,
     ) -> Result<Self, Fault> {
-        let cpu_limit_ns = function.spec.limits.cpu_time.as_u64().saturating_mul(1_000_000);
+        let cpu_limit_ns = function
+            .spec
+            .limits
+            .cpu_time
+            .as_u64()
+            .saturating_mul(1_000_000);
         let engine = runtime.engine(function.spec.world);
         let mut store = Store::new(engine, Sandbox::new(Arc::clone(&function), meter));
         store.limiter(|sandbox| &mut sandbox.memory);

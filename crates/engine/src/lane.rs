@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everwarm_manifest::Isolation;
+use http::Method;
 use tokio::task::JoinSet;
 
 use crate::cpu;
@@ -84,6 +85,7 @@ impl Lane {
     /// Starts a request. `on_end` is called exactly once, when its books close.
     pub fn call(&self, function: &Arc<Function>, request: Request, on_end: OnEnd) -> Call {
         let limits = &function.spec.limits;
+        let is_head = request.method() == Method::HEAD;
         let exchange = Exchange::new();
         let incoming = Incoming::new(request, &exchange, limits.request_body.as_u64());
         let wall_time = limits.wall_time.duration();
@@ -91,10 +93,12 @@ impl Lane {
             let hub = self.0.hub(function);
             let books = Books::open(Arc::clone(&exchange), Arc::clone(hub.meter()), on_end);
             let shared = Shared::start(&self.0, &hub, incoming, exchange, books);
-            return Call::shared(shared, wall_time);
+            return Call::shared(shared, wall_time, is_head);
         }
         let instance = self.0.take(function);
-        let meter = instance.as_ref().map_or_else(Arc::default, |i| Arc::clone(i.meter()));
+        let meter = instance
+            .as_ref()
+            .map_or_else(Arc::default, |i| Arc::clone(i.meter()));
         let books = Books::open(Arc::clone(&exchange), Arc::clone(&meter), on_end);
         let alone = Alone::start(Start {
             lane: Rc::clone(&self.0),
@@ -105,7 +109,7 @@ impl Lane {
             meter,
             books,
         });
-        Call::alone(alone, wall_time)
+        Call::alone(alone, wall_time, is_head)
     }
 
     /// Does the lane's chores for ever. Run it as a task of the same thread.
@@ -115,7 +119,9 @@ impl Lane {
         loop {
             let due = poll_fn(|cx| self.0.poll_due(cx, &mut sweep)).await;
             for _ in 0..due {
-                let Some(chore) = self.0.next_chore() else { break };
+                let Some(chore) = self.0.next_chore() else {
+                    break;
+                };
                 self.0.perform(chore).await;
             }
         }
@@ -222,7 +228,11 @@ impl LaneInner {
         drop(books);
         if let Some(instance) = finished.and_then(|finished| finished.reusable(function)) {
             instance.meter().cpu.reset();
-            self.state.borrow_mut().entry(function).stock.put_back(instance);
+            self.state
+                .borrow_mut()
+                .entry(function)
+                .stock
+                .put_back(instance);
         }
     }
 
@@ -269,11 +279,13 @@ impl LaneInner {
 
 impl State {
     fn entry(&mut self, function: &Arc<Function>) -> &mut PerFunction {
-        self.functions.entry(LaneInner::key(function)).or_insert_with(|| PerFunction {
-            _function: Arc::clone(function),
-            stock: Stock::default(),
-            hubs: Vec::new(),
-        })
+        self.functions
+            .entry(LaneInner::key(function))
+            .or_insert_with(|| PerFunction {
+                _function: Arc::clone(function),
+                stock: Stock::default(),
+                hubs: Vec::new(),
+            })
     }
 
     fn wake_janitor(&mut self) {

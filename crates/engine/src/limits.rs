@@ -59,7 +59,9 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let elements = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
         if elements > TABLE_ELEMENTS_MAX {
             self.denied = true;
             return Ok(false);

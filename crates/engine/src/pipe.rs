@@ -126,7 +126,10 @@ impl Pipe {
     /// Ready once everything written was taken by the reader, or there is none.
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.reader_gone || state.ended || !state.has_reader || state.buffered < BUFFER_BYTES_MAX
+        if state.reader_gone
+            || state.ended
+            || !state.has_reader
+            || state.buffered < BUFFER_BYTES_MAX
         {
             return Poll::Ready(());
         }
@@ -238,7 +241,11 @@ impl Pipe {
         let delivery = state.delivery_waiter.take();
         let end = state.end_waiter.take();
         drop(state);
-        writer.into_iter().chain(delivery).chain(end).for_each(Waker::wake);
+        writer
+            .into_iter()
+            .chain(delivery)
+            .chain(end)
+            .for_each(Waker::wake);
     }
 
     /// Whether the guest has ended the body, and the bytes if that left one chunk or none and no
@@ -265,6 +272,16 @@ impl Pipe {
                 None
             }
         }
+    }
+
+    /// The reader has all it wants: the guest hears that its body was delivered.
+    pub(crate) fn take_all(&self) {
+        self.0.lock().deliver();
+    }
+
+    /// The declared length, if any.
+    pub(crate) fn declared(&self) -> Option<u64> {
+        self.0.lock().declared
     }
 
     /// Bytes written so far.

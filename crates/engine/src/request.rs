@@ -75,7 +75,10 @@ impl Incoming {
         if let Some(authority) = self.parts.uri.authority() {
             return Some(authority.to_string());
         }
-        let host = self.host.as_ref().or_else(|| self.parts.headers.get(HOST))?;
+        let host = self
+            .host
+            .as_ref()
+            .or_else(|| self.parts.headers.get(HOST))?;
         host.to_str().ok().map(ToOwned::to_owned)
     }
 

@@ -105,13 +105,16 @@ impl ResidentSet {
     /// The slot of a deployed function; the same for the same function.
     pub fn slot(&self, spec: Arc<FunctionSpec>) -> Arc<Slot> {
         let mut state = self.state.lock();
-        let slot = state.slots.entry(FunctionKey::of(&spec)).or_insert_with(|| {
-            Arc::new(Slot {
-                spec,
-                loaded: Mutex::default(),
-                used_at: AtomicU64::new(0),
-            })
-        });
+        let slot = state
+            .slots
+            .entry(FunctionKey::of(&spec))
+            .or_insert_with(|| {
+                Arc::new(Slot {
+                    spec,
+                    loaded: Mutex::default(),
+                    used_at: AtomicU64::new(0),
+                })
+            });
         Arc::clone(slot)
     }
 
@@ -209,12 +212,16 @@ impl Slot {
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot").field("spec", &self.spec).finish_non_exhaustive()
+        f.debug_struct("Slot")
+            .field("spec", &self.spec)
+            .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for ResidentSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResidentSet").field("bytes_max", &self.bytes_max).finish_non_exhaustive()
+        f.debug_struct("ResidentSet")
+            .field("bytes_max", &self.bytes_max)
+            .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,10 @@ pub(crate) enum Resource {
         body: Option<Arc<Pipe>>,
     },
     /// `outgoing-request` (0.2): may be built, can't be sent without a grant.
-    Request02 { request: Box<Outgoing>, body_taken: bool },
+    Request02 {
+        request: Box<Outgoing>,
+        body_taken: bool,
+    },
     /// `outgoing-body` (0.2).
     ResponseBody { pipe: Arc<Pipe>, stream_taken: bool },
     /// `output-stream` over a response's body (0.2).

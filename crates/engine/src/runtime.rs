@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use everwarm_manifest::World;
-use wasmtime::component::{Component, Linker};
 use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
 
 use crate::artifact::Fingerprint;
 use crate::capability::{Capabilities, ConfigureError};
@@ -77,7 +77,10 @@ impl Runtime {
     /// # Errors
     ///
     /// When Wasmtime refuses its settings or the operating system its threads.
-    pub fn new(settings: RuntimeSettings, capabilities: Capabilities) -> Result<Self, RuntimeError> {
+    pub fn new(
+        settings: RuntimeSettings,
+        capabilities: Capabilities,
+    ) -> Result<Self, RuntimeError> {
         let wasi02 = Half::new(World::Wasi02, settings.pool, &capabilities)?;
         let wasi03 = Half::new(World::Wasi03, settings.pool, &capabilities)?;
         let engines = vec![wasi02.engine.clone(), wasi03.engine.clone()];
@@ -113,7 +116,12 @@ impl Runtime {
             World::Wasi02 => &[wasi02::INTERFACES],
             World::Wasi03 => &[wasi02::INTERFACES, wasi03::INTERFACES],
         };
-        own.iter().copied().flatten().copied().chain(self.capabilities.interfaces(world)).collect()
+        own.iter()
+            .copied()
+            .flatten()
+            .copied()
+            .chain(self.capabilities.interfaces(world))
+            .collect()
     }
 
     /// Links a component that was mapped on [`Self::engine`] of its world, `code_bytes` of it.
@@ -157,7 +165,11 @@ impl Half {
             }
             capabilities.link(&mut linker, world)?;
             let fingerprint = Fingerprint::of(&engine);
-            Ok(Self { engine, linker, fingerprint })
+            Ok(Self {
+                engine,
+                linker,
+                fingerprint,
+            })
         };
         make().map_err(|source| RuntimeError::Wasmtime { world, source })
     }

@@ -76,7 +76,13 @@ impl<T: Send + 'static> GuestTask<T> {
         future: impl Future<Output = T> + Send + 'static,
         conditions: Conditions,
     ) -> Self {
-        let Conditions { meter, payer, ticker, heavy, start_away } = conditions;
+        let Conditions {
+            meter,
+            payer,
+            ticker,
+            heavy,
+            start_away,
+        } = conditions;
         let metered = Metered {
             future: Box::pin(future),
             meter,

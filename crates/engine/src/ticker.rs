@@ -5,7 +5,7 @@
 //! idle node wakes no CPU.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
@@ -16,12 +16,47 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a running guest after which the ticker parks.
 const IDLE_TICKS_MAX: u32 = 50;
 
+/// Places for threads to count in, so that two of them don't share a cache line.
+const STRIPES: usize = 16;
+
 #[derive(Debug)]
 struct Shared {
-    running: AtomicU32,
+    stripes: [Stripe; STRIPES],
     parked: AtomicBool,
     ended: AtomicBool,
-    seen: AtomicBool,
+}
+
+/// What the threads of one stripe have counted.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    /// Guests that run now.
+    running: AtomicU32,
+    /// Guests that have run, ever; wraps.
+    ran: AtomicU32,
+}
+
+thread_local! {
+    static STRIPE: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
+    };
+}
+
+impl Shared {
+    fn some_run(&self) -> bool {
+        self.stripes
+            .iter()
+            .any(|stripe| stripe.running.load(Ordering::SeqCst) > 0)
+    }
+
+    fn ran(&self) -> u32 {
+        let counts = self
+            .stripes
+            .iter()
+            .map(|stripe| stripe.ran.load(Ordering::Relaxed));
+        counts.fold(0, u32::wrapping_add)
+    }
 }
 
 /// Handle to the ticker's thread, which ends when the last handle is dropped.
@@ -40,15 +75,16 @@ impl Ticker {
     /// When the operating system refuses another thread.
     pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            running: AtomicU32::new(0),
+            stripes: Default::default(),
             parked: AtomicBool::new(false),
             ended: AtomicBool::new(false),
-            seen: AtomicBool::new(false),
         });
-        let join = std::thread::Builder::new().name("everwarm-epoch".into()).spawn({
-            let shared = Arc::clone(&shared);
-            move || tick(&shared, &engines)
-        })?;
+        let join = std::thread::Builder::new()
+            .name("everwarm-epoch".into())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || tick(&shared, &engines)
+            })?;
         Ok(Self {
             thread: join.thread().clone(),
             shared,
@@ -58,11 +94,12 @@ impl Ticker {
 
     /// Says that a guest runs until the returned value is dropped.
     pub(crate) fn enter(&self) -> Running<'_> {
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        let stripe = &self.shared.stripes[STRIPE.with(|stripe| *stripe)];
+        stripe.running.fetch_add(1, Ordering::SeqCst);
         if self.shared.parked.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
-        Running(&self.shared)
+        Running(stripe)
     }
 }
 
@@ -78,28 +115,29 @@ impl Drop for Ticker {
 }
 
 /// A guest is running; see [`Ticker::enter`].
-pub(crate) struct Running<'a>(&'a Shared);
+pub(crate) struct Running<'a>(&'a Stripe);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.seen.store(true, Ordering::Relaxed);
+        self.0.ran.fetch_add(1, Ordering::Relaxed);
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 fn tick(shared: &Shared, engines: &[Engine]) {
     let mut idle_ticks = 0;
+    let mut ran = shared.ran();
     while !shared.ended.load(Ordering::SeqCst) {
         std::thread::sleep(TICK);
-        let ran = shared.seen.swap(false, Ordering::Relaxed);
-        if shared.running.load(Ordering::SeqCst) > 0 {
+        if shared.some_run() {
             idle_ticks = 0;
             for engine in engines {
                 engine.increment_epoch();
             }
             continue;
         }
-        idle_ticks = if ran { 0 } else { idle_ticks + 1 };
+        let ran_before = std::mem::replace(&mut ran, shared.ran());
+        idle_ticks = if ran == ran_before { idle_ticks + 1 } else { 0 };
         if idle_ticks >= IDLE_TICKS_MAX {
             park(shared);
             idle_ticks = 0;
@@ -111,7 +149,7 @@ fn tick(shared: &Shared, engines: &[Engine]) {
 /// other way round, so one of the two always sees the other.
 fn park(shared: &Shared) {
     shared.parked.store(true, Ordering::SeqCst);
-    while shared.running.load(Ordering::SeqCst) == 0 && !shared.ended.load(Ordering::SeqCst) {
+    while !shared.some_run() && !shared.ended.load(Ordering::SeqCst) {
         std::thread::park();
     }
     shared.parked.store(false, Ordering::SeqCst);

@@ -18,7 +18,10 @@ impl Capability for Clocks {
 
     fn interfaces(&self, world: World) -> &'static [&'static str] {
         match world {
-            World::Wasi02 => &["wasi:clocks/wall-clock@0.2.12", "wasi:clocks/monotonic-clock@0.2.12"],
+            World::Wasi02 => &[
+                "wasi:clocks/wall-clock@0.2.12",
+                "wasi:clocks/monotonic-clock@0.2.12",
+            ],
             World::Wasi03 => &[
                 "wasi:clocks/wall-clock@0.2.12",
                 "wasi:clocks/monotonic-clock@0.2.12",

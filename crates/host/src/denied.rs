@@ -79,6 +79,10 @@ impl Capability for Denied {
     }
 
     fn prepare(&self, _state: &State, instance: &mut Instance<'_>) {
-        instance.wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        instance
+            .wasi
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
     }
 }

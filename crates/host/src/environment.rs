@@ -36,8 +36,11 @@ impl Capability for Environment {
     }
 
     fn configure(&self, function: &FunctionSpec) -> Result<State, ConfigureError> {
-        let variables: Vec<(String, String)> =
-            function.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let variables: Vec<(String, String)> = function
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         Ok(Arc::new(variables))
     }
 

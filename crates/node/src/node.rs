@@ -105,7 +105,10 @@ impl Node {
         };
         let store = Arc::new(Embedded::open(&config.data_dir)?);
         let runtime = Arc::new(Runtime::new(
-            RuntimeSettings { pool: config.pool, heavy_threads: config.lanes.get() },
+            RuntimeSettings {
+                pool: config.pool,
+                heavy_threads: config.lanes.get(),
+            },
             everwarm_host::all(),
         )?);
         let compiled_key = store.node_key().derive("compiled artifacts");
@@ -128,8 +131,7 @@ impl Node {
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
         let address = listener.as_ref().map(Listener::address);
-        let acceptor =
-            listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&plane))));
+        let acceptor = listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&plane))));
         let incremental = config.incremental.then(|| Incremental {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
@@ -182,19 +184,30 @@ impl Node {
         try_join_all(functions.iter().map(|(spec, _)| self.compile(spec))).await?;
         watch.finish(Stage::Compile);
 
-        let key = (tenant.as_str().to_owned(), version.manifest.name.as_str().to_owned());
+        let key = (
+            tenant.as_str().to_owned(),
+            version.manifest.name.as_str().to_owned(),
+        );
         let mut live = self.live.lock().clone();
         live.insert(key, functions);
-        let table = routes::table(live.values().flatten(), &self.resident).map_err(DeployError::Routes)?;
+        let table =
+            routes::table(live.values().flatten(), &self.resident).map_err(DeployError::Routes)?;
         self.load(&live, &version.manifest.name).await?;
-        self.store.catalog().set_live(&tenant, &version.manifest.name, version.id).await?;
+        self.store
+            .catalog()
+            .set_live(&tenant, &version.manifest.name, version.id)
+            .await?;
         self.edge.switch_routes(table);
         self.forget_all_but(&live);
         *self.live.lock() = live;
         watch.finish(Stage::Switch);
 
         tracing::info!(app = %version.manifest.name, version = %version.id, "version is live");
-        Ok(Deployed { version: version.id, worlds, stages: watch.into_stages() })
+        Ok(Deployed {
+            version: version.id,
+            worlds,
+            stages: watch.into_stages(),
+        })
     }
 
     fn verify(
@@ -209,12 +222,21 @@ impl Node {
                 continue;
             };
             let function_name = || name.clone();
-            let facts = inspect(bytes, self.inspect_limits)
-                .map_err(|source| DeployError::Inspect { function: function_name(), source })?;
-            let world = routes::world(&facts, function)
-                .map_err(|source| DeployError::World { function: function_name(), source })?;
-            check_imports(&facts, &self.runtime.interfaces(world))
-                .map_err(|missing| DeployError::Imports { function: function_name(), missing })?;
+            let facts =
+                inspect(bytes, self.inspect_limits).map_err(|source| DeployError::Inspect {
+                    function: function_name(),
+                    source,
+                })?;
+            let world = routes::world(&facts, function).map_err(|source| DeployError::World {
+                function: function_name(),
+                source,
+            })?;
+            check_imports(&facts, &self.runtime.interfaces(world)).map_err(|missing| {
+                DeployError::Imports {
+                    function: function_name(),
+                    missing,
+                }
+            })?;
             worlds.insert(name.clone(), world);
         }
         Ok(worlds)
@@ -226,8 +248,15 @@ impl Node {
         if self.compiled.open(spec.component, fingerprint).is_ok() {
             return Ok(());
         }
-        let keep = |source| DeployError::Keep { function: spec.name.clone(), source };
-        let path = self.store.artifacts().local_file(&spec.tenant, spec.component).await?;
+        let keep = |source| DeployError::Keep {
+            function: spec.name.clone(),
+            source,
+        };
+        let path = self
+            .store
+            .artifacts()
+            .local_file(&spec.tenant, spec.component)
+            .await?;
         let output = self.compiled.incoming().map_err(keep)?;
         let job = CompileJob {
             path: &path,
@@ -240,8 +269,10 @@ impl Node {
             }),
         };
         let compiled = self.compiler.compile(job, output.path()).await;
-        let compiled = compiled
-            .map_err(|source| DeployError::Compile { function: spec.name.clone(), source })?;
+        let compiled = compiled.map_err(|source| DeployError::Compile {
+            function: spec.name.clone(),
+            source,
+        })?;
         tracing::debug!(
             function = %spec.name,
             took_ms = compiled.took.as_millis(),
@@ -258,16 +289,15 @@ impl Node {
     }
 
     /// Maps the functions of an app before they get their first request.
-    async fn load(
-        &self,
-        live: &Live,
-        app: &everwarm_manifest::AppName,
-    ) -> Result<(), DeployError> {
+    async fn load(&self, live: &Live, app: &everwarm_manifest::AppName) -> Result<(), DeployError> {
         let functions = live.values().flatten().filter(|(spec, _)| spec.app == *app);
         for (spec, _) in functions {
             let slot = self.resident.slot(Arc::clone(spec));
             let loaded = self.resident.get(&slot).await;
-            loaded.map_err(|source| DeployError::Load { function: spec.name.clone(), source })?;
+            loaded.map_err(|source| DeployError::Load {
+                function: spec.name.clone(),
+                source,
+            })?;
         }
         Ok(())
     }

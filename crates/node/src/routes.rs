@@ -48,7 +48,9 @@ pub(crate) fn table<'a>(
             slot: resident.slot(Arc::clone(spec)),
             gate: Gate::new(spec.limits.concurrency.get()),
         });
-        routes.iter().map(move |route| (route.clone(), Arc::clone(&target)))
+        routes
+            .iter()
+            .map(move |route| (route.clone(), Arc::clone(&target)))
     });
     RouteTable::build(targets).map_err(|conflict| {
         let owner = |target: &Target| {

@@ -56,10 +56,12 @@ impl Listener {
             let address = listener.local_addr()?;
             Ok(Self { listener, address })
         };
-        bound.await.map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse(address),
-            _ => BindError::Io { address, source },
-        })
+        bound
+            .await
+            .map_err(|source: io::Error| match source.kind() {
+                io::ErrorKind::AddrInUse => BindError::InUse(address),
+                _ => BindError::Io { address, source },
+            })
     }
 
     /// The address that was bound, with its port.
@@ -79,7 +81,9 @@ impl Listener {
                 Ok((stream, client)) => {
                     // Without it a small response waits for the client's delayed acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    let Ok(stream) = stream.into_std() else { continue };
+                    let Ok(stream) = stream.into_std() else {
+                        continue;
+                    };
                     if !plane.hand_over(stream, client).await {
                         return;
                     }

@@ -46,7 +46,9 @@ pub(super) async fn serve(
     lane: Lane,
     mut drain: watch::Receiver<Option<Duration>>,
 ) {
-    let origin = Origin { client: Some(client.ip()) };
+    let origin = Origin {
+        client: Some(client.ip()),
+    };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (edge, lane) = (Arc::clone(&edge), lane.clone());
         async move {

@@ -62,7 +62,10 @@ impl Drop for Running {
 
 /// The lane's thread. Ends after a drain; every task it spawned ends with it.
 pub(super) fn run(start: Start) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a lane could not start its event loop");
@@ -74,7 +77,13 @@ pub(super) fn run(start: Start) {
 }
 
 async fn serve(start: Start) {
-    let Start { edge, runtime, mut work, mut drain, connections } = start;
+    let Start {
+        edge,
+        runtime,
+        mut work,
+        mut drain,
+        connections,
+    } = start;
     let lane = Lane::new(runtime);
     let janitor = tokio::task::spawn_local({
         let lane = lane.clone();
@@ -88,7 +97,9 @@ async fn serve(start: Start) {
                 break limit.ok().and_then(|limit| *limit).unwrap_or_default();
             }
         };
-        let Some(work) = work else { break Duration::ZERO };
+        let Some(work) = work else {
+            break Duration::ZERO;
+        };
         let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
         match work {
             Work::Connection(stream, client) => {
@@ -113,7 +124,8 @@ async fn serve(start: Start) {
     let deadline = tokio::time::Instant::now() + limit;
     // What is not over by the deadline is cut off.
     let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
-    lane.drain(deadline.duration_since(tokio::time::Instant::now())).await;
+    lane.drain(deadline.duration_since(tokio::time::Instant::now()))
+        .await;
     janitor.abort();
 }
 

@@ -45,7 +45,10 @@ struct LaneHandle {
 /// What comes to a lane from outside its thread.
 enum Work {
     Connection(std::net::TcpStream, SocketAddr),
-    Request(Request, oneshot::Sender<Result<Response<Bytes>, InvokeError>>),
+    Request(
+        Request,
+        oneshot::Sender<Result<Response<Bytes>, InvokeError>>,
+    ),
 }
 
 /// A request without a socket failed outside of what a response can say.
@@ -81,10 +84,18 @@ impl DataPlane {
                 let thread = std::thread::Builder::new()
                     .name(format!("everwarm-lane-{index}"))
                     .spawn(move || lane::run(start))?;
-                Ok(LaneHandle { sender, connections, thread: Some(thread) })
+                Ok(LaneHandle {
+                    sender,
+                    connections,
+                    thread: Some(thread),
+                })
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { lanes, drain, next: AtomicUsize::new(0) })
+        Ok(Self {
+            lanes,
+            drain,
+            next: AtomicUsize::new(0),
+        })
     }
 
     /// Serves one request without a socket, on the same way as any other.
@@ -96,7 +107,11 @@ impl DataPlane {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let (sender, receiver) = oneshot::channel();
         let work = Work::Request(request, sender);
-        self.lanes[index].sender.send(work).await.map_err(|_| InvokeError::Draining)?;
+        self.lanes[index]
+            .sender
+            .send(work)
+            .await
+            .map_err(|_| InvokeError::Draining)?;
         receiver.await.map_err(|_| InvokeError::Draining)?
     }
 
@@ -107,12 +122,18 @@ impl DataPlane {
             return false;
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
-        lane.sender.send(Work::Connection(stream, client)).await.is_ok()
+        lane.sender
+            .send(Work::Connection(stream, client))
+            .await
+            .is_ok()
     }
 
     /// Connections that are open, in all lanes.
     pub fn connections(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.connections.load(Ordering::Relaxed)).sum()
+        self.lanes
+            .iter()
+            .map(|lane| lane.connections.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
@@ -130,6 +151,8 @@ impl DataPlane {
 
 impl std::fmt::Debug for DataPlane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DataPlane").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+        f.debug_struct("DataPlane")
+            .field("lanes", &self.lanes.len())
+            .finish_non_exhaustive()
     }
 }

@@ -51,7 +51,15 @@ pub(crate) struct Start {
 
 impl Alone {
     pub(crate) fn start(start: Start) -> Self {
-        let Start { lane, function, instance, incoming, exchange, meter, books } = start;
+        let Start {
+            lane,
+            function,
+            instance,
+            incoming,
+            exchange,
+            meter,
+            books,
+        } = start;
         let runtime = Arc::clone(&lane.runtime);
         let conditions = Conditions {
             meter: Arc::clone(&meter),
@@ -137,7 +145,8 @@ impl Alone {
     fn close(&mut self, books: Books) {
         self.function.weight.observe(books.cpu_ns());
         let finished = self.finished.take();
-        self.lane.defer(Chore::End(self.function.clone(), finished, books));
+        self.lane
+            .defer(Chore::End(self.function.clone(), finished, books));
     }
 }
 
@@ -158,7 +167,9 @@ impl Background {
         let limit = self.limit();
         let finished = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.task.poll(cx)));
         let finished = finished.await.ok().flatten();
-        let fault = finished.as_ref().and_then(|finished| finished.fault.clone());
+        let fault = finished
+            .as_ref()
+            .and_then(|finished| finished.fault.clone());
         self.books.end_background(fault);
         self.function.weight.observe(self.books.cpu_ns());
         lane.defer(Chore::End(self.function, finished, self.books));
@@ -181,7 +192,10 @@ async fn run(
         Ok(instance) => instance,
         Err(fault) => {
             exchange.fail(fault.clone());
-            return Finished { instance: None, fault: Some(fault) };
+            return Finished {
+                instance: None,
+                fault: Some(fault),
+            };
         }
     };
     let Instance { store, exports } = &mut instance;
@@ -200,7 +214,10 @@ async fn run(
             Some(fault)
         }
     };
-    Finished { instance: Some(instance), fault }
+    Finished {
+        instance: Some(instance),
+        fault,
+    }
 }
 
 /// Resources that a guest may leave behind for the next request of its instance (`serial`). A

@@ -22,6 +22,9 @@ enum Kind {
 struct Streaming {
     call: Option<Call>,
     pipe: Arc<Pipe>,
+    /// Bytes of the declared length that were not handed out yet. A server stops asking once it
+    /// has them all, and never asks for the body of an answer to HEAD: that is no client that left.
+    left: Option<u64>,
 }
 
 impl GuestBody {
@@ -31,9 +34,11 @@ impl GuestBody {
     }
 
     pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {
+        let left = if call.is_head { Some(0) } else { pipe.declared() };
         Self(Kind::Streaming(Box::new(Streaming {
             call: Some(call),
             pipe,
+            left,
         })))
     }
 }
@@ -71,7 +76,10 @@ impl Streaming {
         };
         call.guest.poll_on(cx);
         match self.pipe.poll_read(cx) {
-            Poll::Ready(Chunk::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Poll::Ready(Chunk::Data(bytes)) => {
+                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             Poll::Ready(Chunk::End(trailers)) => {
                 call.guest.complete(self.pipe.written());
                 self.call = None;
@@ -95,6 +103,12 @@ impl Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
+        if self.left == Some(0)
+            && let Some(mut call) = self.call.take()
+        {
+            self.pipe.take_all();
+            call.guest.complete(self.pipe.written());
+        }
         self.pipe.close_reader();
         self.break_off(Fault::ClientGone);
     }

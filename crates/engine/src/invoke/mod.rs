@@ -27,6 +27,7 @@ use shared::Shared;
 pub struct Call {
     guest: Guest,
     deadline: Deadline,
+    is_head: bool,
 }
 
 enum Guest {
@@ -58,17 +59,19 @@ impl Deadline {
 }
 
 impl Call {
-    pub(crate) fn alone(alone: Alone, wall_time: Duration) -> Self {
+    pub(crate) fn alone(alone: Alone, wall_time: Duration, is_head: bool) -> Self {
         Self {
             guest: Guest::Alone(Box::new(alone)),
             deadline: Deadline::after(wall_time),
+            is_head,
         }
     }
 
-    pub(crate) fn shared(shared: Shared, wall_time: Duration) -> Self {
+    pub(crate) fn shared(shared: Shared, wall_time: Duration, is_head: bool) -> Self {
         Self {
             guest: Guest::Shared(Box::new(shared)),
             deadline: Deadline::after(wall_time),
+            is_head,
         }
     }
 
@@ -103,7 +106,11 @@ impl Call {
 
     /// Makes the HTTP response. A body that is complete already becomes one piece with its head.
     fn respond(mut self, answer: Answer) -> http::Response<GuestBody> {
-        let Answer { status, headers, body } = answer;
+        let Answer {
+            status,
+            headers,
+            body,
+        } = answer;
         self.guest.answered(status);
         let body = match body {
             None => {

@@ -158,7 +158,10 @@ impl Hub {
 
     /// The guest has done with a request.
     fn leave(&self, exchange: &Arc<Exchange>) {
-        self.work.lock().active.retain(|active| !Arc::ptr_eq(&active.exchange, exchange));
+        self.work
+            .lock()
+            .active
+            .retain(|active| !Arc::ptr_eq(&active.exchange, exchange));
     }
 
     fn wake_driver(&self) {
@@ -171,7 +174,11 @@ impl Hub {
     /// Answers the requests whose wall time is over, and says when the next one's will be.
     fn answer_overdue(&self, now: Instant) -> Option<Instant> {
         let mut work = self.work.lock();
-        let overdue = work.active.iter().take_while(|active| active.deadline <= now).count();
+        let overdue = work
+            .active
+            .iter()
+            .take_while(|active| active.deadline <= now)
+            .count();
         let overdue: Vec<_> = work.active.drain(..overdue).collect();
         let next = work.active.first().map(|active| active.deadline);
         drop(work);
@@ -265,14 +272,15 @@ async fn drive(hub: Arc<Hub>, mut task: GuestTask<Option<Fault>>) {
 /// The guest's side: makes the instance and takes requests until the hub is retired.
 async fn run(hub: Arc<Hub>, runtime: Arc<Runtime>) -> Option<Fault> {
     let function = Arc::clone(&hub.function);
-    let mut instance =
-        match Instance::create(&runtime, function, Arc::clone(&hub.meter)).await {
-            Ok(instance) => instance,
-            Err(fault) => return Some(fault),
-        };
+    let mut instance = match Instance::create(&runtime, function, Arc::clone(&hub.meter)).await {
+        Ok(instance) => instance,
+        Err(fault) => return Some(fault),
+    };
     let Instance { store, exports } = &mut instance;
     let Exports::Wasi03(exports) = exports else {
-        return Some(Fault::Instantiation("only WASI 0.3 functions can be concurrent".into()));
+        return Some(Fault::Instantiation(
+            "only WASI 0.3 functions can be concurrent".into(),
+        ));
     };
     let result = store
         .run_concurrent(async |accessor| serve(&hub, accessor, exports).await)
@@ -281,11 +289,7 @@ async fn run(hub: Arc<Hub>, runtime: Arc<Runtime>) -> Option<Fault> {
     result.err().map(|error| instance.fault(&error))
 }
 
-async fn serve(
-    hub: &Hub,
-    accessor: &Accessor<Sandbox>,
-    exports: &Wasi03,
-) -> wasmtime::Result<()> {
+async fn serve(hub: &Hub, accessor: &Accessor<Sandbox>, exports: &Wasi03) -> wasmtime::Result<()> {
     let mut calls = FuturesUnordered::new();
     poll_fn(|cx| {
         loop {
@@ -356,7 +360,8 @@ impl Shared {
     pub(super) fn end(&mut self, bytes_out: u64, fault: Option<Fault>) {
         if let Some(mut books) = self.books.take() {
             books.end(bytes_out, fault);
-            self.lane.defer(Chore::End(Arc::clone(&self.function), None, books));
+            self.lane
+                .defer(Chore::End(Arc::clone(&self.function), None, books));
         }
     }
 }

@@ -20,7 +20,9 @@ pub(super) async fn handle(
 ) -> wasmtime::Result<()> {
     let sandbox = store.data_mut();
     let request = sandbox.slots.push(Resource::Request(Box::new(incoming)))?;
-    let outparam = sandbox.slots.push(Resource::Outparam(Arc::clone(exchange)))?;
+    let outparam = sandbox
+        .slots
+        .push(Resource::Outparam(Arc::clone(exchange)))?;
     exports
         .wasi_http_incoming_handler()
         .call_handle(

@@ -43,7 +43,10 @@ pub(super) async fn call(
     let handler = exports.wasi_http_handler().func_handle();
     let call = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        let rep = store.data_mut().slots.push(Resource::Request(Box::new(incoming)))?;
+        let rep = store
+            .data_mut()
+            .slots
+            .push(Resource::Request(Box::new(incoming)))?;
         handler.start_call_concurrent(store, (Handle::new_own(rep),))
     })?;
     let (result,) = handler.finish_call_concurrent(accessor, call).await?;
@@ -58,13 +61,20 @@ fn answer(
     let response = match result {
         Ok(response) => response,
         Err(code) => {
-            exchange.fail(Fault::BadAnswer(format!("it answered with {code:?}").into()));
+            exchange.fail(Fault::BadAnswer(
+                format!("it answered with {code:?}").into(),
+            ));
             return Ok(());
         }
     };
     let rep = response.rep();
-    let Resource::Response03 { status, fields, contents, trailers, pipe } =
-        store.data_mut().slots.take(rep)?
+    let Resource::Response03 {
+        status,
+        fields,
+        contents,
+        trailers,
+        pipe,
+    } = store.data_mut().slots.take(rep)?
     else {
         return Err(SlotError::Wrong(rep).into());
     };

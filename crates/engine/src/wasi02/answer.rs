@@ -35,7 +35,11 @@ impl types::HostResponseOutparam for Sandbox {
         };
         match response {
             Ok(response) => {
-                let Resource::Response02 { status, fields, body } = self.slots.take(response.rep())?
+                let Resource::Response02 {
+                    status,
+                    fields,
+                    body,
+                } = self.slots.take(response.rep())?
                 else {
                     return Err(SlotError::Wrong(response.rep()).into());
                 };
@@ -46,7 +50,9 @@ impl types::HostResponseOutparam for Sandbox {
                 });
             }
             Err(code) => {
-                exchange.fail(Fault::BadAnswer(format!("it answered with {code:?}").into()));
+                exchange.fail(Fault::BadAnswer(
+                    format!("it answered with {code:?}").into(),
+                ));
             }
         }
         Ok(())
@@ -139,7 +145,9 @@ impl types::HostOutgoingResponse for Sandbox {
 /// A status that may end an exchange: 1xx are interim (RFC 9110, section 15.2), and hyper refuses
 /// what isn't three digits.
 pub(crate) fn final_status(code: u16) -> Option<StatusCode> {
-    StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())
+    StatusCode::from_u16(code)
+        .ok()
+        .filter(|status| !status.is_informational())
 }
 
 impl types::HostOutgoingBody for Sandbox {
@@ -154,7 +162,9 @@ impl types::HostOutgoingBody for Sandbox {
             return Ok(Err(()));
         }
         let pipe = Arc::clone(pipe);
-        Ok(Ok(Handle::new_own(self.slots.push(Resource::Output(pipe))?)))
+        Ok(Ok(Handle::new_own(
+            self.slots.push(Resource::Output(pipe))?,
+        )))
     }
 
     fn finish(

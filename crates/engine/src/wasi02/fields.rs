@@ -72,15 +72,25 @@ impl types::HostFields for Sandbox {
     }
 
     fn set(&mut self, this: Handle<types::Fields>, name: String, values: Vec<Vec<u8>>) -> Changed {
-        Ok(self.fields_mut(this.rep())?.set(&name, values).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .set(&name, values)
+            .map_err(Into::into))
     }
 
     fn delete(&mut self, this: Handle<types::Fields>, name: String) -> Changed {
-        Ok(self.fields_mut(this.rep())?.delete(&name).map(drop).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .delete(&name)
+            .map(drop)
+            .map_err(Into::into))
     }
 
     fn append(&mut self, this: Handle<types::Fields>, name: String, value: Vec<u8>) -> Changed {
-        Ok(self.fields_mut(this.rep())?.append(&name, value).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .append(&name, value)
+            .map_err(Into::into))
     }
 
     fn entries(&mut self, this: Handle<types::Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {

@@ -33,7 +33,13 @@ impl types::HostIncomingRequest for Sandbox {
 
     fn scheme(&mut self, this: Handle<types::IncomingRequest>) -> wasmtime::Result<Option<Scheme>> {
         let request = self.incoming(this.rep())?;
-        Ok(Some(request.parts.uri.scheme().map_or(Scheme::Http, Scheme::from)))
+        Ok(Some(
+            request
+                .parts
+                .uri
+                .scheme()
+                .map_or(Scheme::Http, Scheme::from),
+        ))
     }
 
     fn authority(
@@ -76,14 +82,20 @@ impl types::HostIncomingBody for Sandbox {
         &mut self,
         this: Handle<types::IncomingBody>,
     ) -> wasmtime::Result<Result<Handle<DynInputStream>, ()>> {
-        let Resource::RequestBody { reader, stream_taken } = self.slots.get_mut(this.rep())? else {
+        let Resource::RequestBody {
+            reader,
+            stream_taken,
+        } = self.slots.get_mut(this.rep())?
+        else {
             return Err(SlotError::Wrong(this.rep()).into());
         };
         if std::mem::replace(stream_taken, true) {
             return Ok(Err(()));
         }
         let reader = SharedReader::clone(reader);
-        Ok(Ok(Handle::new_own(self.slots.push(Resource::Input(reader))?)))
+        Ok(Ok(Handle::new_own(
+            self.slots.push(Resource::Input(reader))?,
+        )))
     }
 
     fn finish(
@@ -121,7 +133,8 @@ impl types::HostFutureTrailers for Sandbox {
     fn get(
         &mut self,
         this: Handle<types::FutureTrailers>,
-    ) -> wasmtime::Result<Option<Result<Result<Option<Handle<types::Fields>>, ErrorCode>, ()>>> {
+    ) -> wasmtime::Result<Option<Result<Result<Option<Handle<types::Fields>>, ErrorCode>, ()>>>
+    {
         let Resource::Trailers { reader, taken } = self.slots.get_mut(this.rep())? else {
             return Err(SlotError::Wrong(this.rep()).into());
         };

@@ -105,7 +105,10 @@ impl types::HostOutgoingRequest for Sandbox {
         this: Handle<types::OutgoingRequest>,
         path: Option<String>,
     ) -> Set {
-        if path.as_deref().is_some_and(|path| path.parse::<http::uri::PathAndQuery>().is_err()) {
+        if path
+            .as_deref()
+            .is_some_and(|path| path.parse::<http::uri::PathAndQuery>().is_err())
+        {
             return Ok(Err(()));
         }
         self.outgoing(this.rep())?.path_with_query = path;
@@ -136,7 +139,10 @@ impl types::HostOutgoingRequest for Sandbox {
         this: Handle<types::OutgoingRequest>,
         authority: Option<String>,
     ) -> Set {
-        if authority.as_deref().is_some_and(|text| text.parse::<http::uri::Authority>().is_err()) {
+        if authority
+            .as_deref()
+            .is_some_and(|text| text.parse::<http::uri::Authority>().is_err())
+        {
             return Ok(Err(()));
         }
         self.outgoing(this.rep())?.authority = authority;
@@ -159,7 +165,9 @@ impl types::HostOutgoingRequest for Sandbox {
 
 impl types::HostRequestOptions for Sandbox {
     fn new(&mut self) -> wasmtime::Result<Handle<types::RequestOptions>> {
-        let rep = self.slots.push(Resource::Options(RequestOptions::default()))?;
+        let rep = self
+            .slots
+            .push(Resource::Options(RequestOptions::default()))?;
         Ok(Handle::new_own(rep))
     }
 
@@ -215,7 +223,9 @@ impl types::HostRequestOptions for Sandbox {
 
 /// Requests are denied before there is a response, so no resource of these kinds is ever made.
 fn never_made<T>() -> wasmtime::Result<T> {
-    Err(wasmtime::format_err!("no response to an outgoing request exists: requests need a grant"))
+    Err(wasmtime::format_err!(
+        "no response to an outgoing request exists: requests need a grant"
+    ))
 }
 
 impl types::HostIncomingResponse for Sandbox {
@@ -253,9 +263,8 @@ impl types::HostFutureIncomingResponse for Sandbox {
     fn get(
         &mut self,
         _this: Handle<types::FutureIncomingResponse>,
-    ) -> wasmtime::Result<
-        Option<Result<Result<Handle<types::IncomingResponse>, ErrorCode>, ()>>,
-    > {
+    ) -> wasmtime::Result<Option<Result<Result<Handle<types::IncomingResponse>, ErrorCode>, ()>>>
+    {
         never_made()
     }
 

@@ -27,7 +27,10 @@ impl Subscription {
 }
 
 impl Sandbox {
-    fn subscription(&self, pollable: &Handle<DynPollable>) -> Result<Option<Subscription>, SlotError> {
+    fn subscription(
+        &self,
+        pollable: &Handle<DynPollable>,
+    ) -> Result<Option<Subscription>, SlotError> {
         if !Slots::<Resource>::owns(pollable.rep()) {
             return Ok(None);
         }
@@ -41,7 +44,10 @@ impl Sandbox {
 impl poll::Host for Sandbox {
     async fn poll(&mut self, list: Vec<Handle<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if list.is_empty() || list.len() > POLLABLES_MAX {
-            wasmtime::bail!("poll takes 1 to {POLLABLES_MAX} pollables, not {}", list.len());
+            wasmtime::bail!(
+                "poll takes 1 to {POLLABLES_MAX} pollables, not {}",
+                list.len()
+            );
         }
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
@@ -84,15 +90,19 @@ fn poll_ours(ours: &[(u32, Subscription)], cx: &mut Context<'_>) -> Poll<Vec<u32
         .filter(|(_, subscription)| subscription.poll_ready(cx).is_ready())
         .map(|(index, _)| *index)
         .collect();
-    if ready.is_empty() { Poll::Pending } else { Poll::Ready(ready) }
+    if ready.is_empty() {
+        Poll::Pending
+    } else {
+        Poll::Ready(ready)
+    }
 }
 
 impl poll::HostPollable for Sandbox {
     async fn ready(&mut self, pollable: Handle<DynPollable>) -> wasmtime::Result<bool> {
         match self.subscription(&pollable)? {
-            Some(subscription) => {
-                Ok(subscription.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready())
-            }
+            Some(subscription) => Ok(subscription
+                .poll_ready(&mut Context::from_waker(Waker::noop()))
+                .is_ready()),
             None => table_poll::HostPollable::ready(self.table(), pollable).await,
         }
     }

@@ -93,12 +93,17 @@ fn take_len(len: u64) -> usize {
 }
 
 impl streams::Host for Sandbox {
-    fn convert_stream_error(&mut self, failure: StreamFailure) -> wasmtime::Result<streams::StreamError> {
+    fn convert_stream_error(
+        &mut self,
+        failure: StreamFailure,
+    ) -> wasmtime::Result<streams::StreamError> {
         match failure {
             StreamFailure::Closed => Ok(streams::StreamError::Closed),
             StreamFailure::Failed(reason) => {
                 let rep = self.slots.push(Resource::Error(reason.into()))?;
-                Ok(streams::StreamError::LastOperationFailed(Handle::new_own(rep)))
+                Ok(streams::StreamError::LastOperationFailed(Handle::new_own(
+                    rep,
+                )))
             }
             StreamFailure::Foreign(error) => {
                 match table_streams::Host::convert_stream_error(self.table(), error)? {
@@ -119,22 +124,31 @@ impl streams::HostInputStream for Sandbox {
             Some(reader) => {
                 let mut reader = reader.lock();
                 // What the client has sent already may be read without a subscription.
-                let _ = reader.poll_ready(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+                let _ = reader
+                    .poll_ready(&mut std::task::Context::from_waker(std::task::Waker::noop()));
                 Ok(reader.read(take_len(len))?.into())
             }
-            None => Ok(table_streams::HostInputStream::read(self.table(), stream, len)?),
+            None => Ok(table_streams::HostInputStream::read(
+                self.table(),
+                stream,
+                len,
+            )?),
         }
     }
 
-    async fn blocking_read(&mut self, stream: Handle<DynInputStream>, len: u64) -> Outcome<Vec<u8>> {
+    async fn blocking_read(
+        &mut self,
+        stream: Handle<DynInputStream>,
+        len: u64,
+    ) -> Outcome<Vec<u8>> {
         match self.input(&stream)? {
             Some(reader) => {
                 poll_fn(|cx| reader.lock().poll_ready(cx)).await;
                 Ok(reader.lock().read(take_len(len))?.into())
             }
-            None => {
-                Ok(table_streams::HostInputStream::blocking_read(self.table(), stream, len).await?)
-            }
+            None => Ok(
+                table_streams::HostInputStream::blocking_read(self.table(), stream, len).await?,
+            ),
         }
     }
 
@@ -146,7 +160,10 @@ impl streams::HostInputStream for Sandbox {
         Ok(self.blocking_read(stream, len).await?.len() as u64)
     }
 
-    fn subscribe(&mut self, stream: Handle<DynInputStream>) -> wasmtime::Result<Handle<DynPollable>> {
+    fn subscribe(
+        &mut self,
+        stream: Handle<DynInputStream>,
+    ) -> wasmtime::Result<Handle<DynPollable>> {
         match self.input(&stream)? {
             Some(reader) => Sandbox::subscribe(self, Subscription::Input(reader)),
             None => table_streams::HostInputStream::subscribe(self.table(), stream),
@@ -167,14 +184,21 @@ impl streams::HostOutputStream for Sandbox {
     fn check_write(&mut self, stream: Handle<DynOutputStream>) -> Outcome<u64> {
         match self.output(&stream)? {
             Some(pipe) => Ok(pipe.room()? as u64),
-            None => Ok(table_streams::HostOutputStream::check_write(self.table(), stream)?),
+            None => Ok(table_streams::HostOutputStream::check_write(
+                self.table(),
+                stream,
+            )?),
         }
     }
 
     fn write(&mut self, stream: Handle<DynOutputStream>, bytes: Vec<u8>) -> Outcome<()> {
         match self.output(&stream)? {
             Some(pipe) => Ok(pipe.write(Bytes::from(bytes))?),
-            None => Ok(table_streams::HostOutputStream::write(self.table(), stream, bytes)?),
+            None => Ok(table_streams::HostOutputStream::write(
+                self.table(),
+                stream,
+                bytes,
+            )?),
         }
     }
 
@@ -211,7 +235,11 @@ impl streams::HostOutputStream for Sandbox {
                 let len = usize::try_from(len).unwrap_or(usize::MAX).min(pipe.room()?);
                 Ok(pipe.write(Bytes::from(vec![0; len]))?)
             }
-            None => Ok(table_streams::HostOutputStream::write_zeroes(self.table(), stream, len)?),
+            None => Ok(table_streams::HostOutputStream::write_zeroes(
+                self.table(),
+                stream,
+                len,
+            )?),
         }
     }
 
@@ -220,7 +248,9 @@ impl streams::HostOutputStream for Sandbox {
         stream: Handle<DynOutputStream>,
         len: u64,
     ) -> Outcome<()> {
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(BLOCKING_WRITE_BYTES_MAX);
+        let len = usize::try_from(len)
+            .unwrap_or(usize::MAX)
+            .min(BLOCKING_WRITE_BYTES_MAX);
         self.blocking_write_and_flush(stream, vec![0; len]).await
     }
 
@@ -228,7 +258,10 @@ impl streams::HostOutputStream for Sandbox {
         match self.output(&stream)? {
             // What was written is on its way: the reader takes it when the client can.
             Some(pipe) => pipe.room().map(drop).map_err(Into::into),
-            None => Ok(table_streams::HostOutputStream::flush(self.table(), stream)?),
+            None => Ok(table_streams::HostOutputStream::flush(
+                self.table(),
+                stream,
+            )?),
         }
     }
 
@@ -244,7 +277,10 @@ impl streams::HostOutputStream for Sandbox {
         }
     }
 
-    fn subscribe(&mut self, stream: Handle<DynOutputStream>) -> wasmtime::Result<Handle<DynPollable>> {
+    fn subscribe(
+        &mut self,
+        stream: Handle<DynOutputStream>,
+    ) -> wasmtime::Result<Handle<DynPollable>> {
         if !Slots::<Resource>::owns(stream.rep()) {
             return table_streams::HostOutputStream::subscribe(self.table(), stream);
         }

@@ -146,9 +146,9 @@ impl FutureConsumer<Sandbox> for IntoTrailers {
             Some(Ok(Some(fields))) => {
                 Ok(Some(store.data_mut().take_fields(fields.rep())?.into_map()))
             }
-            Some(Err(code)) => {
-                Err(Fault::BadAnswer(format!("its body ended with {code:?}").into()))
-            }
+            Some(Err(code)) => Err(Fault::BadAnswer(
+                format!("its body ended with {code:?}").into(),
+            )),
         };
         self.0.end_trailers(trailers);
         Poll::Ready(Ok(()))
@@ -207,12 +207,14 @@ impl FutureProducer<Sandbox> for TrailersOf {
         let mut reader = self.0.lock();
         // The stream is the one that reads; the trailers come when it has ended.
         if reader.poll_ended(cx).is_pending() {
-            return if finish { Poll::Ready(Ok(None)) } else { Poll::Pending };
+            return if finish {
+                Poll::Ready(Ok(None))
+            } else {
+                Poll::Pending
+            };
         }
         let trailers = match reader.trailers() {
-            Some(Ok(Some(map))) => {
-                Ok(Some(store.data_mut().push_fields(Fields::received(map))?))
-            }
+            Some(Ok(Some(map))) => Ok(Some(store.data_mut().push_fields(Fields::received(map))?)),
             Some(Ok(None)) | None => Ok(None),
             Some(Err(reason)) => Err(ErrorCode::InternalError(Some(reason.to_string()))),
         };

@@ -40,11 +40,18 @@ impl types::HostFields for Sandbox {
     }
 
     fn set(&mut self, this: Handle<types::Fields>, name: String, values: Vec<Vec<u8>>) -> Changed {
-        Ok(self.fields_mut(this.rep())?.set(&name, values).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .set(&name, values)
+            .map_err(Into::into))
     }
 
     fn delete(&mut self, this: Handle<types::Fields>, name: String) -> Changed {
-        Ok(self.fields_mut(this.rep())?.delete(&name).map(drop).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .delete(&name)
+            .map(drop)
+            .map_err(Into::into))
     }
 
     fn get_and_delete(
@@ -52,14 +59,23 @@ impl types::HostFields for Sandbox {
         this: Handle<types::Fields>,
         name: String,
     ) -> Changed<Vec<Vec<u8>>> {
-        Ok(self.fields_mut(this.rep())?.delete(&name).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .delete(&name)
+            .map_err(Into::into))
     }
 
     fn append(&mut self, this: Handle<types::Fields>, name: String, value: Vec<u8>) -> Changed {
-        Ok(self.fields_mut(this.rep())?.append(&name, value).map_err(Into::into))
+        Ok(self
+            .fields_mut(this.rep())?
+            .append(&name, value)
+            .map_err(Into::into))
     }
 
-    fn copy_all(&mut self, this: Handle<types::Fields>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+    fn copy_all(
+        &mut self,
+        this: Handle<types::Fields>,
+    ) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
         Ok(self.fields(this.rep())?.entries())
     }
 

@@ -4,9 +4,7 @@ use http::StatusCode;
 use wasmtime::component::{Access, FutureReader, Resource as Handle, StreamReader};
 
 use super::Http;
-use super::bindings::wasi::http::types::{
-    self, ErrorCode, Method, RequestOptionsError, Scheme,
-};
+use super::bindings::wasi::http::types::{self, ErrorCode, Method, RequestOptionsError, Scheme};
 use super::body::{Delivered, FromReader, Trailers, TrailersOf, TrailersResult};
 use crate::pipe::Pipe;
 use crate::resource::{Outgoing, RequestOptions, Resource};
@@ -83,7 +81,9 @@ impl types::HostRequestWithStore<Sandbox> for Http {
         this: Handle<types::Request>,
     ) -> wasmtime::Result<()> {
         match access.get().slots.take(this.rep())? {
-            Resource::Request03 { contents, trailers, .. } => close(access, contents, trailers),
+            Resource::Request03 {
+                contents, trailers, ..
+            } => close(access, contents, trailers),
             _ => Ok(()),
         }
     }
@@ -146,7 +146,10 @@ impl types::HostRequest for Sandbox {
     }
 
     fn set_path_with_query(&mut self, this: Handle<types::Request>, path: Option<String>) -> Set {
-        if path.as_deref().is_some_and(|path| path.parse::<http::uri::PathAndQuery>().is_err()) {
+        if path
+            .as_deref()
+            .is_some_and(|path| path.parse::<http::uri::PathAndQuery>().is_err())
+        {
             return Ok(Err(()));
         }
         match self.made(this.rep()) {
@@ -161,9 +164,13 @@ impl types::HostRequest for Sandbox {
 
     fn get_scheme(&mut self, this: Handle<types::Request>) -> wasmtime::Result<Option<Scheme>> {
         match self.slots.get(this.rep())? {
-            Resource::Request(request) => {
-                Ok(Some(request.parts.uri.scheme().map_or(Scheme::Http, Scheme::from)))
-            }
+            Resource::Request(request) => Ok(Some(
+                request
+                    .parts
+                    .uri
+                    .scheme()
+                    .map_or(Scheme::Http, Scheme::from),
+            )),
             _ => Ok(self.made(this.rep())?.scheme.as_ref().map(Scheme::from)),
         }
     }
@@ -189,7 +196,10 @@ impl types::HostRequest for Sandbox {
     }
 
     fn set_authority(&mut self, this: Handle<types::Request>, authority: Option<String>) -> Set {
-        if authority.as_deref().is_some_and(|text| text.parse::<http::uri::Authority>().is_err()) {
+        if authority
+            .as_deref()
+            .is_some_and(|text| text.parse::<http::uri::Authority>().is_err())
+        {
             return Ok(Err(()));
         }
         match self.made(this.rep()) {
@@ -321,7 +331,9 @@ impl types::HostResponse for Sandbox {
 
 impl types::HostRequestOptions for Sandbox {
     fn new(&mut self) -> wasmtime::Result<Handle<types::RequestOptions>> {
-        let rep = self.slots.push(Resource::Options(RequestOptions::default()))?;
+        let rep = self
+            .slots
+            .push(Resource::Options(RequestOptions::default()))?;
         Ok(Handle::new_own(rep))
     }
 

@@ -38,10 +38,7 @@ impl AccessLogger {
     /// # Errors
     ///
     /// When the operating system refuses a thread.
-    pub fn start(
-        format: AccessFormat,
-        output: Box<dyn io::Write + Send>,
-    ) -> io::Result<Self> {
+    pub fn start(format: AccessFormat, output: Box<dyn io::Write + Send>) -> io::Result<Self> {
         Ok(Self {
             format,
             writer: Writer::start(output)?,
@@ -89,18 +86,28 @@ fn pretty(line: &mut String, event: &AccessEvent) {
 
 /// The target is what a client sent: control characters must not reach a terminal.
 fn escaped_target(event: &AccessEvent) -> String {
-    target(event).chars().flat_map(|c| {
-        let control = c.is_control();
-        c.escape_default().filter(move |_| control).chain((!control).then_some(c))
-    }).collect()
+    target(event)
+        .chars()
+        .flat_map(|c| {
+            let control = c.is_control();
+            c.escape_default()
+                .filter(move |_| control)
+                .chain((!control).then_some(c))
+        })
+        .collect()
 }
 
 fn target(event: &AccessEvent) -> &str {
-    event.uri.path_and_query().map_or("*", |target| target.as_str())
+    event
+        .uri
+        .path_and_query()
+        .map_or("*", |target| target.as_str())
 }
 
 fn json(line: &mut String, event: &AccessEvent) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     // Writing to a String can't fail.
     let _ = write!(
         line,
@@ -145,7 +152,9 @@ fn json(line: &mut String, event: &AccessEvent) {
 }
 
 fn text(line: &mut String, key: &str, value: &str) {
-    let plain = value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    let plain = value
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     let _ = if plain {
         write!(line, ",\"{key}\":\"{value}\"")
     } else {

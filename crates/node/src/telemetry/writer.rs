@@ -44,10 +44,12 @@ impl Writer {
             changed: Condvar::new(),
             dropped: AtomicU64::new(0),
         });
-        let thread = std::thread::Builder::new().name("everwarm-log".into()).spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.write_batches(output)
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("everwarm-log".into())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.write_batches(output)
+            })?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -87,7 +89,10 @@ impl Shared {
             batch.clear();
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                tracing::warn!(lines = dropped, "access log lines were dropped: the output is slow");
+                tracing::warn!(
+                    lines = dropped,
+                    "access log lines were dropped: the output is slow"
+                );
             }
             if ended {
                 return;
