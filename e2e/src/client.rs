@@ -211,6 +211,14 @@ impl Connection {
         self.open(request).await.read().await
     }
 
+    /// As [`Self::get`], but without a response when the connection broke before its head.
+    pub async fn try_get(&mut self, path: &str) -> Option<Reply> {
+        match self.try_open(Request::get(path)).await {
+            Ok(open) => Some(open.read().await),
+            Err(_) => None,
+        }
+    }
+
     /// As [`Self::send`], a GET.
     ///
     /// # Panics

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 
 use crate::deadline::DEADLINE;
 
+/// Lines that a failed test shows of a stream, the last ones.
+const LINES_SHOWN_MAX: usize = 30;
+
 /// The lines of one stream of a process.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -117,8 +120,10 @@ impl Log {
 
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "--- {}:", self.name)?;
-        for line in self.lines() {
+        let lines = self.lines();
+        let left_out = lines.len().saturating_sub(LINES_SHOWN_MAX);
+        writeln!(f, "--- {} (after {left_out} lines):", self.name)?;
+        for line in &lines[left_out..] {
             writeln!(f, "{line}")?;
         }
         Ok(())

@@ -32,6 +32,16 @@ impl Raw {
         written.expect("the connection is open");
     }
 
+    /// Whether the node has said anything that isn't read yet.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel doesn't say.
+    pub fn is_answered(&self) -> bool {
+        let waiting = rustix::io::ioctl_fionread(&self.0);
+        waiting.expect("a socket says what waits in it") > 0
+    }
+
     /// Writes until the connection takes no more, at most `max` bytes; says how many it took.
     pub async fn write_until_full(&mut self, max: usize) -> usize {
         let chunk = vec![b'x'; 64 << 10];

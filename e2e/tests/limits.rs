@@ -25,7 +25,8 @@ both_worlds! {
         node.get("/loop").await.failed(504, "EW3003");
         let event = node.log().access("/loop").await;
         assert_eq!((&event["status"], &event["error"]), (&504.into(), &"EW3003".into()));
-        assert!(event["cpu_us"].as_u64().is_some_and(|us| us >= 50_000), "{event}");
+        // Most of the limit was used: the loop wasn't ended by the clock on the wall.
+        assert!(event["cpu_us"].as_u64().is_some_and(|us| us >= 25_000), "{event}");
         still_serves(&node).await;
     }
 
