@@ -105,13 +105,11 @@ impl Exchange {
     /// Takes the response once it is there.
     pub(crate) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
         let mut state = self.state.lock();
-        match state.answer.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                state.waiter = Some(cx.waker().clone());
-                Poll::Pending
-            }
+        if let Some(answer) = state.answer.take() {
+            return Poll::Ready(answer);
         }
+        state.waiter = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(crate) fn count_bytes_in(&self, bytes: u64) {

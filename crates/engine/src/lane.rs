@@ -241,10 +241,10 @@ impl LaneInner {
         let make = Instance::create(&self.runtime, Arc::clone(&function), Arc::clone(&meter));
         let mut make = Box::pin(make);
         // A start function that doesn't end at once is the request's own business, on its own time.
-        let made = poll_fn(|cx| Poll::Ready(self.poll_making(make.as_mut(), cx, &meter))).await;
+        let result = poll_fn(|cx| Poll::Ready(self.poll_making(make.as_mut(), cx, &meter))).await;
         let mut state = self.state.borrow_mut();
         let stock = &mut state.entry(&function).stock;
-        match made {
+        match result {
             Poll::Ready(Ok(instance)) => stock.arrived(instance),
             Poll::Ready(Err(_)) | Poll::Pending => stock.failed(),
         }

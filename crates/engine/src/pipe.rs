@@ -45,6 +45,10 @@ pub(crate) enum WriteError {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts about two ends, none of which excludes another"
+)]
 struct State {
     chunks: VecDeque<Bytes>,
     buffered: usize,

@@ -103,7 +103,7 @@ impl Outgoing {
 /// Timeouts of an outgoing request, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RequestOptions {
-    pub(crate) connect_ns: Option<u64>,
-    pub(crate) first_byte_ns: Option<u64>,
-    pub(crate) between_bytes_ns: Option<u64>,
+    pub(crate) connect: Option<u64>,
+    pub(crate) first_byte: Option<u64>,
+    pub(crate) between_bytes: Option<u64>,
 }

@@ -116,7 +116,7 @@ async fn serve(start: Start) {
                 tokio::task::spawn_local(async move {
                     let _running = running;
                     // A caller that has gone doesn't want the answer.
-                    let _ = reply.send(invoke(&edge, &lane, request).await);
+                    let _ = reply.send(invoke(&edge, &lane, *request).await);
                 });
             }
         }

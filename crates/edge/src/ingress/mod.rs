@@ -46,7 +46,7 @@ struct LaneHandle {
 enum Work {
     Connection(std::net::TcpStream, SocketAddr),
     Request(
-        Request,
+        Box<Request>,
         oneshot::Sender<Result<Response<Bytes>, InvokeError>>,
     ),
 }
@@ -106,7 +106,7 @@ impl DataPlane {
     pub async fn invoke(&self, request: Request) -> Result<Response<Bytes>, InvokeError> {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let (sender, receiver) = oneshot::channel();
-        let work = Work::Request(request, sender);
+        let work = Work::Request(Box::new(request), sender);
         self.lanes[index]
             .sender
             .send(work)

@@ -119,7 +119,12 @@ impl Alone {
         let Some(mut books) = self.books.take() else {
             return;
         };
-        books.end(bytes_out, None);
+        // A guest may fail after its response is complete: the client has it, the log says so.
+        let fault = self
+            .finished
+            .as_ref()
+            .and_then(|finished| finished.fault.clone());
+        books.end(bytes_out, fault);
         match self.task.take() {
             None => self.close(books),
             Some(task) => {

@@ -34,7 +34,11 @@ impl GuestBody {
     }
 
     pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {
-        let left = if call.is_head { Some(0) } else { pipe.declared() };
+        let left = if call.is_head {
+            Some(0)
+        } else {
+            pipe.declared()
+        };
         Self(Kind::Streaming(Box::new(Streaming {
             call: Some(call),
             pipe,
@@ -77,7 +81,9 @@ impl Streaming {
         call.guest.poll_on(cx);
         match self.pipe.poll_read(cx) {
             Poll::Ready(Chunk::Data(bytes)) => {
-                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                self.left = self
+                    .left
+                    .map(|left| left.saturating_sub(bytes.len() as u64));
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Poll::Ready(Chunk::End(trailers)) => {

@@ -192,7 +192,7 @@ impl Hub {
     }
 
     /// The instance is gone: so are all its requests. With one, it is clear whose fault it was.
-    fn end(&self, fault: Option<Fault>) {
+    fn end(&self, fault: Option<&Fault>) {
         self.retired.store(true, Ordering::Relaxed);
         let mut work = self.work.lock();
         work.ended = true;
@@ -200,7 +200,7 @@ impl Hub {
         let active = std::mem::take(&mut work.active);
         drop(work);
         let shared = active.len() > 1;
-        if let Some(fault) = &fault {
+        if let Some(fault) = fault {
             let spec = &self.function.spec;
             tracing::warn!(
                 app = %spec.app,
@@ -212,7 +212,7 @@ impl Hub {
             );
         }
         for Active { exchange, .. } in active {
-            exchange.fail_or_break(match &fault {
+            exchange.fail_or_break(match fault {
                 Some(fault) if !shared => fault.clone(),
                 _ => Fault::InstanceEnded,
             });
@@ -266,7 +266,7 @@ async fn drive(hub: Arc<Hub>, mut task: GuestTask<Option<Fault>>) {
     })
     .await;
     drop(task);
-    hub.end(fault);
+    hub.end(fault.as_ref());
 }
 
 /// The guest's side: makes the instance and takes requests until the hub is retired.

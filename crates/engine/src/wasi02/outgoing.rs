@@ -175,11 +175,11 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.connect_ns)
+        Ok(self.options(this.rep())?.connect)
     }
 
     fn set_connect_timeout(&mut self, this: Handle<types::RequestOptions>, ns: Option<u64>) -> Set {
-        self.options(this.rep())?.connect_ns = ns;
+        self.options(this.rep())?.connect = ns;
         Ok(Ok(()))
     }
 
@@ -187,7 +187,7 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.first_byte_ns)
+        Ok(self.options(this.rep())?.first_byte)
     }
 
     fn set_first_byte_timeout(
@@ -195,7 +195,7 @@ impl types::HostRequestOptions for Sandbox {
         this: Handle<types::RequestOptions>,
         ns: Option<u64>,
     ) -> Set {
-        self.options(this.rep())?.first_byte_ns = ns;
+        self.options(this.rep())?.first_byte = ns;
         Ok(Ok(()))
     }
 
@@ -203,7 +203,7 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.between_bytes_ns)
+        Ok(self.options(this.rep())?.between_bytes)
     }
 
     fn set_between_bytes_timeout(
@@ -211,7 +211,7 @@ impl types::HostRequestOptions for Sandbox {
         this: Handle<types::RequestOptions>,
         ns: Option<u64>,
     ) -> Set {
-        self.options(this.rep())?.between_bytes_ns = ns;
+        self.options(this.rep())?.between_bytes = ns;
         Ok(Ok(()))
     }
 

@@ -53,12 +53,11 @@ impl poll::Host for Sandbox {
         let mut theirs = Vec::new();
         let mut their_indices = Vec::new();
         for (index, pollable) in (0u32..).zip(list) {
-            match self.subscription(&pollable)? {
-                Some(subscription) => ours.push((index, subscription)),
-                None => {
-                    theirs.push(pollable);
-                    their_indices.push(index);
-                }
+            if let Some(subscription) = self.subscription(&pollable)? {
+                ours.push((index, subscription));
+            } else {
+                theirs.push(pollable);
+                their_indices.push(index);
             }
         }
         if theirs.is_empty() {

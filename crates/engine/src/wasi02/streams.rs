@@ -193,6 +193,9 @@ impl streams::HostOutputStream for Sandbox {
 
     fn write(&mut self, stream: Handle<DynOutputStream>, bytes: Vec<u8>) -> Outcome<()> {
         match self.output(&stream)? {
+            Some(pipe) if bytes.len() > pipe.room()? => Err(StreamFailure::Trap(
+                wasmtime::format_err!("`write` of more bytes than `check-write` permitted"),
+            )),
             Some(pipe) => Ok(pipe.write(Bytes::from(bytes))?),
             None => Ok(table_streams::HostOutputStream::write(
                 self.table(),

@@ -341,7 +341,7 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.connect_ns)
+        Ok(self.options(this.rep())?.connect)
     }
 
     fn set_connect_timeout(
@@ -349,7 +349,7 @@ impl types::HostRequestOptions for Sandbox {
         this: Handle<types::RequestOptions>,
         ns: Option<u64>,
     ) -> SetOption {
-        self.options(this.rep())?.connect_ns = ns;
+        self.options(this.rep())?.connect = ns;
         Ok(Ok(()))
     }
 
@@ -357,7 +357,7 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.first_byte_ns)
+        Ok(self.options(this.rep())?.first_byte)
     }
 
     fn set_first_byte_timeout(
@@ -365,7 +365,7 @@ impl types::HostRequestOptions for Sandbox {
         this: Handle<types::RequestOptions>,
         ns: Option<u64>,
     ) -> SetOption {
-        self.options(this.rep())?.first_byte_ns = ns;
+        self.options(this.rep())?.first_byte = ns;
         Ok(Ok(()))
     }
 
@@ -373,7 +373,7 @@ impl types::HostRequestOptions for Sandbox {
         &mut self,
         this: Handle<types::RequestOptions>,
     ) -> wasmtime::Result<Option<u64>> {
-        Ok(self.options(this.rep())?.between_bytes_ns)
+        Ok(self.options(this.rep())?.between_bytes)
     }
 
     fn set_between_bytes_timeout(
@@ -381,7 +381,7 @@ impl types::HostRequestOptions for Sandbox {
         this: Handle<types::RequestOptions>,
         ns: Option<u64>,
     ) -> SetOption {
-        self.options(this.rep())?.between_bytes_ns = ns;
+        self.options(this.rep())?.between_bytes = ns;
         Ok(Ok(()))
     }
 
