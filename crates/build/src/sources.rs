@@ -86,6 +86,9 @@ async fn packages(
             Err(_) => continue,
         };
         sources.made.insert(metadata.target_directory.into());
+        // Profiles and versions may come from there.
+        let workspace = metadata.workspace_root.join("Cargo.toml");
+        sources.files.insert(workspace.into());
         let manifest = next.join("Cargo.toml");
         let by_name = wanted.take();
         let package = metadata.packages.iter().find(|package| match by_name {
@@ -198,6 +201,23 @@ mod tests {
         ] {
             assert!(!sources.concern(&root.join(path)), "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn manifest_of_the_workspace_is_a_source_and_its_other_members_are_not() {
+        let member = "[package]\nname = \"app\"\nedition = \"2024\"\n";
+        let (_keep, root) = folder(&[
+            (
+                "Cargo.toml",
+                "[workspace]\nmembers = [\"app\"]\nresolver = \"3\"\n",
+            ),
+            ("app/everwarm.toml", "name = \"app\"\n[[function]]\n"),
+            ("app/Cargo.toml", member),
+            ("app/src/lib.rs", ""),
+        ]);
+        let sources = sources(&Project::open(&root.join("app")).unwrap()).await;
+        assert!(sources.concern(&root.join("Cargo.toml")));
+        assert!(!sources.concern(&root.join("other/src/lib.rs")));
     }
 
     #[tokio::test]

@@ -4,9 +4,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
+
+/// The longest that a test waits; only one that fails waits so long.
+const LIMIT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Runs the binary in `folder`, with nothing of this process's settings.
 fn everwarm(folder: &Path, args: &[&str]) -> Output {
@@ -188,6 +194,61 @@ fn failed_build_command_is_a_build_failure() {
         told.contains("broken") && told.contains("error[EW2009]"),
         "{told}"
     );
+}
+
+/// A child that is killed when the test ends early.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < LIMIT, "{what}: not in time");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Whether a process runs; one that nobody has waited for yet doesn't.
+fn runs(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    test_kill_process(pid).is_ok() && !stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
+#[test]
+fn interrupted_build_leaves_no_process_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let app = app(
+            "name = \"demo\"\n[build]\ncommand = \"(echo $$ > .pid; mv .pid pid; sleep 600) & wait\"\n[[function]]\ncomponent = \"a.wasm\"\n",
+        );
+        let child = Command::new(env!("CARGO_BIN_EXE_everwarm"))
+            .args(["build", "--json"])
+            .current_dir(app.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut running = Running(child);
+        let shell = eventually("the build command", || {
+            let pid = fs::read_to_string(app.path().join("pid")).ok()?;
+            Pid::from_raw(pid.trim().parse().ok()?)
+        });
+        assert!(runs(shell));
+        kill_process(Pid::from_child(&running.0), signal).unwrap();
+        let status = eventually("the end", || running.0.try_wait().unwrap());
+        assert_eq!(status.code(), Some(130));
+        eventually("the end of the build command", || {
+            (!runs(shell)).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -123,9 +123,11 @@ struct LiveApp<'a> {
 impl LiveApp<'_> {
     /// Serves until it is asked to stop.
     async fn serve(&mut self, stop: &mut Stop) {
-        let mut waiting: Option<BTreeSet<PathBuf>> = None;
+        let mut came_meanwhile: Option<BTreeSet<PathBuf>> = None;
         loop {
-            let paths = match (waiting.take(), &self.watcher) {
+            // Twice in a row no build is given up: one that writes among its sources would never end.
+            let may_give_up = came_meanwhile.is_none();
+            let paths = match (came_meanwhile.take(), &self.watcher) {
                 (Some(paths), _) => paths,
                 (None, Some(watcher)) => tokio::select! {
                     biased;
@@ -137,14 +139,18 @@ impl LiveApp<'_> {
             tokio::select! {
                 biased;
                 () = stop.requested() => return,
-                more = self.update(&paths) => waiting = more,
+                more = self.update(&paths, may_give_up) => came_meanwhile = more,
             }
         }
     }
 
-    /// Builds what changed and takes it live. Changes that came while it was built are returned: then
-    /// the build was given up, and the old version goes on serving.
-    async fn update(&mut self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<PathBuf>> {
+    /// Builds what changed and takes it live. If changes come while it is built, the build may be given
+    /// up; then they are returned, and the old version goes on serving.
+    async fn update(
+        &mut self,
+        paths: &BTreeSet<PathBuf>,
+        may_give_up: bool,
+    ) -> Option<BTreeSet<PathBuf>> {
         let noticed = Instant::now();
         report::changed(self.printer, paths, self.project.folder());
         match Project::open(&self.folder) {
@@ -156,12 +162,12 @@ impl LiveApp<'_> {
         }
         self.watch_anew(paths).await;
         let built = match &self.watcher {
-            Some(watcher) => tokio::select! {
+            Some(watcher) if may_give_up => tokio::select! {
                 biased;
                 more = watcher.changed() => return Some(more),
                 built = build::build(&self.project, self.printer) => built,
             },
-            None => build::build(&self.project, self.printer).await,
+            _ => build::build(&self.project, self.printer).await,
         };
         let deployed = match built {
             Ok((components, build_time)) => {
