@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// The longest that anything is waited for. It only bounds a test that fails: none waits it out.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// The longest that a build is waited for, which begins with an empty target folder.
+pub const BUILD_DEADLINE: Duration = Duration::from_mins(10);
 /// Time between two looks at something that can't be waited for otherwise.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 

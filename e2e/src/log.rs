@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ pub struct Log {
     name: &'static str,
     lines: Arc<Mutex<Vec<String>>>,
     changed: watch::Receiver<()>,
+    patience: Duration,
 }
 
 impl Log {
@@ -29,6 +31,7 @@ impl Log {
             name,
             lines: Arc::clone(&lines),
             changed,
+            patience: DEADLINE,
         };
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
@@ -41,6 +44,15 @@ impl Log {
             }
         });
         log
+    }
+
+    /// The same log, for waits that last as long as this.
+    #[must_use]
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
     }
 
     /// All lines so far.
@@ -66,7 +78,7 @@ impl Log {
     /// At the deadline, or when the stream has ended without it; the lines are shown.
     pub async fn wait_for<T>(&self, what: &str, pick: impl Fn(&[String]) -> Option<T>) -> T {
         let mut changed = self.changed.clone();
-        let found = tokio::time::timeout(DEADLINE, async {
+        let found = tokio::time::timeout(self.patience, async {
             loop {
                 changed.mark_unchanged();
                 if let Some(found) = pick(&locked(&self.lines)) {
@@ -80,7 +92,7 @@ impl Log {
         match found.await {
             Ok(Some(found)) => found,
             Ok(None) => panic!("{what}: the process ended without it\n{self}"),
-            Err(_) => panic!("{what}: not within {} s\n{self}", DEADLINE.as_secs()),
+            Err(_) => panic!("{what}: not within {} s\n{self}", self.patience.as_secs()),
         }
     }
 

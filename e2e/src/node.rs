@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use crate::app::AppFolder;
 use crate::client::{Connection, Request};
-use crate::deadline::{eventually, within};
+use crate::deadline::{DEADLINE, LOOK_AGAIN, within};
 use crate::log::Log;
 use crate::reply::Reply;
 use crate::{installed, raw};
@@ -76,11 +77,23 @@ impl Process {
     ///
     /// At the deadline.
     pub async fn ended(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        eventually("the end of the process", async || {
-            child.try_wait().expect("a child can be waited for")
-        })
-        .await
+        self.ended_within(DEADLINE).await
+    }
+
+    /// As [`Self::ended`], with another deadline than usual.
+    ///
+    /// # Panics
+    ///
+    /// At the deadline.
+    pub async fn ended_within(&mut self, deadline: Duration) -> ExitStatus {
+        let end = Instant::now() + deadline;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the process still runs\n{}{}", self.out, self.log);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Memory of the process that is in RAM, in bytes.
@@ -156,8 +169,18 @@ impl Node {
     ///
     /// When it doesn't get ready.
     pub async fn ready(command: Command) -> Self {
+        Self::ready_within(command, DEADLINE).await
+    }
+
+    /// As [`Self::ready`], with another deadline than usual.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::ready`].
+    pub async fn ready_within(command: Command, deadline: Duration) -> Self {
         let process = Process::start(command);
-        let ready = process.out.value("the ready event", |value| value["event"] == "ready").await;
+        let out = process.out.patient(deadline);
+        let ready = out.value("the ready event", |value| value["event"] == "ready").await;
         let address = ready["listen"].as_str().and_then(|address| address.parse().ok());
         let address = address.expect("the ready event says where the app is");
         Self {
