@@ -39,10 +39,16 @@ async fn package_is_built_for_both_worlds_when_its_functions_need_both() {
     let (status, built) = answer(everwarm(folder.path(), &["build", "--json"])).await;
     assert!(status.success(), "{built}");
     let [fresh, shared] = [&built["components"][0], &built["components"][1]];
-    assert_eq!((&fresh["world"], &shared["world"]), (&"wasi-0.2".into(), &"wasi-0.3".into()));
+    assert_eq!(
+        (&fresh["world"], &shared["world"]),
+        (&"wasi-0.2".into(), &"wasi-0.3".into())
+    );
     assert_ne!(fresh["path"], shared["path"]);
 
-    let up = everwarm(folder.path(), &["up", "--json", "--no-watch", "--listen", "127.0.0.1:0"]);
+    let up = everwarm(
+        folder.path(),
+        &["up", "--json", "--no-watch", "--listen", "127.0.0.1:0"],
+    );
     let node = Node::ready(up).await;
     for path in ["/fresh", "/shared"] {
         assert_eq!(node.get(path).await.ok(), "Hello from Everwarm\n");
@@ -78,11 +84,16 @@ async fn manifest_that_is_broken_while_it_is_served_harms_nothing() {
     let path = app.path().join("everwarm.toml");
     let manifest = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{manifest}\nisolaton = \"serial\"\n")).unwrap();
-    let failed = node.out().value("a failure", |value| value["event"] == "failed").await;
+    let failed = node
+        .out()
+        .value("a failure", |value| value["event"] == "failed")
+        .await;
     assert_eq!(failed["error"]["mistakes"][0]["suggestion"], "isolation");
     assert_eq!(node.get("/").await.ok(), before);
 
     fs::write(&path, format!("{manifest}\nisolation = \"serial\"\n")).unwrap();
-    node.out().value("a new version", |value| value["event"] == "live").await;
+    node.out()
+        .value("a new version", |value| value["event"] == "live")
+        .await;
     assert_eq!(node.get("/").await.ok(), before);
 }
