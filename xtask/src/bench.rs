@@ -27,6 +27,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         "everwarm",
         "--package",
         "everwarm-bench",
+        "--package",
+        "everwarm-bench-instantiate",
     ]))?;
     let target = steps::target_dir()?;
     let built = target.join(PROFILE);

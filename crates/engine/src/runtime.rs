@@ -11,8 +11,10 @@ use wasmtime::component::{Component, Linker};
 use crate::artifact::Fingerprint;
 use crate::capability::{Capabilities, ConfigureError};
 use crate::config::{self, PoolSize, Purpose};
+use crate::fault::Fault;
 use crate::function::{Function, FunctionSpec, Linked};
 use crate::heavy::HeavyPool;
+use crate::instance::Instance;
 use crate::sandbox::Sandbox;
 use crate::ticker::Ticker;
 use crate::wasi02::bindings::Wasi02Pre;
@@ -124,6 +126,19 @@ impl Runtime {
             .collect()
     }
 
+    /// Makes an instance as a lane does ahead of a request. Dropping it gives it back to the pool.
+    ///
+    /// # Errors
+    ///
+    /// When the pool is used up, or the guest's start code fails.
+    pub async fn instantiate(&self, function: &Arc<Function>) -> Result<Idle, Fault> {
+        let meter = Arc::default();
+        let instance = Instance::create(self, Arc::clone(function), meter).await?;
+        Ok(Idle {
+            _instance: instance,
+        })
+    }
+
     /// Links a component that was mapped on [`Self::engine`] of its world, `code_bytes` of it.
     ///
     /// # Errors
@@ -148,6 +163,11 @@ impl Runtime {
         let configured = self.capabilities.configure(&spec)?;
         Ok(Function::new(spec, configured, linked, code_bytes))
     }
+}
+
+/// An instance that no request has used.
+pub struct Idle {
+    _instance: Instance,
 }
 
 impl Half {
