@@ -36,8 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "everwarm-fuzz",
         &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],
     ),
+    ("everwarm-bench", &[]),
     (
-        "everwarm-bench",
+        "everwarm-bench-instantiate",
         &["everwarm-engine", "everwarm-host", "everwarm-manifest"],
     ),
     ("xtask", &[]),
