@@ -44,9 +44,10 @@ pub struct App {
 impl App {
     /// An app with a guest as its function, built for `world`.
     pub fn new(guest: &str, world: World) -> Self {
-        let mut app = Self::of(installed::component(guest, world));
-        app.name = guest.to_owned();
-        app
+        Self {
+            name: guest.to_owned(),
+            ..Self::of(installed::component(guest, world))
+        }
     }
 
     /// An app with any file as its component.
@@ -109,7 +110,8 @@ impl App {
         let component = installed::component(guest, world);
         let _ = writeln!(
             self.others,
-            "\n[[function]]\nname = \"{guest}\"\nroutes = [{route:?}]\ncomponent = {component:?}"
+            "\n[[function]]\nname = \"{guest}\"\nroutes = [{route:?}]\ncomponent = {}",
+            quoted(&component)
         );
         self
     }
@@ -140,7 +142,7 @@ impl App {
             ..
         } = self;
         let mut text = format!("name = \"{name}\"\n\n[[function]]\nname = \"{name}\"\n");
-        let _ = write!(text, "component = {component:?}\n{function}");
+        let _ = write!(text, "component = {}\n{function}", quoted(component));
         if !env.is_empty() {
             let _ = write!(text, "[function.env]\n{env}");
         }
@@ -230,4 +232,9 @@ impl AppFolder {
         command.arg(self.path());
         command
     }
+}
+
+/// A path as a string of TOML.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
 }

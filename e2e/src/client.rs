@@ -64,7 +64,9 @@ impl Request {
     pub fn stream(path: &str) -> (Self, BodySender) {
         let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
         let frames = futures_util::stream::poll_fn(move |cx| {
-            receiver.poll_recv(cx).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+            receiver
+                .poll_recv(cx)
+                .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
         });
         let request = Self::new(Method::POST, path);
         let request = request.0.map(|_| StreamBody::new(frames).boxed_unsync());
@@ -126,7 +128,9 @@ impl Drop for Connection {
 impl Connection {
     pub(crate) async fn http1(address: SocketAddr) -> Self {
         let stream = TokioIo::new(connect(address).await);
-        let (sender, connection) = http1::handshake(stream).await.expect("HTTP/1.1 needs no handshake");
+        let (sender, connection) = http1::handshake(stream)
+            .await
+            .expect("HTTP/1.1 needs no handshake");
         let task = tokio::spawn(async move {
             // The request that it breaks tells of it.
             let _ = connection.await;
@@ -171,8 +175,13 @@ impl Connection {
                 let host = request.headers_mut().remove("host");
                 let host = host.as_ref().and_then(|host| host.to_str().ok());
                 let host = host.map_or_else(|| self.address.to_string(), ToOwned::to_owned);
-                let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-                let uri: Uri = format!("http://{host}{path}").parse().expect("host and path are ones");
+                let path = request
+                    .uri()
+                    .path_and_query()
+                    .map_or("/", |path| path.as_str());
+                let uri: Uri = format!("http://{host}{path}")
+                    .parse()
+                    .expect("host and path are ones");
                 *request.uri_mut() = uri;
                 futures_util::future::Either::Right(sender.send_request(request))
             }
@@ -189,7 +198,9 @@ impl Connection {
             within("the connection is free", sender.ready()).await?;
         }
         let response = self.begin(request);
-        within("the head of a response", response).await.map(Open::new)
+        within("the head of a response", response)
+            .await
+            .map(Open::new)
     }
 
     /// As [`Self::try_open`].

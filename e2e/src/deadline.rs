@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The longest that anything is waited for. It only bounds a test that fails: none waits it out.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 /// The longest that a build is waited for, which begins with an empty target folder.
 pub const BUILD_DEADLINE: Duration = Duration::from_mins(10);
 /// Time between two looks at something that can't be waited for otherwise.
@@ -15,10 +15,8 @@ pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 ///
 /// At the deadline.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what}: not within {} s", DEADLINE.as_secs()),
-    }
+    let waited = tokio::time::timeout(DEADLINE, future).await;
+    waited.unwrap_or_else(|_| panic!("{what}: not within {} s", DEADLINE.as_secs()))
 }
 
 /// Asks again and again until there is an answer.

@@ -15,7 +15,11 @@ const HINT: &str = "run the end-to-end tests with `cargo xtask test`, which buil
 /// When nobody said where it is, or it isn't there.
 pub fn everwarm() -> PathBuf {
     let path = named_by("EVERWARM_BIN");
-    assert!(path.is_file(), "there is no file {}: {HINT}", path.display());
+    assert!(
+        path.is_file(),
+        "there is no file {}: {HINT}",
+        path.display()
+    );
     path
 }
 

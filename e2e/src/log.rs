@@ -36,7 +36,10 @@ impl Log {
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while reader
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 let text = String::from_utf8_lossy(&line).trim_end().to_owned();
                 locked(&lines).push(text);
                 change.send_replace(());
@@ -63,7 +66,10 @@ impl Log {
     /// All lines so far that are JSON.
     pub fn json(&self) -> Vec<Value> {
         let lines = self.lines();
-        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Whether any line so far has this in it.
@@ -89,11 +95,10 @@ impl Log {
                 }
             }
         });
-        match found.await {
-            Ok(Some(found)) => found,
-            Ok(None) => panic!("{what}: the process ended without it\n{self}"),
-            Err(_) => panic!("{what}: not within {} s\n{self}", self.patience.as_secs()),
-        }
+        let Ok(found) = found.await else {
+            panic!("{what}: not within {} s\n{self}", self.patience.as_secs())
+        };
+        found.unwrap_or_else(|| panic!("{what}: the process ended without it\n{self}"))
     }
 
     /// Waits for a line with this text in it.
@@ -113,7 +118,9 @@ impl Log {
     /// As [`Self::wait_for`].
     pub async fn value(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let pick = |lines: &[String]| {
-            let values = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+            let values = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok());
             values.into_iter().find(&wanted)
         };
         self.wait_for(what, pick).await

@@ -47,7 +47,10 @@ impl Process {
     ///
     /// When it can't be started.
     pub fn start(mut command: Command) -> Self {
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let out = child.stdout.take().expect("standard output is a pipe");
         let log = child.stderr.take().expect("standard error is a pipe");
@@ -91,7 +94,12 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return status;
             }
-            assert!(Instant::now() < end, "the process still runs\n{}{}", self.out, self.log);
+            assert!(
+                Instant::now() < end,
+                "the process still runs\n{}{}",
+                self.out,
+                self.log
+            );
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -152,7 +160,10 @@ pub struct Refusal {
 /// When it ends without one, or doesn't end.
 pub async fn refused(command: Command) -> Refusal {
     let mut process = Process::start(command);
-    let error = process.out.value("an error", |value| value["error"].is_object()).await;
+    let error = process
+        .out
+        .value("an error", |value| value["error"].is_object())
+        .await;
     let status = process.ended().await;
     let text = |key: &str| error["error"][key].as_str().unwrap_or_default().to_owned();
     Refusal {
@@ -180,8 +191,12 @@ impl Node {
     pub async fn ready_within(command: Command, deadline: Duration) -> Self {
         let process = Process::start(command);
         let out = process.out.patient(deadline);
-        let ready = out.value("the ready event", |value| value["event"] == "ready").await;
-        let address = ready["listen"].as_str().and_then(|address| address.parse().ok());
+        let ready = out
+            .value("the ready event", |value| value["event"] == "ready")
+            .await;
+        let address = ready["listen"]
+            .as_str()
+            .and_then(|address| address.parse().ok());
         let address = address.expect("the ready event says where the app is");
         Self {
             process,
@@ -268,10 +283,7 @@ impl Node {
     pub async fn stop(mut self, signal: Signal) -> Stopped {
         self.process.signal(signal);
         let status = within("the node's end", self.process.ended()).await;
-        Stopped {
-            status,
-            node: self,
-        }
+        Stopped { status, node: self }
     }
 }
 

@@ -65,7 +65,8 @@ impl Raw {
         let mut before = None;
         within("the connection is full", async {
             loop {
-                let waiting = rustix::io::ioctl_fionread(&self.0).expect("a socket says what waits in it");
+                let waiting =
+                    rustix::io::ioctl_fionread(&self.0).expect("a socket says what waits in it");
                 if before == Some(waiting) && waiting > 0 {
                     return;
                 }

@@ -117,7 +117,10 @@ impl Reply {
     /// When it broke off.
     pub fn bytes(&self) -> &[u8] {
         if let Some(error) = &self.broken {
-            panic!("the body broke off after {} bytes: {error}", self.body.len());
+            panic!(
+                "the body broke off after {} bytes: {error}",
+                self.body.len()
+            );
         }
         &self.body
     }
@@ -169,13 +172,26 @@ impl Reply {
     pub fn failed(&self, status: u16, code: &str) -> Value {
         let told = (self.status().as_u16(), self.header("everwarm-error"));
         assert_eq!(told, (status, Some(code)), "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
         let problem = self.json();
         assert_eq!(problem["code"], code);
         assert_eq!(problem["status"], status);
-        assert_eq!(problem["type"], format!("https://everwarm.dev/errors/{code}"));
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-        assert_eq!(problem["request_id"].as_str().map(str::len), Some(16), "{problem}");
+        assert_eq!(
+            problem["type"],
+            format!("https://everwarm.dev/errors/{code}")
+        );
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{problem}"
+        );
+        assert_eq!(
+            problem["request_id"].as_str().map(str::len),
+            Some(16),
+            "{problem}"
+        );
         problem
     }
 }

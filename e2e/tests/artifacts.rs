@@ -1,4 +1,5 @@
 //! Compiled code on disk: used again when it is what the node wrote, never when it isn't.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -27,7 +28,10 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
 fn code(app: &AppFolder) -> PathBuf {
     let files = files(&app.compiled());
     let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
-    files.into_keys().max_by_key(size).expect("something was compiled")
+    files
+        .into_keys()
+        .max_by_key(size)
+        .expect("something was compiled")
 }
 
 /// Serves the app once, and stops.
@@ -48,7 +52,10 @@ async fn tampered(world: World, tamper: impl Fn(Vec<u8>) -> Vec<u8>) {
     assert!(good != bad, "nothing was changed");
     fs::write(&path, &bad).unwrap();
     once(&app).await;
-    assert!(fs::read(code(&app)).unwrap() != bad, "the changed code is still there");
+    assert!(
+        fs::read(code(&app)).unwrap() != bad,
+        "the changed code is still there"
+    );
 }
 
 both_worlds! {

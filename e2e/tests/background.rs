@@ -1,4 +1,5 @@
 //! Work that goes on after the response: it is done, it is bounded, and a node that stops waits for it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Request, World, both_worlds, eventually};
 use rustix::process::Signal;

@@ -1,4 +1,5 @@
 //! Clients that leave in the middle: what was done for them ends.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::raw::Raw;
 use everwarm_e2e::{App, Node, Request, World, both_worlds, eventually};
@@ -14,7 +15,8 @@ const REFUSALS: usize = 5;
 async fn inside(node: &Node, path: &str) -> Raw {
     eventually("the request is inside", async || {
         let mut raw = node.connect_raw().await;
-        raw.write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        raw.write(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .await;
         let mut refusals = 0;
         while refusals < REFUSALS {
             if raw.is_answered() {

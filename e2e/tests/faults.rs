@@ -1,5 +1,6 @@
 //! What a function can do wrong: a stable code for each, a whole request that is never a lie, and
 //! details for the log alone.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Connection, Node, World, both_worlds};
 
@@ -21,7 +22,11 @@ async fn unfinished(connection: &mut Connection, path: &str) {
         return;
     };
     let told = reply.status().is_server_error() && reply.header("everwarm-error").is_some();
-    assert!(told || reply.is_broken(), "{path} looks whole: {:?}", reply.status());
+    assert!(
+        told || reply.is_broken(),
+        "{path} looks whole: {:?}",
+        reply.status()
+    );
 }
 
 /// The code that the access event of a path has.
@@ -139,7 +144,9 @@ async fn function_that_gives_no_answer_is_a_500() {
 
 #[tokio::test]
 async fn function_that_yields_for_ever_ends_at_its_limit() {
-    let app = raw(World::Wasi03).limit("wall_time", "300ms").limit("cpu_time", "30s");
+    let app = raw(World::Wasi03)
+        .limit("wall_time", "300ms")
+        .limit("cpu_time", "30s");
     let node = app.start().await;
     node.get("/never-answer").await.failed(504, "EW3004");
     assert_eq!(node.get("/").await.ok(), "ok\n");
@@ -149,7 +156,10 @@ async fn function_that_yields_for_ever_ends_at_its_limit() {
 async fn second_answer_never_reaches_the_client() {
     let node = raw(World::Wasi02).start().await;
     let reply = node.get("/answer-twice").await;
-    assert!(!String::from_utf8_lossy(reply.received()).contains("second"), "{reply:?}");
+    assert!(
+        !String::from_utf8_lossy(reply.received()).contains("second"),
+        "{reply:?}"
+    );
     if reply.status() == 200 && !reply.is_broken() {
         assert_eq!(reply.text(), "first\n");
     }

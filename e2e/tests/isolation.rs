@@ -1,4 +1,5 @@
 //! The isolation modes: what one request can see of another, and what its fault costs others.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,13 @@ use everwarm_e2e::{App, Connection, Request, World, both_worlds, eventually, wit
 const NEVER: &str = "ms=3600000";
 
 async fn counter(connection: &mut Connection) -> u32 {
-    connection.get("/counter").await.ok().trim().parse().unwrap()
+    connection
+        .get("/counter")
+        .await
+        .ok()
+        .trim()
+        .parse()
+        .unwrap()
 }
 
 both_worlds! {
@@ -98,7 +105,10 @@ both_worlds! {
 
 async fn concurrent() -> everwarm_e2e::Node {
     let app = App::new("misbehave", World::Wasi03);
-    app.isolation("concurrent").limit("wall_time", "1h").start().await
+    app.isolation("concurrent")
+        .limit("wall_time", "1h")
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -106,16 +116,19 @@ async fn concurrent_requests_share_one_instance() {
     let node = concurrent().await;
     // One connection is on one thread of the node, and each thread has instances of its own.
     let mut connection = node.connect_http2().await;
-    let mut open = connection.open(Request::get(&format!("/sse?chunks=2&{NEVER}"))).await;
+    let mut open = connection
+        .open(Request::get(&format!("/sse?chunks=2&{NEVER}")))
+        .await;
     open.expect("event: tick\ndata: 0\n\n").await;
     for number in 0..20 {
         assert_eq!(counter(&mut connection).await, number);
     }
     assert_eq!(connection.get("/wait-until?ms=0").await.ok(), "answered\n");
     // Another request sees what that one left running.
-    eventually("background work of one request is seen by another", async || {
-        (connection.get("/background").await.ok() == "1\n").then_some(())
-    })
+    eventually(
+        "background work of one request is seen by another",
+        async || (connection.get("/background").await.ok() == "1\n").then_some(()),
+    )
     .await;
     drop(open);
 }
@@ -138,22 +151,37 @@ async fn concurrent_requests_overlap() {
 async fn trap_in_a_concurrent_instance_ends_all_its_requests_and_no_later_one() {
     let node = concurrent().await;
     let mut connection = node.connect_http2().await;
-    let mut streaming = connection.open(Request::get(&format!("/sse?chunks=2&{NEVER}"))).await;
+    let mut streaming = connection
+        .open(Request::get(&format!("/sse?chunks=2&{NEVER}")))
+        .await;
     streaming.expect("event: tick\ndata: 0\n\n").await;
     let waiting = tokio::spawn(connection.begin(Request::get(&format!("/sleep?{NEVER}"))));
     // Requests of one connection are begun in their order, so the trap comes last.
     let trapped = connection.get("/trap").await;
     let code = trapped.header("everwarm-error").map(ToOwned::to_owned);
-    assert!(matches!(code.as_deref(), Some("EW3002" | "EW3013")), "{trapped:?}");
+    assert!(
+        matches!(code.as_deref(), Some("EW3002" | "EW3013")),
+        "{trapped:?}"
+    );
 
-    let waiting = within("the request beside the trap", waiting).await.unwrap().unwrap();
+    let waiting = within("the request beside the trap", waiting)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(waiting.status(), 502);
     assert_eq!(waiting.headers()["everwarm-error"], "EW3013");
-    assert!(streaming.read().await.is_broken(), "the stream beside the trap ended as if it were whole");
+    assert!(
+        streaming.read().await.is_broken(),
+        "the stream beside the trap ended as if it were whole"
+    );
     let streamed = node.log().access(&format!("/sse?chunks=2&{NEVER}")).await;
     assert_eq!(streamed["error"], "EW3013", "{streamed}");
 
-    assert_eq!(counter(&mut connection).await, 0, "the next request has a new instance");
+    assert_eq!(
+        counter(&mut connection).await,
+        0,
+        "the next request has a new instance"
+    );
 }
 
 #[tokio::test]
@@ -180,8 +208,15 @@ async fn wall_limit_in_a_concurrent_instance_retires_it() {
     let node = app.limit("wall_time", "200ms").start().await;
     let mut connection = node.connect().await;
     assert_eq!(counter(&mut connection).await, 0);
-    connection.get(&format!("/sleep?{NEVER}")).await.failed(504, "EW3004");
-    assert_eq!(counter(&mut connection).await, 0, "the instance takes no more requests");
+    connection
+        .get(&format!("/sleep?{NEVER}"))
+        .await
+        .failed(504, "EW3004");
+    assert_eq!(
+        counter(&mut connection).await,
+        0,
+        "the instance takes no more requests"
+    );
 }
 
 #[tokio::test]

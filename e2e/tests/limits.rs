@@ -1,4 +1,5 @@
 //! Limits: each ends the request that reaches it, says so with its own code, and costs nobody else.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Node, Reply, Request, World, both_worlds, eventually};
 
@@ -13,7 +14,11 @@ async fn still_serves(node: &Node) {
 /// That a response that was cut off by a limit is either an error or broken, never short and whole.
 fn cut_off(reply: &Reply, status: u16, code: &str) {
     if reply.status() == 200 {
-        assert!(reply.is_broken(), "a whole 200: {} bytes", reply.received().len());
+        assert!(
+            reply.is_broken(),
+            "a whole 200: {} bytes",
+            reply.received().len()
+        );
     } else {
         reply.failed(status, code);
     }

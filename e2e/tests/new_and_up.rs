@@ -1,5 +1,6 @@
 //! The first five minutes: `new` in an empty folder, far from this repository, then `up`, edits, and an
 //! edit that doesn't compile.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
@@ -26,14 +27,24 @@ async fn run(command: Command) -> Value {
     let status = process.ended_within(BUILD_DEADLINE).await;
     assert!(status.success(), "{status}\n{}", process.log);
     out.wait_for("an answer in JSON", |lines| {
-        lines.iter().rev().find_map(|line| serde_json::from_str(line).ok())
+        lines
+            .iter()
+            .rev()
+            .find_map(|line| serde_json::from_str(line).ok())
     })
     .await
 }
 
 async fn new_app(folder: &Path, template: &str) {
-    let created = run(everwarm(folder, &["new", "my-app", "--template", template, "--json"])).await;
-    assert_eq!((&created["name"], &created["template"]), (&"my-app".into(), &template.into()));
+    let created = run(everwarm(
+        folder,
+        &["new", "my-app", "--template", template, "--json"],
+    ))
+    .await;
+    assert_eq!(
+        (&created["name"], &created["template"]),
+        (&"my-app".into(), &template.into())
+    );
 }
 
 /// Changes the app's source.
@@ -73,7 +84,10 @@ async fn new_app_is_up_edits_go_live_and_a_broken_one_harms_nothing() {
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path();
     new_app(folder, "http").await;
-    let up = everwarm(folder, &["up", "my-app", "--json", "--listen", "127.0.0.1:0"]);
+    let up = everwarm(
+        folder,
+        &["up", "my-app", "--json", "--listen", "127.0.0.1:0"],
+    );
     let node = Node::ready_within(up, BUILD_DEADLINE).await;
     assert_eq!(node.ready["watching"], true);
     assert_eq!(node.get("/").await.ok(), "Hello from Everwarm\n");
@@ -89,7 +103,10 @@ async fn new_app_is_up_edits_go_live_and_a_broken_one_harms_nothing() {
     let (failed, seen) = event(&node, "failed", seen).await;
     assert_eq!(failed["error"]["code"], "EW2009", "{failed}");
     let output = failed["error"]["output"].as_str().unwrap_or_default();
-    assert!(output.contains("cannot add"), "the compiler's words are missing: {failed}");
+    assert!(
+        output.contains("cannot add"),
+        "the compiler's words are missing: {failed}"
+    );
     node.log().line("cannot add").await;
     assert_eq!(node.get("/").await.ok(), "Hello again\n");
 
@@ -121,7 +138,10 @@ async fn new_bare_app_is_built_for_wasi_03_and_answers() {
     assert_eq!(built["components"][0]["world"], "wasi-0.3", "{built}");
     let invoke = ["invoke", "my-app", "--json", "--path", "/a"];
     let answer = run(everwarm(temporary.path(), &invoke)).await;
-    assert_eq!(answer["body"], "/a is request 1 of this instance\n", "{answer}");
+    assert_eq!(
+        answer["body"], "/a is request 1 of this instance\n",
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -129,7 +149,8 @@ async fn new_app_never_overwrites_anything() {
     let temporary = tempfile::tempdir().unwrap();
     fs::create_dir(temporary.path().join("my-app")).unwrap();
     fs::write(temporary.path().join("my-app/notes.txt"), "mine").unwrap();
-    let refusal = everwarm_e2e::node::refused(everwarm(temporary.path(), &["new", "my-app", "--json"])).await;
+    let refusal =
+        everwarm_e2e::node::refused(everwarm(temporary.path(), &["new", "my-app", "--json"])).await;
     assert_eq!(refusal.code, "EW4020", "{refusal:?}");
     let kept = fs::read_to_string(temporary.path().join("my-app/notes.txt")).unwrap();
     assert_eq!(kept, "mine");

@@ -1,4 +1,5 @@
 //! Which function answers: host and path, the most specific route first.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Request, World, both_worlds};
 
@@ -43,7 +44,9 @@ async fn requests_that_are_none_are_refused() {
 #[tokio::test]
 async fn upgrade_is_refused_in_words() {
     let node = App::new("hello", World::Wasi02).start().await;
-    let request = Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
+    let request = Request::get("/")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket");
     node.send(request).await.failed(501, "EW3019");
 }
 
@@ -51,7 +54,10 @@ async fn upgrade_is_refused_in_words() {
 async fn connect_is_refused_in_words() {
     let node = App::new("hello", World::Wasi02).start().await;
     let mut raw = node.connect_raw().await;
-    raw.write("CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n").await;
+    raw.write(
+        "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n",
+    )
+    .await;
     let seen = raw.read_until("EW3016").await;
     assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
 }

@@ -1,4 +1,5 @@
 //! What a newcomer sees first: functions answer, over HTTP/1.1 and HTTP/2, whatever they are built with.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Request, World, both_worlds};
 use http::Method;
@@ -168,7 +169,10 @@ async fn guests_of_other_toolchains_can_be_reused() {
         let node = App::new(guest, world).isolation(isolation).start().await;
         let mut connection = node.connect().await;
         for _ in 0..10 {
-            assert!(connection.get("/").await.ok().starts_with("Hello"), "{guest}");
+            assert!(
+                connection.get("/").await.ok().starts_with("Hello"),
+                "{guest}"
+            );
         }
     }
 }

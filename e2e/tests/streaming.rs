@@ -1,4 +1,5 @@
 //! Bodies that come and go piece by piece, in both directions, with back-pressure.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_e2e::{App, Request, World, both_worlds};
 
@@ -41,8 +42,9 @@ both_worlds! {
         let node = App::new("misbehave", world).start().await;
         let reply = node.get("/sse?chunks=5&ms=1").await;
         assert_eq!(reply.header("content-type"), Some("text/event-stream"));
-        let expected: String = (0..5).map(|n| format!("event: tick\ndata: {n}\n\n")).collect();
-        assert_eq!(reply.ok(), expected);
+        let events: Vec<&str> = reply.ok().split_terminator("\n\n").collect();
+        let expected = [0, 1, 2, 3, 4].map(|n| format!("event: tick\ndata: {n}"));
+        assert_eq!(events, expected);
     }
 
     async fn client_that_does_not_read_holds_the_function_back(world: World) {
@@ -66,8 +68,7 @@ both_worlds! {
 
         // It reads after all, and gets everything.
         let seen = raw.read_to_end().await;
-        let body = seen.iter().filter(|byte| **byte == b'x').count();
-        assert!(body >= HUGE_BYTES, "{body} bytes of {HUGE_BYTES}");
+        assert!(seen.len() >= HUGE_BYTES, "{} bytes of {HUGE_BYTES}", seen.len());
         assert!(seen.ends_with(b"0\r\n\r\n"), "the body has no end");
     }
 
