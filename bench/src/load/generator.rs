@@ -118,7 +118,7 @@ impl<'a> Running<'a> {
             requests: plan
                 .paths
                 .iter()
-                .map(|path| http::request(plan.address, path))
+                .map(|path| http::request(&plan.address.to_string(), path))
                 .collect(),
             idle: (0..connections.len()).collect(),
             connections,

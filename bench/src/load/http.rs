@@ -52,8 +52,8 @@ impl Answer {
 }
 
 /// The bytes of a GET on a connection that is kept.
-pub(crate) fn request(address: SocketAddr, path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes()
+pub(crate) fn request(host: &str, path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
 }
 
 /// One GET on a connection of its own.
@@ -61,11 +61,19 @@ pub(crate) fn request(address: SocketAddr, path: &str) -> Vec<u8> {
 /// # Errors
 /// When no whole answer comes in time.
 pub(crate) fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    get_from_host(address, &address.to_string(), path)
+}
+
+/// As [`get`], with a host of one's own.
+///
+/// # Errors
+/// As [`get`].
+pub(crate) fn get_from_host(address: SocketAddr, host: &str, path: &str) -> anyhow::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME_MAX)
         .with_context(|| format!("could not connect to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(GET_TIME_MAX))?;
-    stream.write_all(&request(address, path))?;
+    stream.write_all(&request(host, path))?;
     let mut received = Vec::new();
     let mut chunk = [0; READ_BYTES];
     loop {

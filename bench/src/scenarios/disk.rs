@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 use crate::load::Latencies;
@@ -21,10 +21,16 @@ pub(crate) const IN_SERVER_P50: &str = "in the server, p50";
 const IN_SERVER_P99: &str = "in the server, p99";
 
 const FUNCTIONS: usize = 100;
+/// What the axum example answers.
+const PATH: &str = "/api/todos/1";
 
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let component = std::fs::read(settings.guest("axum-api", "0.2")?)?;
     let apps = tempfile::tempdir()?;
+    std::fs::copy(
+        settings.guest("hello", "0.2")?,
+        apps.path().join("hello.wasm"),
+    )?;
     write_app(apps.path(), &component)?;
     eprintln!("   compiling {FUNCTIONS} components once");
     drop(up(settings, apps.path())?);
@@ -44,13 +50,18 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
 /// An app with as many functions as there are components, no two of them equal.
 fn write_app(folder: &Path, component: &[u8]) -> anyhow::Result<()> {
     let mut manifest = app("disk");
+    manifest.function("ready", "hello.wasm", "/", Isolation::Request, "");
     for index in 0..FUNCTIONS {
         let file = format!("f{index}.wasm");
         std::fs::write(folder.join(&file), distinct(component, index))?;
-        let route = format!("/f{index}/*");
+        let route = format!("{}/*", host(index));
         manifest.function(&format!("f{index}"), &file, &route, Isolation::Request, "");
     }
     manifest.write(folder)
+}
+
+fn host(index: usize) -> String {
+    format!("f{index}.example.com")
 }
 
 /// The same component with another digest: a custom section with a number is added at its end.
@@ -65,31 +76,39 @@ fn distinct(component: &[u8], index: usize) -> Vec<u8> {
 fn up(settings: &Settings, app: &Path) -> anyhow::Result<Running> {
     let address = servers::free_address()?;
     let command = command_up(settings, app, address);
-    // No route matches: any answer shows that all functions are there, and touches none.
-    servers::start_command("everwarm", command, TempDir::new()?, address, |answer| {
-        if answer.status != 404 {
-            bail!("got {}", answer.status);
-        }
-        Ok(())
-    })
+    // An app goes live as a whole: once this one answers, all the others are there, untouched.
+    servers::start_command(
+        "everwarm",
+        command,
+        TempDir::new()?,
+        address,
+        "/",
+        |answer| answer.check_hello(),
+    )
 }
 
 /// The time that the server says it took, in nanoseconds, for a function that came from disk.
 fn first_answer(node: &Running, index: usize) -> anyhow::Result<u64> {
-    let path = format!("/f{index}/");
-    let answer = http::get(node.address, &path)?;
+    let host = host(index);
+    let answer = http::get_from_host(node.address, &host, PATH)?;
+    ensure!(
+        answer.status == 200,
+        "{host} answered {}: {}",
+        answer.status,
+        String::from_utf8_lossy(&answer.body)
+    );
     let timing = answer
         .server_timing
         .as_deref()
-        .with_context(|| format!("GET {path} has no server-timing"))?;
+        .with_context(|| format!("{host} sent no server-timing"))?;
     if !timing.contains("desc=\"disk\"") && !timing.contains("desc=disk") {
-        bail!("GET {path} did not come from disk: {timing}");
+        bail!("{host} did not come from disk: {timing}");
     }
     let milliseconds = timing
         .split(';')
         .find_map(|part| part.trim().strip_prefix("dur="))
         .and_then(|dur| dur.split(',').next()?.trim().parse::<f64>().ok())
-        .with_context(|| format!("GET {path}: no duration in {timing}"))?;
+        .with_context(|| format!("{host}: no duration in {timing}"))?;
     let time = std::time::Duration::try_from_secs_f64(milliseconds / 1e3)?;
     Ok(u64::try_from(time.as_nanos())?)
 }

@@ -83,9 +83,14 @@ fn up(settings: &Settings, app: &Path) -> anyhow::Result<Running> {
     command
         .args(["up", "--listen", &address.to_string()])
         .arg(app);
-    servers::start_command("everwarm up", command, TempDir::new()?, address, |answer| {
-        answer.check(200, &body(0))
-    })
+    servers::start_command(
+        "everwarm up",
+        command,
+        TempDir::new()?,
+        address,
+        "/",
+        |answer| answer.check(200, &body(0)),
+    )
 }
 
 /// Asks until the new version answers. Until then the old one must.

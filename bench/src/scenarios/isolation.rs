@@ -37,9 +37,8 @@ fn reuse(settings: &Settings, world: World) -> anyhow::Result<()> {
     manifest.write(folder.path())?;
     let address = servers::free_address()?;
     let command = command_up(settings, folder.path(), address);
-    // The guest knows no `/`: that it says so is enough.
-    let node = servers::start_command("everwarm", command, folder, address, |answer| {
-        ensure!(answer.status == 404, "got {}", answer.status);
+    let node = servers::start_command("everwarm", command, folder, address, PATHS[1], |answer| {
+        ensure!(answer.status == 200, "got {}", answer.status);
         Ok(())
     })?;
     let outcome = generator::run(&Plan {

@@ -70,7 +70,7 @@ fn start(settings: &Settings) -> anyhow::Result<Running> {
     manifest.write(folder.path())?;
     let address = servers::free_address()?;
     let command = command_up(settings, folder.path(), address);
-    servers::start_command("everwarm", command, folder, address, |answer| {
+    servers::start_command("everwarm", command, folder, address, "/", |answer| {
         answer.check_hello()
     })
 }

@@ -113,12 +113,13 @@ pub(crate) fn start(server: &dyn Server, settings: &Settings) -> anyhow::Result<
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
     let command = server.command(settings, folder.path(), address)?;
-    start_command(&server.name(), command, folder, address, |answer| {
+    start_command(&server.name(), command, folder, address, "/", |answer| {
         answer.check_hello()
     })
 }
 
-/// Starts a program that serves on `address` and waits until `is_ready` accepts its answer to `GET /`.
+/// Starts a program that serves on `address` and waits until `is_ready` accepts its answer to `GET path`.
+/// Any answer is not enough: ours listens before its app is live.
 ///
 /// # Errors
 /// As [`start`].
@@ -127,13 +128,14 @@ pub(crate) fn start_command(
     mut command: Command,
     folder: TempDir,
     address: SocketAddr,
+    path: &str,
     is_ready: impl Fn(&Answer) -> anyhow::Result<()>,
 ) -> anyhow::Result<Running> {
     let started = Instant::now();
     let log = folder.path().join("output.log");
     let mut group = Group::start(&mut command, &log)?;
     loop {
-        let refused = match http::get(address, "/").and_then(|answer| is_ready(&answer)) {
+        let refused = match http::get(address, path).and_then(|answer| is_ready(&answer)) {
             Ok(()) => {
                 return Ok(Running {
                     group,
