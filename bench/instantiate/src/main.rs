@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use everwarm_engine::function::{Function, FunctionSpec};
+use everwarm_engine::instance::instantiate;
 use everwarm_engine::runtime::{Runtime, RuntimeSettings};
 use everwarm_manifest::{App, Digest, TenantId, World};
 use wasmtime::component::Component;
@@ -53,8 +54,7 @@ async fn measure(runtime: &Runtime, function: &Arc<Function>) -> anyhow::Result<
     let mut times = Vec::with_capacity(COUNTED);
     for index in 0..WARM_UP + COUNTED {
         let started = Instant::now();
-        let instance = runtime
-            .instantiate(function)
+        let instance = instantiate(runtime, function)
             .await
             .map_err(|fault| anyhow!("{fault:?}"))?;
         drop(instance);

@@ -23,7 +23,8 @@ pub trait Capability: Send + Sync + 'static {
     /// Its name in logs and errors.
     fn name(&self) -> &'static str;
 
-    /// The interfaces it provides in `world`, with their versions (`wasi:random/random@0.2.12`).
+    /// The interfaces of `world` that it provides, with their versions
+    /// (`wasi:random/random@0.2.12`). Components of 0.3 may import those of 0.2 as well.
     fn interfaces(&self, world: World) -> &'static [&'static str];
 
     /// Adds its imports to the linker of one engine. Called once per engine, at start.
@@ -89,7 +90,7 @@ impl Capabilities {
             .try_for_each(|capability| capability.link(linker, world))
     }
 
-    /// Every interface that some capability provides in `world`.
+    /// Every interface of `world` that some capability provides.
     pub fn interfaces(&self, world: World) -> impl Iterator<Item = &'static str> {
         self.0
             .iter()

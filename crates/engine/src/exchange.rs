@@ -12,8 +12,8 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::meter::Payer;
 use crate::pipe::{End, Pipe};
-use crate::task::Payer;
 
 /// The head of a response, and where its body will come from.
 #[derive(Debug)]

@@ -11,8 +11,9 @@ use crate::cpu;
 use crate::fault::{self, Ended, Fault};
 use crate::function::{Function, Linked};
 use crate::heavy::SLICE_NS;
+use crate::meter::Meter;
 use crate::runtime::Runtime;
-use crate::sandbox::{Meter, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::wasi02::bindings::Wasi02;
 use crate::wasi03::bindings::Wasi03;
 
@@ -72,6 +73,23 @@ impl Instance {
         let denied = self.store.data_mut().memory.take_denied();
         fault::from_wasmtime(error, denied)
     }
+}
+
+/// An instance that no request has used. Dropping it gives it back to the pool.
+pub struct Idle {
+    _instance: Instance,
+}
+
+/// Makes an instance as a lane does ahead of a request.
+///
+/// # Errors
+///
+/// When the pool is used up, or the guest's start code fails.
+pub async fn instantiate(runtime: &Runtime, function: &Arc<Function>) -> Result<Idle, Fault> {
+    let instance = Instance::create(runtime, Arc::clone(function), Arc::default()).await?;
+    Ok(Idle {
+        _instance: instance,
+    })
 }
 
 /// What happens to a guest that is running when an epoch ends.

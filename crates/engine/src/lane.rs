@@ -26,9 +26,9 @@ use crate::instance::Instance;
 use crate::invoke::Call;
 use crate::invoke::alone::{Alone, Background, Finished, Start};
 use crate::invoke::shared::{Hub, Shared};
+use crate::meter::Meter;
 use crate::request::{Incoming, Request};
 use crate::runtime::Runtime;
-use crate::sandbox::Meter;
 use crate::stock::Stock;
 use crate::usage::{Books, OnEnd};
 

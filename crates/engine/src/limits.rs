@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use crate::sandbox::Meter;
+use crate::meter::Meter;
 
 /// Elements that all tables of an instance may have together.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;

@@ -11,10 +11,8 @@ use wasmtime::component::{Component, Linker};
 use crate::artifact::Fingerprint;
 use crate::capability::{Capabilities, ConfigureError};
 use crate::config::{self, PoolSize, Purpose};
-use crate::fault::Fault;
 use crate::function::{Function, FunctionSpec, Linked};
 use crate::heavy::HeavyPool;
-use crate::instance::Instance;
 use crate::sandbox::Sandbox;
 use crate::ticker::Ticker;
 use crate::wasi02::bindings::Wasi02Pre;
@@ -114,29 +112,24 @@ impl Runtime {
 
     /// Every interface that components of `world` may import.
     pub fn interfaces(&self, world: World) -> Vec<&'static str> {
-        let own: &[&[&'static str]] = match world {
-            World::Wasi02 => &[wasi02::INTERFACES],
-            World::Wasi03 => &[wasi02::INTERFACES, wasi03::INTERFACES],
+        // Rust's standard library imports 0.2 in components of 0.3 too.
+        let worlds: &[World] = match world {
+            World::Wasi02 => &[World::Wasi02],
+            World::Wasi03 => &[World::Wasi02, World::Wasi03],
         };
-        own.iter()
+        let own = |world| match world {
+            World::Wasi02 => wasi02::INTERFACES,
+            World::Wasi03 => wasi03::INTERFACES,
+        };
+        let capabilities = worlds
+            .iter()
+            .flat_map(|world| self.capabilities.interfaces(*world));
+        worlds
+            .iter()
+            .flat_map(|world| own(*world))
             .copied()
-            .flatten()
-            .copied()
-            .chain(self.capabilities.interfaces(world))
+            .chain(capabilities)
             .collect()
-    }
-
-    /// Makes an instance as a lane does ahead of a request. Dropping it gives it back to the pool.
-    ///
-    /// # Errors
-    ///
-    /// When the pool is used up, or the guest's start code fails.
-    pub async fn instantiate(&self, function: &Arc<Function>) -> Result<Idle, Fault> {
-        let meter = Arc::default();
-        let instance = Instance::create(self, Arc::clone(function), meter).await?;
-        Ok(Idle {
-            _instance: instance,
-        })
     }
 
     /// Links a component that was mapped on [`Self::engine`] of its world, `code_bytes` of it.
@@ -163,11 +156,6 @@ impl Runtime {
         let configured = self.capabilities.configure(&spec)?;
         Ok(Function::new(spec, configured, linked, code_bytes))
     }
-}
-
-/// An instance that no request has used.
-pub struct Idle {
-    _instance: Instance,
 }
 
 impl Half {

@@ -4,14 +4,13 @@
 //! come from `wasmtime-wasi`, which is made only when the guest first asks for any of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::cpu::CpuTime;
 use crate::function::Function;
 use crate::limits::MemoryLimiter;
+use crate::meter::Meter;
 use crate::resource::Resource;
 use crate::slots::Slots;
 
@@ -27,37 +26,6 @@ pub struct Sandbox {
 struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
-}
-
-/// What the epoch callback, inside the guest, and whoever polls the guest tell each other.
-#[derive(Debug, Default)]
-pub(crate) struct Meter {
-    /// CPU time charged against the limit of what runs now.
-    pub(crate) cpu: CpuTime,
-    /// The guest was interrupted because its slice of the thread was over.
-    interrupted: AtomicBool,
-    memory_peak: AtomicU64,
-}
-
-impl Meter {
-    pub(crate) fn interrupt(&self) {
-        self.interrupted.store(true, Ordering::Relaxed);
-    }
-
-    /// The instance's memory has grown to `bytes`; it never shrinks.
-    pub(crate) fn record_memory(&self, bytes: u64) {
-        self.memory_peak.store(bytes, Ordering::Relaxed);
-    }
-
-    /// Most memory the instance has had, in bytes.
-    pub(crate) fn memory_peak(&self) -> u64 {
-        self.memory_peak.load(Ordering::Relaxed)
-    }
-
-    /// Whether the guest was interrupted since the last call.
-    pub(crate) fn take_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed) && self.interrupted.swap(false, Ordering::Relaxed)
-    }
 }
 
 impl Sandbox {

@@ -12,15 +12,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::cpu;
-use crate::sandbox::Meter;
+use crate::meter::{Meter, Payer};
 use crate::ticker::Ticker;
-
-/// Who pays for CPU time.
-pub(crate) trait Payer: Send + Sync + 'static {
-    /// Charges one poll of the guest, which took `ns` on the CPU and ended by itself unless
-    /// `interrupted`.
-    fn charge(&self, ns: u64, interrupted: bool);
-}
 
 type GuestFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::sandbox::Meter;
+use crate::meter::Meter;
 
 /// What a request has used.
 #[derive(Debug, Clone)]

@@ -23,8 +23,6 @@ impl Capability for Clocks {
                 "wasi:clocks/monotonic-clock@0.2.12",
             ],
             World::Wasi03 => &[
-                "wasi:clocks/wall-clock@0.2.12",
-                "wasi:clocks/monotonic-clock@0.2.12",
                 "wasi:clocks/types@0.3.0",
                 "wasi:clocks/system-clock@0.3.0",
                 "wasi:clocks/monotonic-clock@0.3.0",

@@ -21,35 +21,24 @@ impl Capability for Denied {
     }
 
     fn interfaces(&self, world: World) -> &'static [&'static str] {
-        const WASI02: &[&str] = &[
-            "wasi:filesystem/types@0.2.12",
-            "wasi:filesystem/preopens@0.2.12",
-            "wasi:sockets/tcp@0.2.12",
-            "wasi:sockets/tcp-create-socket@0.2.12",
-            "wasi:sockets/udp@0.2.12",
-            "wasi:sockets/udp-create-socket@0.2.12",
-            "wasi:sockets/network@0.2.12",
-            "wasi:sockets/instance-network@0.2.12",
-            "wasi:sockets/ip-name-lookup@0.2.12",
-        ];
-        const WASI03: &[&str] = &[
-            "wasi:filesystem/types@0.2.12",
-            "wasi:filesystem/preopens@0.2.12",
-            "wasi:sockets/tcp@0.2.12",
-            "wasi:sockets/tcp-create-socket@0.2.12",
-            "wasi:sockets/udp@0.2.12",
-            "wasi:sockets/udp-create-socket@0.2.12",
-            "wasi:sockets/network@0.2.12",
-            "wasi:sockets/instance-network@0.2.12",
-            "wasi:sockets/ip-name-lookup@0.2.12",
-            "wasi:filesystem/types@0.3.0",
-            "wasi:filesystem/preopens@0.3.0",
-            "wasi:sockets/types@0.3.0",
-            "wasi:sockets/ip-name-lookup@0.3.0",
-        ];
         match world {
-            World::Wasi02 => WASI02,
-            World::Wasi03 => WASI03,
+            World::Wasi02 => &[
+                "wasi:filesystem/types@0.2.12",
+                "wasi:filesystem/preopens@0.2.12",
+                "wasi:sockets/tcp@0.2.12",
+                "wasi:sockets/tcp-create-socket@0.2.12",
+                "wasi:sockets/udp@0.2.12",
+                "wasi:sockets/udp-create-socket@0.2.12",
+                "wasi:sockets/network@0.2.12",
+                "wasi:sockets/instance-network@0.2.12",
+                "wasi:sockets/ip-name-lookup@0.2.12",
+            ],
+            World::Wasi03 => &[
+                "wasi:filesystem/types@0.3.0",
+                "wasi:filesystem/preopens@0.3.0",
+                "wasi:sockets/types@0.3.0",
+                "wasi:sockets/ip-name-lookup@0.3.0",
+            ],
         }
     }
 

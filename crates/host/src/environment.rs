@@ -21,7 +21,7 @@ impl Capability for Environment {
     fn interfaces(&self, world: World) -> &'static [&'static str] {
         match world {
             World::Wasi02 => &["wasi:cli/environment@0.2.12"],
-            World::Wasi03 => &["wasi:cli/environment@0.2.12", "wasi:cli/environment@0.3.0"],
+            World::Wasi03 => &["wasi:cli/environment@0.3.0"],
         }
     }
 

@@ -24,9 +24,6 @@ impl Capability for Random {
                 "wasi:random/insecure-seed@0.2.12",
             ],
             World::Wasi03 => &[
-                "wasi:random/random@0.2.12",
-                "wasi:random/insecure@0.2.12",
-                "wasi:random/insecure-seed@0.2.12",
                 "wasi:random/random@0.3.0",
                 "wasi:random/insecure@0.3.0",
                 "wasi:random/insecure-seed@0.3.0",

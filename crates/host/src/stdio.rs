@@ -37,41 +37,30 @@ impl Capability for Stdio {
     }
 
     fn interfaces(&self, world: World) -> &'static [&'static str] {
-        const WASI02: &[&str] = &[
-            "wasi:cli/stdin@0.2.12",
-            "wasi:cli/stdout@0.2.12",
-            "wasi:cli/stderr@0.2.12",
-            "wasi:cli/exit@0.2.12",
-            "wasi:cli/terminal-input@0.2.12",
-            "wasi:cli/terminal-output@0.2.12",
-            "wasi:cli/terminal-stdin@0.2.12",
-            "wasi:cli/terminal-stdout@0.2.12",
-            "wasi:cli/terminal-stderr@0.2.12",
-        ];
-        const WASI03: &[&str] = &[
-            "wasi:cli/stdin@0.2.12",
-            "wasi:cli/stdout@0.2.12",
-            "wasi:cli/stderr@0.2.12",
-            "wasi:cli/exit@0.2.12",
-            "wasi:cli/terminal-input@0.2.12",
-            "wasi:cli/terminal-output@0.2.12",
-            "wasi:cli/terminal-stdin@0.2.12",
-            "wasi:cli/terminal-stdout@0.2.12",
-            "wasi:cli/terminal-stderr@0.2.12",
-            "wasi:cli/types@0.3.0",
-            "wasi:cli/stdin@0.3.0",
-            "wasi:cli/stdout@0.3.0",
-            "wasi:cli/stderr@0.3.0",
-            "wasi:cli/exit@0.3.0",
-            "wasi:cli/terminal-input@0.3.0",
-            "wasi:cli/terminal-output@0.3.0",
-            "wasi:cli/terminal-stdin@0.3.0",
-            "wasi:cli/terminal-stdout@0.3.0",
-            "wasi:cli/terminal-stderr@0.3.0",
-        ];
         match world {
-            World::Wasi02 => WASI02,
-            World::Wasi03 => WASI03,
+            World::Wasi02 => &[
+                "wasi:cli/stdin@0.2.12",
+                "wasi:cli/stdout@0.2.12",
+                "wasi:cli/stderr@0.2.12",
+                "wasi:cli/exit@0.2.12",
+                "wasi:cli/terminal-input@0.2.12",
+                "wasi:cli/terminal-output@0.2.12",
+                "wasi:cli/terminal-stdin@0.2.12",
+                "wasi:cli/terminal-stdout@0.2.12",
+                "wasi:cli/terminal-stderr@0.2.12",
+            ],
+            World::Wasi03 => &[
+                "wasi:cli/types@0.3.0",
+                "wasi:cli/stdin@0.3.0",
+                "wasi:cli/stdout@0.3.0",
+                "wasi:cli/stderr@0.3.0",
+                "wasi:cli/exit@0.3.0",
+                "wasi:cli/terminal-input@0.3.0",
+                "wasi:cli/terminal-output@0.3.0",
+                "wasi:cli/terminal-stdin@0.3.0",
+                "wasi:cli/terminal-stdout@0.3.0",
+                "wasi:cli/terminal-stderr@0.3.0",
+            ],
         }
     }
 

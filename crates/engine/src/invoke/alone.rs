@@ -13,9 +13,9 @@ use crate::fault::Fault;
 use crate::function::Function;
 use crate::instance::{Exports, Instance};
 use crate::lane::{Chore, LaneInner};
+use crate::meter::Meter;
 use crate::request::Incoming;
 use crate::runtime::Runtime;
-use crate::sandbox::Meter;
 use crate::task::{Conditions, GuestTask};
 use crate::usage::Books;
 

@@ -25,10 +25,11 @@ use crate::fault::Fault;
 use crate::function::Function;
 use crate::instance::{Exports, Instance};
 use crate::lane::{Chore, LaneInner};
+use crate::meter::{Meter, Payer};
 use crate::request::Incoming;
 use crate::runtime::Runtime;
-use crate::sandbox::{Meter, Sandbox};
-use crate::task::{Conditions, GuestTask, Payer};
+use crate::sandbox::Sandbox;
+use crate::task::{Conditions, GuestTask};
 use crate::usage::Books;
 use crate::wasi03::bindings::Wasi03;
 
