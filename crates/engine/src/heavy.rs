@@ -3,7 +3,7 @@
 //! A data-plane thread that polls a guest serves nobody else meanwhile. So a guest that is still
 //! computing when its slice is over is moved, at that very point, to a pool of threads with lower
 //! priority, and a function that does so again and again starts there. Owns the decision
-//! ([`Weight`]) and the pool ([`HeavyPool`]).
+//! (`Weight`) and the pool ([`HeavyPool`]).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

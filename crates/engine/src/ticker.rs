@@ -1,6 +1,6 @@
 //! The epoch ticker: interrupts running guests every millisecond, and sleeps while none runs.
 //!
-//! Owns one thread. Data-plane threads announce that a guest runs by [`Ticker::enter`]; that is two
+//! Owns one thread. Data-plane threads announce that a guest runs by `Ticker::enter`; that is two
 //! uncontended atomic operations. The ticker parks once it has seen no guest for a while, so an
 //! idle node wakes no CPU.
 
@@ -114,7 +114,7 @@ impl Drop for Ticker {
     }
 }
 
-/// A guest is running; see [`Ticker::enter`].
+/// A guest is running; see `Ticker::enter`.
 pub(crate) struct Running<'a>(&'a Stripe);
 
 impl Drop for Running<'_> {
