@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,20 @@ use everwarm_e2e::app::AppFolder;
 use everwarm_e2e::{App, World, both_worlds};
 use rustix::process::Signal;
 
-/// The files below a folder with their inodes: a file that was written anew has another.
-fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
+/// Which file it is, and when it was last changed: a file that was written anew has another one of them.
+fn identity(metadata: &Metadata) -> (u64, i64, i64) {
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// The files below a folder, with what tells a file from one that was written anew.
+fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, i64, i64)> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         if entry.path().is_dir() {
             files.extend(self::files(&entry.path()));
         } else {
-            files.insert(entry.path(), entry.metadata().unwrap().ino());
+            files.insert(entry.path(), identity(&entry.metadata().unwrap()));
         }
     }
     files
@@ -88,7 +93,7 @@ both_worlds! {
         let app = App::new("hello", world).write();
         once(&app).await;
         let code = code(&app);
-        let before = fs::metadata(&code).unwrap().ino();
+        let before = identity(&fs::metadata(&code).unwrap());
         for path in files(&app.compiled()).into_keys().filter(|path| *path != code) {
             fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             let mut record = fs::read(&path).unwrap();
@@ -97,7 +102,7 @@ both_worlds! {
             fs::write(&path, record).unwrap();
         }
         once(&app).await;
-        assert_ne!(fs::metadata(&code).unwrap().ino(), before, "the record isn't looked at");
+        assert_ne!(identity(&fs::metadata(&code).unwrap()), before, "the record isn't looked at");
     }
 
     async fn copied_folder_serves(world: World) {
