@@ -20,6 +20,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        "everwarm-bench/node",
         "--",
         "-Dwarnings",
     ]))?;

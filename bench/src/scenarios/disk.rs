@@ -1,30 +1,41 @@
 //! How fast a function answers that this process has never touched: its compiled artifact is on disk,
 //! and nothing of it is in memory.
 //!
-//! A first `everwarm up` compiles a hundred different components; a second one finds them on disk.
+//! A program of its own (`src/bin/disk_node.rs`) serves the app: a node whose resident set holds one
+//! function, so that every other one is on disk. `everwarm up` would have loaded them all at deploy.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 use crate::load::Latencies;
-use crate::load::http;
+use crate::load::http::{self, Answer};
 use crate::pairs::Spread;
 use crate::report::Report;
-use crate::servers::{self, Isolation, Running, app, command_up};
+use crate::servers::{self, Isolation, Running, app};
 use crate::settings::Settings;
 
 pub(crate) const NAME: &str = "disk";
-pub(crate) const SUBJECT: &str = "100 untouched functions";
+pub(crate) const SUBJECT: &str = "99 untouched axum functions";
 pub(crate) const IN_SERVER_P50: &str = "in the server, p50";
 const IN_SERVER_P99: &str = "in the server, p99";
 
-const FUNCTIONS: usize = 100;
+/// With the one that shows that the app is live, as many as an app may have.
+const FUNCTIONS: usize = 99;
+/// What serves them, in the folder of this program.
+const PROGRAM: &str = "disk_node";
 /// What the axum example answers.
 const PATH: &str = "/api/todos/1";
 
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+    if !settings.programs.join(PROGRAM).is_file() {
+        report.skip(format!(
+            "{NAME} is skipped: the program {PROGRAM} is not built"
+        ));
+        return Ok(());
+    }
     let component = std::fs::read(settings.guest("axum-api", "0.2")?)?;
     let apps = tempfile::tempdir()?;
     std::fs::copy(
@@ -32,9 +43,8 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         apps.path().join("hello.wasm"),
     )?;
     write_app(apps.path(), &component)?;
-    eprintln!("   compiling {FUNCTIONS} components once");
-    drop(up(settings, apps.path())?);
-    let node = up(settings, apps.path())?;
+    eprintln!("   compiling {FUNCTIONS} components");
+    let node = serve(settings, apps)?;
     let mut times_ns = Vec::with_capacity(FUNCTIONS);
     for index in 0..FUNCTIONS {
         times_ns.push(first_answer(&node, index)?);
@@ -73,18 +83,15 @@ fn distinct(component: &[u8], index: usize) -> Vec<u8> {
     [component, &section.concat()].concat()
 }
 
-fn up(settings: &Settings, app: &Path) -> anyhow::Result<Running> {
+fn serve(settings: &Settings, app: TempDir) -> anyhow::Result<Running> {
     let address = servers::free_address()?;
-    let command = command_up(settings, app, address);
+    let mut command = Command::new(settings.programs.join(PROGRAM));
+    command
+        .arg(address.to_string())
+        .arg(app.path())
+        .arg(&settings.everwarm);
     // An app goes live as a whole: once this one answers, all the others are there, untouched.
-    servers::start_command(
-        "everwarm",
-        command,
-        TempDir::new()?,
-        address,
-        "/",
-        |answer| answer.check_hello(),
-    )
+    servers::start_command(PROGRAM, command, app, address, "/", Answer::check_hello)
 }
 
 /// The time that the server says it took, in nanoseconds, for a function that came from disk.

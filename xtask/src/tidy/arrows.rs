@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-bench", &[]),
     (
         "everwarm-bench-instantiate",
-        &["everwarm-engine", "everwarm-host", "everwarm-manifest"],
+        &["everwarm-engine", "everwarm-manifest", "everwarm-node"],
     ),
     ("xtask", &[]),
 ];
