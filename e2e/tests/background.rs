@@ -6,6 +6,8 @@ use rustix::process::Signal;
 
 /// Long enough that it is never waited for.
 const NEVER: &str = "ms=3600000";
+/// What shells have for a program that was interrupted.
+const EXIT_INTERRUPTED: i32 = 130;
 
 both_worlds! {
     async fn work_goes_on_after_the_response(world: World) {
@@ -62,6 +64,19 @@ both_worlds! {
         let (stopped, reply) = tokio::join!(node.stop(Signal::TERM), open.read());
         assert_eq!(reply.ok(), "x".repeat(9));
         assert!(stopped.status.success(), "{:?}", stopped.status);
+    }
+
+    async fn node_that_is_told_twice_does_not_wait(world: World) {
+        let app = App::new("misbehave", world).limit("wall_time", "1h");
+        let node = app.start().await;
+        let mut connection = node.connect().await;
+        let mut open = connection.open(Request::get(&format!("/sse?chunks=2&{NEVER}"))).await;
+        open.expect("event: tick\ndata: 0\n\n").await;
+        node.process().signal(Signal::TERM);
+        node.out().line("\"event\":\"draining\"").await;
+        let stopped = node.stop(Signal::INT).await;
+        assert_eq!(stopped.status.code(), Some(EXIT_INTERRUPTED));
+        assert!(open.read().await.is_broken());
     }
 
     async fn node_that_stops_lets_idle_connections_go(world: World) {

@@ -61,3 +61,35 @@ async fn connect_is_refused_in_words() {
     let seen = raw.read_until("EW3016").await;
     assert!(seen.starts_with("HTTP/1.1 400"), "{seen}");
 }
+
+#[tokio::test]
+async fn head_that_is_too_large_is_refused() {
+    let node = App::new("hello", World::Wasi02).start().await;
+    let mut connection = node.connect_http2().await;
+    let large = "x".repeat(512 << 10);
+    let reply = connection
+        .try_open(Request::get("/").header("x-large", &large))
+        .await;
+    assert!(reply.is_err() || reply.is_ok_and(|reply| reply.status() == 431));
+
+    let mut raw = node.connect_raw().await;
+    raw.write("GET / HTTP/1.1\r\nhost: a\r\nx-large: ").await;
+    assert!(
+        raw.write_until_full(64 << 20).await < 64 << 20,
+        "a head without an end was taken"
+    );
+    node.get("/").await.ok();
+}
+
+#[tokio::test]
+async fn requests_in_a_row_are_answered_in_their_order() {
+    let node = App::new("echo", World::Wasi02).start().await;
+    let mut raw = node.connect_raw().await;
+    let one = |number: u32| format!("GET /head?{number} HTTP/1.1\r\nhost: a\r\n\r\n");
+    raw.write((0..20).map(one).collect::<String>()).await;
+    let seen = raw.read_until("/head?19\n").await;
+    let places: Vec<_> = (0..20)
+        .map(|n| seen.find(&format!("/head?{n}\n")))
+        .collect();
+    assert!(places.is_sorted() && places[0].is_some(), "{seen}");
+}
