@@ -36,10 +36,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         "everwarm-fuzz",
         &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],
     ),
-    ("everwarm-bench", &[]),
+    ("everwarm-bench", &["everwarm-manifest", "everwarm-node"]),
     (
         "everwarm-bench-instantiate",
-        &["everwarm-engine", "everwarm-manifest", "everwarm-node"],
+        &["everwarm-engine", "everwarm-host", "everwarm-manifest"],
     ),
     ("xtask", &[]),
 ];
