@@ -89,3 +89,26 @@ both_worlds! {
         assert!(idle.read_to_end().await.is_empty());
     }
 }
+
+#[tokio::test]
+async fn node_that_stops_waits_for_the_work_of_shared_instances() {
+    let node = App::new("misbehave", World::Wasi03)
+        .isolation("concurrent")
+        .start()
+        .await;
+    assert_eq!(node.get("/wait-until?ms=1000").await.ok(), "answered\n");
+    let stopped = node.stop(Signal::TERM).await;
+    assert!(stopped.status.success(), "{:?}", stopped.status);
+    stopped.log().line("background work ended: waited").await;
+}
+
+#[tokio::test]
+async fn loop_after_a_response_ends_the_shared_instance() {
+    let app = App::new("misbehave", World::Wasi03).isolation("concurrent");
+    let node = app.limit("cpu_time", "100ms").start().await;
+    let mut connection = node.connect().await;
+    assert_eq!(connection.get("/background-loop").await.ok(), "answered\n");
+    let ended = node.log().line("shared instance ended").await;
+    assert!(ended.contains("EW3003"), "{ended}");
+    assert_eq!(connection.get("/counter").await.ok(), "0\n");
+}

@@ -88,3 +88,27 @@ both_worlds! {
         assert_ne!(event["status"], 200, "{event}");
     }
 }
+
+#[tokio::test]
+async fn clients_that_leave_a_shared_instance_harm_nobody_in_it() {
+    let app = App::new("misbehave", World::Wasi03).isolation("concurrent");
+    let node = app.limit("wall_time", "1h").start().await;
+    let mut connection = node.connect_http2().await;
+    let mut stays = connection
+        .open(Request::get("/slow-body?chunks=40&bytes=1&ms=25"))
+        .await;
+    stays.expect("x").await;
+    for _ in 0..20 {
+        let mut leaves = connection
+            .open(Request::get(&format!("/sse?chunks=2&{NEVER}")))
+            .await;
+        leaves.expect("event: tick\ndata: 0\n\n").await;
+    }
+    assert_eq!(stays.read().await.ok(), "x".repeat(39));
+    assert_eq!(connection.get("/counter").await.ok(), "0\n");
+    assert_eq!(
+        connection.get("/counter").await.ok(),
+        "1\n",
+        "the instance lives on"
+    );
+}
