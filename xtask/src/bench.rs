@@ -29,6 +29,8 @@ pub(crate) fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
         "everwarm-bench",
         "--package",
         "everwarm-bench-instantiate",
+        "--features",
+        "everwarm-bench/node",
     ]))?;
     let target = steps::target_dir()?;
     let built = target.join(PROFILE);
