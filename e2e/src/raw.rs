@@ -42,6 +42,18 @@ impl Raw {
         waiting.expect("a socket says what waits in it") > 0
     }
 
+    /// Says that nothing more will be sent, as a client that leaves does, and waits until the server
+    /// has noticed: it closes its side then.
+    ///
+    /// # Panics
+    ///
+    /// When the server had closed the connection before.
+    pub async fn leave(mut self) {
+        let said = within("room to say goodbye", self.0.shutdown()).await;
+        said.expect("the connection is open");
+        self.read_to_end().await;
+    }
+
     /// Writes until the connection takes no more, at most `max` bytes; says how many it took.
     pub async fn write_until_full(&mut self, max: usize) -> usize {
         let chunk = vec![b'x'; 64 << 10];

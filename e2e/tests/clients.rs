@@ -112,3 +112,13 @@ async fn clients_that_leave_a_shared_instance_harm_nobody_in_it() {
         "the instance lives on"
     );
 }
+
+#[tokio::test]
+async fn client_that_left_a_shared_instance_keeps_its_place_until_the_guest_has_ended() {
+    let app = App::new("misbehave", World::Wasi03).isolation("concurrent");
+    let node = app.concurrency(1).limit("wall_time", "3s").start().await;
+    let raw = inside(&node, &format!("/sleep?{NEVER}")).await;
+    raw.leave().await;
+    node.get("/counter").await.failed(503, "EW3011");
+    free(&node).await;
+}

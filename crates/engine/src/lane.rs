@@ -92,7 +92,7 @@ impl Lane {
         if function.spec.isolation == Isolation::Concurrent {
             let hub = self.0.hub(function);
             let books = Books::open(Arc::clone(&exchange), Arc::clone(hub.meter()), on_end);
-            let shared = Shared::start(&self.0, &hub, incoming, exchange, books);
+            let shared = Shared::start(&self.0, hub, incoming, exchange, books);
             return Call::shared(shared, wall_time, is_head);
         }
         let instance = self.0.take(function);

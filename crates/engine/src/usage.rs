@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 /// Called exactly once, when a request's books close.
-pub type OnEnd = Box<dyn FnOnce(Usage)>;
+pub type OnEnd = Box<dyn FnOnce(Usage) + Send>;
 
 /// The open books of one request. Dropped while open, they close with [`Fault::ClientGone`].
 pub(crate) struct Books {

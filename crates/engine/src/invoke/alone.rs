@@ -155,6 +155,13 @@ impl Alone {
     }
 }
 
+impl Drop for Alone {
+    /// Whoever waited for the answer is gone.
+    fn drop(&mut self) {
+        self.end(0, Some(Fault::ClientGone));
+    }
+}
+
 /// A guest that works on after its response.
 pub(crate) struct Background {
     task: GuestTask<Finished>,

@@ -64,6 +64,17 @@ struct Job {
 struct Active {
     exchange: Arc<Exchange>,
     deadline: Instant,
+    /// The books of a request that is over for its client and not for the guest: they close, and
+    /// give the permit back, when the guest has done with it.
+    books: Option<Books>,
+}
+
+impl Work {
+    fn place_of(&self, exchange: &Arc<Exchange>) -> Option<usize> {
+        self.active
+            .iter()
+            .position(|active| Arc::ptr_eq(&active.exchange, exchange))
+    }
 }
 
 impl Hub {
@@ -133,6 +144,7 @@ impl Hub {
         work.active.push(Active {
             exchange: Arc::clone(exchange),
             deadline: Instant::now() + wall_time,
+            books: None,
         });
         work.queue.push_back(Job {
             incoming,
@@ -159,10 +171,24 @@ impl Hub {
 
     /// The guest has done with a request.
     fn leave(&self, exchange: &Arc<Exchange>) {
-        self.work
-            .lock()
-            .active
-            .retain(|active| !Arc::ptr_eq(&active.exchange, exchange));
+        let mut work = self.work.lock();
+        let place = work.place_of(exchange);
+        let left = place.map(|place| work.active.remove(place));
+        // Closing books runs foreign code: not under the lock.
+        drop(work);
+        drop(left);
+    }
+
+    /// Keeps a request's books until the guest has done with it; returns them if it has already.
+    fn keep_books(&self, exchange: &Arc<Exchange>, books: Books) -> Option<Books> {
+        let mut work = self.work.lock();
+        match work.place_of(exchange) {
+            Some(place) => {
+                work.active[place].books = Some(books);
+                None
+            }
+            None => Some(books),
+        }
     }
 
     fn wake_driver(&self) {
@@ -325,7 +351,7 @@ async fn serve_one(
 
 /// One request's side of a hub.
 pub(crate) struct Shared {
-    function: Arc<Function>,
+    hub: Arc<Hub>,
     exchange: Arc<Exchange>,
     books: Option<Books>,
     lane: Rc<LaneInner>,
@@ -334,7 +360,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn start(
         lane: &Rc<LaneInner>,
-        hub: &Hub,
+        hub: Arc<Hub>,
         incoming: Incoming,
         exchange: Arc<Exchange>,
         books: Books,
@@ -342,7 +368,7 @@ impl Shared {
         let wall_time = hub.function.spec.limits.wall_time.duration();
         hub.push(incoming, &exchange, wall_time);
         Self {
-            function: Arc::clone(&hub.function),
+            hub,
             exchange,
             books: Some(books),
             lane: Rc::clone(lane),
@@ -357,12 +383,22 @@ impl Shared {
         self.books.as_mut()
     }
 
-    /// The request is over. What the guest still does for it is bounded by the hub's driver.
+    /// The request is over for its client. What the guest still does for it is bounded by the
+    /// hub's driver, and its permit is given back when that is over too.
     pub(super) fn end(&mut self, bytes_out: u64, fault: Option<Fault>) {
-        if let Some(mut books) = self.books.take() {
-            books.end(bytes_out, fault);
-            self.lane
-                .defer(Chore::End(Arc::clone(&self.function), None, books));
+        let Some(mut books) = self.books.take() else {
+            return;
+        };
+        books.end(bytes_out, fault);
+        if let Some(books) = self.hub.keep_books(&self.exchange, books) {
+            let function = Arc::clone(&self.hub.function);
+            self.lane.defer(Chore::End(function, None, books));
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.end(0, Some(Fault::ClientGone));
     }
 }
