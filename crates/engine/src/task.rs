@@ -4,6 +4,7 @@
 //! its CPU time. Dropping a [`GuestTask`] drops the guest's store, wherever it is: that is how a
 //! request is cancelled.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,8 +44,35 @@ impl<T> Future for Metered<T> {
 
 enum Place<T> {
     Here(Metered<T>),
-    Away(JoinHandle<T>),
+    Away(JoinHandle<Left<T>>),
     Gone,
+}
+
+/// How a guest leaves the heavy pool.
+enum Left<T> {
+    /// At its end.
+    Done(T),
+    /// It waits for something, and no longer computes: it goes home.
+    Calm(Metered<T>),
+}
+
+/// Runs a guest in the heavy pool for as long as it computes.
+async fn run_away<T>(metered: Metered<T>) -> Left<T> {
+    let mut guest = Some(metered);
+    poll_fn(|cx| {
+        let Some(metered) = &mut guest else {
+            return Poll::Pending;
+        };
+        match Pin::new(&mut *metered).poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Left::Done(value)),
+            Poll::Pending if metered.interrupted => Poll::Pending,
+            // Polling it at home tells whatever it waits for whom to wake.
+            Poll::Pending => guest
+                .take()
+                .map_or(Poll::Pending, |metered| Poll::Ready(Left::Calm(metered))),
+        }
+    })
+    .await
 }
 
 /// See the module's documentation.
@@ -84,7 +112,7 @@ impl<T: Send + 'static> GuestTask<T> {
             interrupted: false,
         };
         let place = if start_away {
-            Place::Away(heavy.spawn(metered))
+            Place::Away(heavy.spawn(run_away(metered)))
         } else {
             Place::Here(metered)
         };
@@ -94,30 +122,36 @@ impl<T: Send + 'static> GuestTask<T> {
     /// Polls the guest. `None` means that it was lost: the pool it ran in has shut down, or the
     /// host panicked in it.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if let Place::Here(metered) = &mut self.place {
-            match Pin::new(&mut *metered).poll(cx) {
-                Poll::Ready(value) => {
-                    self.place = Place::Gone;
-                    return Poll::Ready(Some(value));
-                }
-                Poll::Pending if metered.interrupted => self.send_away(),
-                Poll::Pending => return Poll::Pending,
+        loop {
+            match &mut self.place {
+                Place::Here(metered) => match Pin::new(&mut *metered).poll(cx) {
+                    Poll::Ready(value) => {
+                        self.place = Place::Gone;
+                        return Poll::Ready(Some(value));
+                    }
+                    Poll::Pending if metered.interrupted => self.send_away(),
+                    Poll::Pending => return Poll::Pending,
+                },
+                Place::Away(join) => match std::task::ready!(Pin::new(join).poll(cx)) {
+                    Ok(Left::Calm(metered)) => self.place = Place::Here(metered),
+                    Ok(Left::Done(value)) => {
+                        self.place = Place::Gone;
+                        return Poll::Ready(Some(value));
+                    }
+                    Err(_) => {
+                        self.place = Place::Gone;
+                        return Poll::Ready(None);
+                    }
+                },
+                Place::Gone => return Poll::Ready(None),
             }
-        }
-        match &mut self.place {
-            Place::Away(join) => {
-                let joined = std::task::ready!(Pin::new(join).poll(cx));
-                self.place = Place::Gone;
-                Poll::Ready(joined.ok())
-            }
-            Place::Here(_) | Place::Gone => Poll::Ready(None),
         }
     }
 
     /// Moves the guest to the heavy pool in the middle of its run.
     fn send_away(&mut self) {
         if let Place::Here(metered) = std::mem::replace(&mut self.place, Place::Gone) {
-            self.place = Place::Away(self.heavy.spawn(metered));
+            self.place = Place::Away(self.heavy.spawn(run_away(metered)));
         }
     }
 }
