@@ -197,7 +197,11 @@ async fn run(
     exchange: Arc<Exchange>,
 ) -> Finished {
     let instance = match instance {
-        Some(instance) => Ok(instance),
+        Some(mut instance) => {
+            // Its deadline passed while it waited in stock: the first check would ask the clocks.
+            instance.store.set_epoch_deadline(1);
+            Ok(instance)
+        }
         None => Instance::create(&runtime, function, meter).await,
     };
     let mut instance = match instance {
