@@ -1,6 +1,7 @@
 //! `cargo xtask guests`: builds the test guests that `guest/guests.toml` lists, one file a world.
 //!
 //! Owns where they land (`guest/target/guests/<name>.<world>.wasm`). Knows nothing of what they do.
+//! Making a component of text is `text`'s.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use crate::steps;
+
+mod text;
 
 /// The target that guests are built for.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
@@ -25,8 +28,8 @@ const WASI_03_FEATURE: &str = "everwarm-sdk/wasi-0-3";
 pub(crate) struct Guest {
     /// The name that tests know it by.
     pub(crate) name: String,
-    /// The cargo package that it is built from.
-    pub(crate) package: String,
+    /// What it is built from.
+    pub(crate) source: Source,
     /// `wasi-0.2`, `wasi-0.3` or both.
     pub(crate) worlds: Vec<String>,
     /// Cargo features for the 0.3 build.
@@ -35,12 +38,29 @@ pub(crate) struct Guest {
     pub(crate) stack_bytes: Option<i64>,
 }
 
+/// What a guest is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A cargo package, by its name.
+    Package(String),
+    /// A folder of WebAssembly text, below `guest`.
+    Text(String),
+}
+
 /// What guests that one cargo call builds have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Batch<'a> {
     world: &'a str,
     features: &'a [String],
     stack_bytes: Option<i64>,
+}
+
+/// A guest that cargo builds.
+#[derive(Debug, Clone, Copy)]
+struct Package<'a> {
+    /// The guest's name.
+    name: &'a str,
+    package: &'a str,
 }
 
 /// Installs the Wasm target when it is missing, and builds every guest. Returns their folder.
@@ -55,9 +75,19 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("could not create {}", folder.display()))?;
     // One cargo call for all guests that share a world and features: cargo builds them in parallel.
-    let mut batches: BTreeMap<Batch<'_>, Vec<&Guest>> = BTreeMap::new();
+    let mut batches: BTreeMap<Batch<'_>, Vec<Package<'_>>> = BTreeMap::new();
     for guest in &guests {
         for world in &guest.worlds {
+            let name = &guest.name;
+            let package = match &guest.source {
+                Source::Package(package) => Package { name, package },
+                Source::Text(source) => {
+                    let source = steps::root().join("guest").join(source);
+                    text::build(&source, world, &component(&folder, name, world))
+                        .with_context(|| format!("guest `{name}`"))?;
+                    continue;
+                }
+            };
             let features: &[String] = if world == WASI_03 {
                 &guest.features_03
             } else {
@@ -68,16 +98,21 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
                 features,
                 stack_bytes: guest.stack_bytes,
             };
-            batches.entry(batch).or_default().push(guest);
+            batches.entry(batch).or_default().push(package);
         }
     }
-    for (batch, guests) in batches {
-        build(&guests, batch, &target_dir)?;
-        for guest in guests {
-            place(guest, batch.world, &target_dir, &folder)?;
+    for (batch, packages) in batches {
+        build(&packages, batch, &target_dir)?;
+        for package in packages {
+            place(package, batch.world, &target_dir, &folder)?;
         }
     }
     Ok(folder)
+}
+
+/// Where a guest lands.
+fn component(folder: &Path, name: &str, world: &str) -> PathBuf {
+    folder.join(format!("{name}.{world}.wasm"))
 }
 
 /// Builds an example and puts it beside the guests, for the WASI version that it builds for as it is.
@@ -94,18 +129,15 @@ pub(crate) fn example(name: &str) -> anyhow::Result<()> {
         .arg(&target_dir)
         .env(FLAGS_VARIABLE, flags(Some(EXAMPLE_STACK_BYTES)));
     steps::run(&mut command)?;
-    let example = Guest {
-        name: name.to_owned(),
-        package: name.to_owned(),
-        worlds: vec![WASI_02.to_owned()],
-        features_03: Vec::new(),
-        stack_bytes: Some(EXAMPLE_STACK_BYTES),
+    let example = Package {
+        name,
+        package: name,
     };
-    place(&example, WASI_02, &target_dir, &target_dir.join("guests"))
+    place(example, WASI_02, &target_dir, &target_dir.join("guests"))
 }
 
 /// Builds the packages of a batch.
-fn build(guests: &[&Guest], batch: Batch<'_>, target_dir: &Path) -> anyhow::Result<()> {
+fn build(packages: &[Package<'_>], batch: Batch<'_>, target_dir: &Path) -> anyhow::Result<()> {
     let mut command = steps::cargo();
     command
         .current_dir(steps::root().join("guest"))
@@ -113,8 +145,8 @@ fn build(guests: &[&Guest], batch: Batch<'_>, target_dir: &Path) -> anyhow::Resu
         .arg("--target-dir")
         .arg(target_dir)
         .env(FLAGS_VARIABLE, flags(batch.stack_bytes));
-    for guest in guests {
-        command.args(["--package", &guest.package]);
+    for package in packages {
+        command.args(["--package", package.package]);
     }
     if !batch.features.is_empty() {
         command.args(["--features", &batch.features.join(",")]);
@@ -129,21 +161,20 @@ fn flags(stack_bytes: Option<i64>) -> String {
 }
 
 /// Copies what cargo built to the name that tests look for. The next world overwrites cargo's file.
-fn place(guest: &Guest, world: &str, target_dir: &Path, folder: &Path) -> anyhow::Result<()> {
+fn place(guest: Package<'_>, world: &str, target_dir: &Path, folder: &Path) -> anyhow::Result<()> {
+    let Package { name, package } = guest;
     let release = target_dir.join(WASM_TARGET).join("release");
-    let from = [guest.package.clone(), guest.package.replace('-', "_")]
+    let from = [package.to_owned(), package.replace('-', "_")]
         .map(|stem| release.join(format!("{stem}.wasm")))
         .into_iter()
         .find(|path| path.is_file())
         .with_context(|| {
             format!(
-                "guest `{}`: package `{}` built no .wasm in {}",
-                guest.name,
-                guest.package,
+                "guest `{name}`: package `{package}` built no .wasm in {}",
                 release.display()
             )
         })?;
-    let to = folder.join(format!("{}.{world}.wasm", guest.name));
+    let to = component(folder, name, world);
     std::fs::copy(&from, &to)
         .with_context(|| format!("could not copy {} to {}", from.display(), to.display()))?;
     Ok(())
@@ -184,7 +215,14 @@ fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
             .collect()
     };
     let name = text("name").context("a [[guest]] has no `name`")?;
-    let package = text("package").with_context(|| format!("guest `{name}` has no `package`"))?;
+    let source = match (text("package"), text("wat")) {
+        (Some(package), None) => Source::Package(package),
+        (None, Some(folder)) => Source::Text(folder),
+        (Some(_), Some(_)) => {
+            bail!("guest `{name}` has a `package` and a `wat`: it is one of them")
+        }
+        (None, None) => bail!("guest `{name}` has no `package` and no `wat`"),
+    };
     let worlds = list("worlds").with_context(|| format!("guest `{name}` has no `worlds`"))?;
     if worlds.is_empty() {
         bail!("guest `{name}`: `worlds` is empty: name \"{WASI_02}\", \"{WASI_03}\" or both");
@@ -204,7 +242,7 @@ fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
     });
     Ok(Guest {
         name,
-        package,
+        source,
         worlds,
         features_03,
         stack_bytes: entry.get("stack_bytes").and_then(toml::Value::as_integer),
@@ -247,7 +285,7 @@ mod tests {
             "[[guest]]\nname = \"hello\"\npackage = \"guest-hello\"\nworlds = [\"wasi-0.2\", \"wasi-0.3\"]\n",
         )
         .expect("the list is right");
-        assert_eq!(guests[0].package, "guest-hello");
+        assert_eq!(guests[0].source, Source::Package("guest-hello".to_owned()));
         assert_eq!(guests[0].features_03, [WASI_03_FEATURE]);
     }
 
@@ -271,5 +309,14 @@ mod tests {
     fn missing_key_names_the_guest() {
         let error = parse("[[guest]]\nname = \"x\"\n").expect_err("a package is missing");
         assert!(error.to_string().contains("guest `x` has no `package`"));
+    }
+
+    #[test]
+    fn guest_is_a_package_or_text_and_not_both() {
+        let text = "[[guest]]\nname = \"x\"\nwat = \"wat/x\"\nworlds = [\"wasi-0.2\"]\n";
+        let guests = parse(text).expect("the list is right");
+        assert_eq!(guests[0].source, Source::Text("wat/x".to_owned()));
+        let error = parse(&format!("{text}package = \"x\"\n")).expect_err("it is both");
+        assert!(error.to_string().contains("guest `x`"), "{error}");
     }
 }

@@ -1,0 +1,115 @@
+  ;; WASI 0.3: `handler`, and as much of `types` as it takes to answer without a body.
+
+  (import "wasi:http/types@0.3.0" (instance $http
+    (export "fields" (type $fields (sub resource)))
+    (export "request" (type $request (sub resource)))
+    (export "response" (type $response (sub resource)))
+    (type $refusal (variant
+      (case "invalid-syntax") (case "forbidden") (case "immutable") (case "size-exceeded")
+      (case "other" (option string))))
+    (export "header-error" (type $header-error (eq $refusal)))
+    (type $dns-error (record (field "rcode" (option string)) (field "info-code" (option u16))))
+    (export "DNS-error-payload" (type $dns-error-payload (eq $dns-error)))
+    (type $tls-alert (record
+      (field "alert-id" (option u8)) (field "alert-message" (option string))))
+    (export "TLS-alert-received-payload" (type $tls-alert-received-payload (eq $tls-alert)))
+    (type $field-size (record
+      (field "field-name" (option string)) (field "field-size" (option u32))))
+    (export "field-size-payload" (type $field-size-payload (eq $field-size)))
+    (type $error (variant
+      (case "DNS-timeout") (case "DNS-error" $dns-error-payload)
+      (case "destination-not-found") (case "destination-unavailable")
+      (case "destination-IP-prohibited") (case "destination-IP-unroutable")
+      (case "connection-refused") (case "connection-terminated") (case "connection-timeout")
+      (case "connection-read-timeout") (case "connection-write-timeout")
+      (case "connection-limit-reached") (case "TLS-protocol-error") (case "TLS-certificate-error")
+      (case "TLS-alert-received" $tls-alert-received-payload)
+      (case "HTTP-request-denied") (case "HTTP-request-length-required")
+      (case "HTTP-request-body-size" (option u64))
+      (case "HTTP-request-method-invalid") (case "HTTP-request-URI-invalid")
+      (case "HTTP-request-URI-too-long") (case "HTTP-request-header-section-size" (option u32))
+      (case "HTTP-request-header-size" (option $field-size-payload))
+      (case "HTTP-request-trailer-section-size" (option u32))
+      (case "HTTP-request-trailer-size" $field-size-payload) (case "HTTP-response-incomplete")
+      (case "HTTP-response-header-section-size" (option u32))
+      (case "HTTP-response-header-size" $field-size-payload)
+      (case "HTTP-response-body-size" (option u64))
+      (case "HTTP-response-trailer-section-size" (option u32))
+      (case "HTTP-response-trailer-size" $field-size-payload)
+      (case "HTTP-response-transfer-coding" (option string))
+      (case "HTTP-response-content-coding" (option string))
+      (case "HTTP-response-timeout") (case "HTTP-upgrade-failed") (case "HTTP-protocol-error")
+      (case "loop-detected") (case "configuration-error") (case "internal-error" (option string))))
+    (export "error-code" (type $error-code (eq $error)))
+    (type $contents (stream u8))
+    (type $trailers (future (result (option (own $fields)) (error $error-code))))
+    (type $sent (future (result (error $error-code))))
+    (export "[constructor]fields" (func (result (own $fields))))
+    (export "[method]fields.has" (func
+      (param "self" (borrow $fields)) (param "name" string) (result bool)))
+    (export "[method]fields.append" (func
+      (param "self" (borrow $fields)) (param "name" string) (param "value" (list u8))
+      (result (result (error $header-error)))))
+    (export "[method]request.get-path-with-query" (func
+      (param "self" (borrow $request)) (result (option string))))
+    (export "[static]response.new" (func
+      (param "headers" (own $fields)) (param "contents" (option $contents))
+      (param "trailers" $trailers) (result (tuple (own $response) $sent))))))
+  (alias export $http "fields" (type $fields))
+  (alias export $http "request" (type $request))
+  (alias export $http "response" (type $response))
+  (alias export $http "error-code" (type $error-code))
+  (type $trailers (future (result (option (own $fields)) (error $error-code))))
+
+  (core func $fields (canon lower (func $http "[constructor]fields")))
+  (core func $has (canon lower (func $http "[method]fields.has") (memory $memory)))
+  (core func $append (canon lower (func $http "[method]fields.append")
+    (memory $memory) (realloc $realloc)))
+  (core func $path (canon lower (func $http "[method]request.get-path-with-query")
+    (memory $memory) (realloc $realloc)))
+  (core func $response (canon lower (func $http "[static]response.new")
+    (memory $memory) (realloc $realloc)))
+  (core func $future (canon future.new $trailers))
+  (core func $write (canon future.write $trailers async (memory $memory)))
+  (core instance $host
+    (export "fields" (func $fields))
+    (export "has" (func $has))
+    (export "append" (func $append))
+    (export "path" (func $path))
+    (export "response" (func $response))
+    (export "future" (func $future))
+    (export "write" (func $write)))
+  (core instance $traces (instantiate $traces
+    (with "state" (instance $state))
+    (with "host" (instance $host))))
+
+  (core module $handler
+    (import "state" "memory" (memory 1))
+    (import "traces" "look" (func $look (param i32) (result i32)))
+    (import "host" "response" (func $response (param i32 i32 i32 i32 i32)))
+    (import "host" "future" (func $future (result i64)))
+    (import "host" "write" (func $write (param i32 i32) (result i32)))
+    ;; A sync lift. The trailers (at 512: there are none) are written before anyone reads them; the host
+    ;; does when it has the response.
+    (func (export "handle") (param $request i32) (result i32) (local $ends i64)
+      (local.set $ends (call $future))
+      (drop (call $write
+        (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))) (i32.const 512)))
+      (call $response
+        (call $look (local.get $request))
+        (i32.const 0) (i32.const 0)
+        (i32.wrap_i64 (local.get $ends))
+        (i32.const 640))
+      ;; A result: the response that `response` wrote.
+      (i32.store (i32.const 576) (i32.const 0))
+      (i32.store (i32.const 584) (i32.load (i32.const 640)))
+      (i32.const 576)))
+  (core instance $handler (instantiate $handler
+    (with "state" (instance $state))
+    (with "traces" (instance $traces))
+    (with "host" (instance $host))))
+  (func $handle async (param "request" (own $request))
+    (result (result (own $response) (error $error-code)))
+    (canon lift (core func $handler "handle") (memory $memory)))
+  (instance $exported (export "handle" (func $handle)))
+  (export "wasi:http/handler@0.3.0" (instance $exported))
