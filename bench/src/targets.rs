@@ -165,7 +165,7 @@ const TARGETS: &[Target] = &[
         },
     },
     Target {
-        text: "bytes left behind by another instance: found in a million reuses",
+        text: "traces of another instance: found in a million reuses",
         side: Side::AtMost,
         bound: 0.0,
         measured: |report| median(report, isolation::NAME, "request 0.2", isolation::LEAKS),

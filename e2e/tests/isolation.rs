@@ -8,6 +8,28 @@ use everwarm_e2e::{App, Connection, Request, World, both_worlds, eventually, wit
 /// Long enough that it is never waited for.
 const NEVER: &str = "ms=3600000";
 
+/// What an instance of the guest `traces` finds that nobody has used, before the number of its first handle.
+const UNTOUCHED: &str = "global=0000600d table=00000040 filled=00000001 data=0000600d handle=";
+/// What it finds of all that where it was before itself.
+const TOUCHED: &str = "global=00000bad table=00000080 filled=00000080 data=00000bad handle=";
+/// How many handles one of its requests makes and leaves, after its first.
+const LEFT: u32 = 64;
+
+/// What the guest `traces` found.
+async fn found(connection: &mut Connection, path: &str) -> String {
+    let reply = connection.get(path).await;
+    reply.ok();
+    reply.header("x-found").unwrap().to_owned()
+}
+
+/// The first handle of an instance that found nothing.
+fn first_handle(found: &str) -> u32 {
+    let rest = found.strip_prefix(UNTOUCHED);
+    let handle = rest.and_then(|rest| rest.strip_suffix(" marked=00000000"));
+    let handle = handle.unwrap_or_else(|| panic!("traces of another instance: {found}"));
+    u32::from_str_radix(handle, 16).unwrap()
+}
+
 async fn counter(connection: &mut Connection) -> u32 {
     connection
         .get("/counter")
@@ -47,6 +69,55 @@ both_worlds! {
             stacks.insert(stack.to_owned());
         }
         assert_eq!(stacks.len(), 1, "an instance began where another one had been: {stacks:?}");
+    }
+
+    async fn tables_globals_and_handles_of_one_request_are_not_found_by_the_next(world: World) {
+        let node = App::new("traces", world).start().await;
+        let mut lanes = Vec::new();
+        for _ in 0..4 {
+            lanes.push(node.connect().await);
+        }
+        let mut handles = BTreeSet::new();
+        for round in 0..4_000 {
+            handles.insert(first_handle(&found(&mut lanes[round % 4], "/").await));
+        }
+        assert_eq!(handles.len(), 1, "handles of another instance were in the way: {handles:?}");
+    }
+
+    async fn instance_that_is_used_again_finds_its_own_traces(world: World) {
+        let node = App::new("traces", world).isolation("serial").start().await;
+        let mut connection = node.connect().await;
+        // What `request` never shows: the guest does see what there is to see.
+        eventually("an instance finds its traces", async || {
+            found(&mut connection, "/").await.strip_prefix(TOUCHED).map(drop)
+        })
+        .await;
+    }
+
+    async fn handle_that_an_instance_was_not_given_is_a_trap(world: World) {
+        let app = App::new("traces", world).and("misbehave", world, "/sse").limit("cpu_time", "10s");
+        let node = app.start().await;
+        // Another instance is alive all the while, and has handles and resources.
+        let mut neighbour = node.connect().await;
+        let mut alive = neighbour.open(Request::get(&format!("/sse?chunks=2&{NEVER}"))).await;
+        alive.expect("event: tick\ndata: 0\n\n").await;
+
+        let mut connection = node.connect().await;
+        let first = first_handle(&found(&mut connection, "/").await);
+        for own in first..=first + LEFT {
+            found(&mut connection, &format!("/{own}")).await;
+        }
+        // The request's, which is no `fields`; the next that would be given; what an instance that lives
+        // longer would have; the host's own numbers of resources.
+        for other in [1, first + LEFT + 1, first + LEFT + 2, 1_000, 1 << 20, 1 << 30, (1 << 30) + 3] {
+            let path = format!("/{other}");
+            connection.get(&path).await.failed(500, "EW3002");
+            let event = node.log().access(&path).await;
+            let detail = event["detail"].as_str().unwrap();
+            assert!(detail.contains(&other.to_string()), "{other} is not what it trapped for: {detail}");
+        }
+        assert_eq!(first_handle(&found(&mut connection, "/").await), first);
+        drop(alive);
     }
 
     async fn serial_instance_is_used_again(world: World) {

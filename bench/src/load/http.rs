@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The value of `server-timing`, when there is one.
     pub(crate) server_timing: Option<String>,
+    /// The value of `x-found`, in which a guest says what it found in its instance.
+    pub(crate) found: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -110,6 +112,7 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
         std::str::from_utf8(header.value).ok()
     };
     let server_timing = value("server-timing").map(str::to_owned);
+    let found = value("x-found").map(str::to_owned);
     let rest = &bytes[head_length..];
     let (body, body_length) = if let Some(length) = value("content-length") {
         let length: usize = length.parse().context("content-length is no number")?;
@@ -128,6 +131,7 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
     let answer = Answer {
         status,
         server_timing,
+        found,
         body,
     };
     Ok(Some((answer, head_length + body_length)))

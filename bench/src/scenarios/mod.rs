@@ -54,7 +54,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: isolation::NAME,
-        question: "does a byte survive from one instance to the next, in a million reuses?",
+        question: "does anything survive from one instance to the next, in a million reuses?",
         run: isolation::run,
     },
     Scenario {
