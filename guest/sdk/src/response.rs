@@ -133,8 +133,10 @@ impl<T: IntoResponse, E: Into<Error>> IntoResponse for Result<T, E> {
 
 /// Says how long the body is, where that is known and nothing else was said.
 pub(crate) fn declare_length(response: &mut Response) {
-    let informational = response.status().is_informational();
-    if informational || response.status() == StatusCode::NO_CONTENT {
+    let status = response.status();
+    // The length that a 304 has is that of the body which it leaves out.
+    let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+    if status.is_informational() || bodiless {
         return;
     }
     if let Some(length) = response.body().size_hint().exact()
@@ -198,6 +200,7 @@ mod tests {
         );
         assert_eq!(length_of(Response::new(Body::channel().1)), None);
         assert_eq!(length_of(StatusCode::NO_CONTENT.into_response()), None);
+        assert_eq!(length_of(StatusCode::NOT_MODIFIED.into_response()), None);
         let said = ::http::Response::builder()
             .header("content-length", 9)
             .body("hello");
