@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::cpu;
 use crate::fault::{self, Ended, Fault};
@@ -55,7 +55,8 @@ impl Instance {
         match exports {
             Ok(exports) => Ok(Self { store, exports }),
             Err(error) => {
-                let denied = store.data_mut().memory.take_denied();
+                // Refused memory that no code asked for is what the component begins with.
+                let denied = store.data_mut().memory.take_denied() && error.is::<Trap>();
                 Err(match fault::from_wasmtime(&error, denied) {
                     Fault::Trap(text) => Fault::Instantiation(text),
                     fault => fault,
