@@ -97,10 +97,11 @@ pub async fn dispatch(
     request: Request,
 ) -> Response<GuestBody> {
     let mut visit = Visit::begin(edge, origin, &request);
+    let is_head = request.method() == Method::HEAD;
     match answer(edge, lane, &mut visit, request).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = respond(&failure, visit.request_id);
+            let response = respond(&failure, visit.request_id, is_head);
             visit.record_failure(edge, response.status(), &failure);
             response
         }

@@ -143,8 +143,8 @@ fn told_of_fault(fault: &Fault) -> Told {
     }
 }
 
-/// The response to a failed request.
-pub fn respond(failure: &Failure, request_id: RequestId) -> Response<GuestBody> {
+/// The response to a failed request. One to HEAD has the fields alone.
+pub fn respond(failure: &Failure, request_id: RequestId, is_head: bool) -> Response<GuestBody> {
     let Told {
         status,
         code,
@@ -158,11 +158,19 @@ pub fn respond(failure: &Failure, request_id: RequestId) -> Response<GuestBody> 
         "code": code,
         "request_id": request_id.to_string(),
     });
-    let mut response = Response::new(GuestBody::full(Bytes::from(problem.to_string())));
+    let problem = problem.to_string();
+    let length = problem.len();
+    let body = if is_head {
+        Bytes::new()
+    } else {
+        Bytes::from(problem)
+    };
+    let mut response = Response::new(GuestBody::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let problem_json = HeaderValue::from_static("application/problem+json");
     headers.insert(header::CONTENT_TYPE, problem_json);
+    headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert("everwarm-error", HeaderValue::from_static(code));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));

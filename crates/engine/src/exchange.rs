@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
@@ -34,20 +35,32 @@ struct State {
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
+    /// The request is HEAD: the response's fields are those of another one, which has a body.
+    is_head: bool,
     state: Mutex<State>,
     bytes_in: AtomicU64,
     cpu_ns: AtomicU64,
 }
 
 impl Exchange {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+    pub(crate) fn new(is_head: bool) -> Arc<Self> {
+        Arc::new(Self {
+            is_head,
+            ..Self::default()
+        })
     }
 
     /// Gives the response. Returns false when there was one already.
     pub(crate) fn answer(&self, answer: Answer) -> bool {
+        let Ok(declared) = declared_length(&answer.headers) else {
+            if let Some(pipe) = &answer.body {
+                pipe.close_reader();
+            }
+            return self.fail(Fault::BadAnswer("its Content-Length is no length".into()));
+        };
         if let Some(pipe) = &answer.body {
-            pipe.attach(declared_length(&answer.headers));
+            let is_of_this_body = !self.is_head && may_have_content(answer.status);
+            pipe.attach(declared.filter(|_| is_of_this_body));
             self.state.lock().pipe = Some(Arc::clone(pipe));
         }
         self.put(Ok(answer))
@@ -131,11 +144,57 @@ impl Payer for Exchange {
     }
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(http::header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+/// Whether a response of this status can have content (RFC 9110, sections 15.3.5 and 15.4.5). A guest gives
+/// none that is informational.
+pub(crate) fn may_have_content(status: StatusCode) -> bool {
+    status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// The declared length, if there is one (RFC 9110, section 8.6). Servers differ in what they make of one
+/// that is wrong, so it must not get as far as theirs.
+fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.as_bytes().iter().all(u8::is_ascii_digit) => {
+            let length = value.to_str().ok().and_then(|value| value.parse().ok());
+            length.map(Some).ok_or(())
+        }
+        (Some(_), _) => Err(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn declared(values: &[&'static str]) -> Result<Option<u64>, ()> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+        }
+        declared_length(&headers)
+    }
+
+    #[test]
+    fn a_length_is_digits_and_given_once() {
+        assert_eq!(declared(&[]), Ok(None));
+        assert_eq!(declared(&["0"]), Ok(Some(0)));
+        assert_eq!(declared(&["18446744073709551615"]), Ok(Some(u64::MAX)));
+        for wrong in [
+            "",
+            "+1",
+            "-1",
+            "1,1",
+            "0x1",
+            " 1",
+            "1e3",
+            "18446744073709551616",
+        ] {
+            assert_eq!(declared(&[wrong]), Err(()), "{wrong:?}");
+        }
+        assert_eq!(declared(&["1", "1"]), Err(()));
+    }
 }

@@ -86,7 +86,7 @@ impl Lane {
     pub fn call(&self, function: &Arc<Function>, request: Request, on_end: OnEnd) -> Call {
         let limits = &function.spec.limits;
         let is_head = request.method() == Method::HEAD;
-        let exchange = Exchange::new();
+        let exchange = Exchange::new(is_head);
         let incoming = Incoming::new(request, &exchange, limits.request_body.as_u64());
         let wall_time = limits.wall_time.duration();
         if function.spec.isolation == Isolation::Concurrent {

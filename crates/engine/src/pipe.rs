@@ -278,9 +278,11 @@ impl Pipe {
         }
     }
 
-    /// The reader has all it wants: the guest hears that its body was delivered.
-    pub(crate) fn take_all(&self) {
+    /// The reader has all it wants: the guest hears that its body was delivered, and what else it has or
+    /// will write is nobody's.
+    pub(crate) fn throw_away(&self) {
         self.0.lock().deliver();
+        self.close_reader();
     }
 
     /// The declared length, if any.

@@ -23,7 +23,7 @@ struct Streaming {
     call: Option<Call>,
     pipe: Arc<Pipe>,
     /// Bytes of the declared length that were not handed out yet. A server stops asking once it
-    /// has them all, and never asks for the body of an answer to HEAD: that is no client that left.
+    /// has them all: that is no client that left.
     left: Option<u64>,
 }
 
@@ -34,11 +34,7 @@ impl GuestBody {
     }
 
     pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {
-        let left = if call.is_head {
-            Some(0)
-        } else {
-            pipe.declared()
-        };
+        let left = pipe.declared();
         Self(Kind::Streaming(Box::new(Streaming {
             call: Some(call),
             pipe,
@@ -112,7 +108,7 @@ impl Drop for Streaming {
         if self.left == Some(0)
             && let Some(mut call) = self.call.take()
         {
-            self.pipe.take_all();
+            self.pipe.throw_away();
             call.guest.complete(self.pipe.written());
         }
         self.pipe.close_reader();

@@ -15,10 +15,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub use body::GuestBody;
+use bytes::Bytes;
 use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use tokio::time::{Instant, Sleep};
 
-use crate::exchange::Answer;
+use crate::exchange::{Answer, may_have_content};
 use crate::fault::Fault;
 use alone::Alone;
 use shared::Shared;
@@ -104,18 +106,31 @@ impl Call {
         self.deadline.poll(cx).map(|()| Err(Fault::WallLimit))
     }
 
-    /// Makes the HTTP response. A body that is complete already becomes one piece with its head.
+    /// Makes the HTTP response. A body that is complete already becomes one piece with its head; one that
+    /// HTTP has no place for is thrown away here, since servers do so for some versions of it only.
     fn respond(mut self, answer: Answer) -> http::Response<GuestBody> {
         let Answer {
             status,
-            headers,
+            mut headers,
             body,
         } = answer;
         self.guest.answered(status);
         let body = match body {
             None => {
                 self.guest.complete(0);
-                GuestBody::full(bytes::Bytes::new())
+                GuestBody::full(Bytes::new())
+            }
+            Some(pipe) if self.is_head || !may_have_content(status) => {
+                // The fields of an answer to HEAD are those of the answer to GET.
+                if may_have_content(status)
+                    && let Some(bytes) = pipe.take_if_short()
+                    && !bytes.is_empty()
+                {
+                    headers.entry(CONTENT_LENGTH).or_insert(bytes.len().into());
+                }
+                pipe.throw_away();
+                self.guest.complete(0);
+                GuestBody::full(Bytes::new())
             }
             Some(pipe) => match pipe.take_if_short() {
                 Some(bytes) => {
@@ -125,6 +140,9 @@ impl Call {
                 None => GuestBody::streaming(self, pipe),
             },
         };
+        if status == StatusCode::NO_CONTENT {
+            headers.remove(CONTENT_LENGTH);
+        }
         let mut response = http::Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
