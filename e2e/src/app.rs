@@ -39,6 +39,7 @@ pub struct App {
     others: String,
     log: Option<String>,
     listen: String,
+    flags: Vec<String>,
 }
 
 impl App {
@@ -61,6 +62,7 @@ impl App {
             others: String::new(),
             log: Some("info".to_owned()),
             listen: "127.0.0.1:0".to_owned(),
+            flags: Vec::new(),
         }
     }
 
@@ -127,6 +129,13 @@ impl App {
     #[must_use]
     pub fn listen(mut self, address: impl fmt::Display) -> Self {
         self.listen = address.to_string();
+        self
+    }
+
+    /// Starts the node with a flag.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.extend([name.to_owned(), value.to_owned()]);
         self
     }
 
@@ -225,7 +234,7 @@ impl AppFolder {
     fn command(&self) -> Command {
         let mut command = node::everwarm_command();
         command.args(["up", "--json", "--no-watch", "--listen"]);
-        command.arg(&self.app.listen);
+        command.arg(&self.app.listen).args(&self.app.flags);
         if let Some(filter) = &self.app.log {
             command.args(["--log", filter]);
         }

@@ -2,10 +2,12 @@
 //! environment and the defaults is `settings`'.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
@@ -137,7 +139,20 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) data_dir: DataDirArg,
     #[command(flatten)]
+    pub(crate) bounds: BoundsArgs,
+    #[command(flatten)]
     pub(crate) log: LogArg,
+}
+
+/// Bounds on the node as a whole; each function has limits of its own in the manifest.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct BoundsArgs {
+    /// Requests that the node works on at once; it refuses more [default: 4096]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_REQUESTS_MAX")]
+    pub(crate) requests_max: Option<NonZeroU32>,
+    /// Machine code that stays in memory; what is used least goes first [default: 1GiB]
+    #[arg(long, value_name = "SIZE", env = "EVERWARM_RESIDENT_MAX")]
+    pub(crate) resident_max: Option<ByteSize>,
 }
 
 /// What is logged.

@@ -11,9 +11,11 @@ use everwarm_build::Component;
 use everwarm_manifest::{App, Digest, FunctionName};
 use everwarm_node::{CompilerCommand, DeployError, Deployed, Node, NodeConfig, StartError};
 
+use crate::args::BoundsArgs;
 use crate::exit::{Exit, Failure, told};
 use crate::port;
 use crate::printer::Printer;
+use crate::settings;
 use crate::telemetry;
 
 /// How long requests in flight and background work may go on after the node was told to end.
@@ -79,6 +81,7 @@ impl Session {
     pub(crate) async fn start(
         data_dir: &Path,
         listen: Option<SocketAddr>,
+        bounds: BoundsArgs,
         printer: &Printer,
     ) -> Result<Self, Failure> {
         prepare(data_dir)?;
@@ -89,6 +92,7 @@ impl Session {
         let access_log = telemetry::access_log(printer)?;
         let mut config = NodeConfig::for_up(data_dir.to_owned(), compiler, access_log);
         config.listen = listen;
+        settings::set_bounds(&mut config, bounds);
         Ok(Self {
             node: Node::start(config).await?,
             live: None,

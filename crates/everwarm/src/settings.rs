@@ -6,9 +6,10 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use everwarm_node::NodeConfig;
 use http::{HeaderName, HeaderValue};
 
-use crate::args::{ColorArg, OutputArgs};
+use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 /// Where `up` listens unless it is told otherwise.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
@@ -70,6 +71,16 @@ pub(crate) fn app_folder(typed: Option<PathBuf>) -> PathBuf {
 /// Where the node of an app keeps its data.
 pub(crate) fn data_dir(typed: Option<PathBuf>, app_folder: &Path) -> PathBuf {
     typed.unwrap_or_else(|| app_folder.join(DATA_DIR_DEFAULT))
+}
+
+/// Sets the bounds that were asked for; the others stay as they are.
+pub(crate) fn set_bounds(config: &mut NodeConfig, bounds: BoundsArgs) {
+    if let Some(requests) = bounds.requests_max {
+        config.requests_max = requests.get();
+    }
+    if let Some(bytes) = bounds.resident_max {
+        config.resident_bytes_max = bytes.as_u64();
+    }
 }
 
 /// An address with a port, or a port on this machine alone.

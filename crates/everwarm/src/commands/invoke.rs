@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
-use crate::args::InvokeArgs;
+use crate::args::{BoundsArgs, InvokeArgs};
 use crate::commands::build;
 use crate::exit::{Exit, Failure, told};
 use crate::printer::Printer;
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
         data_dir.push(DATA_DIR);
     }
     let (components, _took) = build::build(&project, printer).await?;
-    let mut session = Session::start(&data_dir, None, printer).await?;
+    let mut session = Session::start(&data_dir, None, BoundsArgs::default(), printer).await?;
     {
         let _stage = printer.stage("compiling to machine code");
         session.deploy(project.app(), &components).await?;

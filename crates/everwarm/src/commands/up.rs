@@ -46,7 +46,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     report::built(printer, &components, build_time);
 
     let started = Instant::now();
-    let mut session = Session::start(&data_dir, Some(args.listen), printer).await?;
+    let mut session = Session::start(&data_dir, Some(args.listen), args.bounds, printer).await?;
     let start_time = started.elapsed();
     let deployed = tokio::select! {
         biased;
