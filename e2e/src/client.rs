@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
@@ -71,6 +71,24 @@ impl Request {
         let request = Self::new(Method::POST, path);
         let request = request.0.map(|_| StreamBody::new(frames).boxed_unsync());
         (Self(request), BodySender(sender))
+    }
+
+    /// A POST with a body in one piece and trailers behind it, which the header `trailer` announces.
+    ///
+    /// # Panics
+    ///
+    /// When the path is none, or a trailer.
+    pub fn with_trailers(path: &str, body: impl Into<Bytes>, trailers: &[(&str, &str)]) -> Self {
+        let mut map = HeaderMap::new();
+        let mut request = Self::new(Method::POST, path);
+        for (name, value) in trailers {
+            request = request.header("trailer", name);
+            let name: HeaderName = name.parse().expect("the name is one");
+            map.append(name, value.parse().expect("the value is one"));
+        }
+        let frames = [Frame::data(body.into()), Frame::trailers(map)].map(Ok);
+        let frames = futures_util::stream::iter(frames);
+        Self(request.0.map(|_| StreamBody::new(frames).boxed_unsync()))
     }
 
     /// Adds a header.

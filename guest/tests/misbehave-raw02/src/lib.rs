@@ -1,6 +1,8 @@
 //! Faults that the SDK can't commit, on the raw WASI 0.2 bindings.
 #![allow(missing_docs, reason = "the export macro's items carry none")]
 
+mod reach;
+
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -12,6 +14,9 @@ struct Misbehave;
 impl wasip2::exports::http::incoming_handler::Guest for Misbehave {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let path = request.path_with_query().unwrap_or_default();
+        if let Some(Ok(port)) = path.strip_prefix("/reach/").map(str::parse) {
+            return answer(out, reach::attempts(port).as_bytes());
+        }
         match path.as_str() {
             "/never-answer" => drop(out),
             "/keep-outparam" => std::mem::forget(out),

@@ -3,6 +3,7 @@
 
 mod faults;
 mod leak;
+mod reach;
 mod streams;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +50,7 @@ async fn misbehave(request: Request) -> Result {
             Ok("logged\n".into_response())
         }
         "/counter" => Ok(format!("{}\n", COUNTER.fetch_add(1, Ordering::Relaxed)).into_response()),
+        "/reach" => Ok(reach::attempts(&query).into_response()),
         "/leak-plant" => Ok(leak::plant(query.number("mib", 8)).into_response()),
         "/leak-probe" => Ok(leak::probe(query.number("mib", 8)).into_response()),
         "/status" => Ok(status(&query)?.into_response()),

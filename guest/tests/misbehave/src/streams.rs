@@ -1,18 +1,21 @@
-//! Bodies: large, slow, endless, cut short, and refused by a client that leaves.
+//! Bodies: large, slow, endless, cut short, with trailers, with a head that doesn't fit them, and refused by
+//! a client that leaves.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use everwarm_sdk::http::{HeaderValue, header};
+use everwarm_sdk::http::{HeaderMap, HeaderValue, header};
 use everwarm_sdk::{Body, IntoResponse, Request, Response, sleep, sse};
 use futures_util::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
 
 use crate::Query;
 
 pub(crate) fn answer(path: &str, query: &Query, request: Request) -> Option<Response> {
     let bytes = query.number("bytes", 1 << 20);
     let chunks = query.number("chunks", 10);
-    Some(match path {
+    let mut response = match path {
         "/big-response" => vec![b'x'; bytes].into_response(),
         "/stream" => Response::new(repeated(chunks, bytes, Duration::ZERO)),
         "/slow-body" => Response::new(repeated(chunks, query.number("bytes", 5), query.ms(50))),
@@ -20,8 +23,35 @@ pub(crate) fn answer(path: &str, query: &Query, request: Request) -> Option<Resp
         "/short-body" => short_body(),
         "/sse" => ticks(chunks, query.ms(50)),
         "/slow-read" => slow_read(request, query.ms(50)),
+        "/trailers" => trailers(),
         _ => return None,
-    })
+    };
+    // Heads that may not go with such a body.
+    if let Some(Ok(status)) = query.get("code").map(str::parse) {
+        *response.status_mut() = status;
+    }
+    if let Some(Ok(length)) = query.get("length").map(str::parse) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
+    }
+    Some(response)
+}
+
+/// Two pieces, and behind them what is known only then.
+fn trailers() -> Response {
+    let mut after = HeaderMap::new();
+    after.insert("x-pieces", HeaderValue::from_static("2"));
+    let frames = [
+        Frame::data("one".into()),
+        Frame::data("two".into()),
+        Frame::trailers(after),
+    ];
+    let frames = stream::iter(frames.map(Ok::<Frame<Bytes>, std::io::Error>));
+    let mut response = Response::new(Body::new(StreamBody::new(frames)));
+    let names = HeaderValue::from_static("x-pieces");
+    response.headers_mut().insert(header::TRAILER, names);
+    response
 }
 
 fn repeated(chunks: usize, bytes: usize, pause: Duration) -> Body {
