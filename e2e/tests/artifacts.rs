@@ -63,6 +63,42 @@ async fn tampered(world: World, tamper: impl Fn(Vec<u8>) -> Vec<u8>) {
     );
 }
 
+/// Has a function leave memory, spoils all that is compiled, and shows what its next request hears.
+async fn missing_under_a_running_node(world: World, spoil: impl Fn(&Path)) {
+    // As little as possible stays in memory: the function that was asked last.
+    let app = App::new("hello", world).and("echo", world, "/echo");
+    let app = app.flag("--resident-max", "1B").write();
+    let node = app.start().await;
+    node.get("/").await.ok();
+    node.get("/echo").await.ok();
+    for path in files(&app.compiled()).keys() {
+        spoil(path);
+    }
+    let before = files(&app.compiled());
+    for path in ["/?first", "/?second"] {
+        let reply = node.get(path).await;
+        reply.failed(503, "EW3015");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+        let event = node.log().access(path).await;
+        assert_eq!(
+            (&event["status"], &event["error"]),
+            (&503.into(), &"EW3015".into()),
+            "{event}"
+        );
+        let detail = event["detail"].as_str().unwrap();
+        assert!(detail.contains("compiled"), "{detail}");
+    }
+    let after = files(&app.compiled());
+    assert!(
+        after.iter().all(|file| before.get(file.0) == Some(file.1)),
+        "something was compiled: {before:?} became {after:?}"
+    );
+    // The neighbour is in memory, and needs no file.
+    node.get("/echo").await.ok();
+    assert!(node.stop(Signal::TERM).await.status.success());
+    once(&app).await;
+}
+
 both_worlds! {
     async fn second_start_uses_what_the_first_compiled(world: World) {
         let app = App::new("hello", world).write();
@@ -125,5 +161,19 @@ both_worlds! {
             assert!(!stopped.status.success());
         }
         once(&app).await;
+    }
+
+    async fn code_that_is_gone_is_not_made_while_a_request_waits(world: World) {
+        missing_under_a_running_node(world, |path| fs::remove_file(path).unwrap()).await;
+    }
+
+    async fn code_that_was_replaced_under_a_running_node_is_not_run(world: World) {
+        missing_under_a_running_node(world, |path| {
+            let bytes = fs::read(path).unwrap();
+            // Another file by the same name: what is mapped stays as it is.
+            fs::remove_file(path).unwrap();
+            fs::write(path, vec![0xcc; bytes.len()]).unwrap();
+        })
+        .await;
     }
 }
