@@ -121,6 +121,8 @@ async fn serve(start: Start) {
             }
         }
     };
+    // What still waits for this lane hears at once that nobody comes, not when the drain is over.
+    drop(work);
     let deadline = tokio::time::Instant::now() + limit;
     // What is not over by the deadline is cut off.
     let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
