@@ -54,6 +54,13 @@ impl Raw {
         self.read_to_end().await;
     }
 
+    /// Writes these bytes, and reads until the node closes the connection. It may have done so before;
+    /// there is nothing to read then.
+    pub async fn last_words(&mut self, bytes: &str) -> String {
+        let _ = within("room for the bytes", self.0.write_all(bytes.as_bytes())).await;
+        String::from_utf8_lossy(&self.read_to_end().await).into_owned()
+    }
+
     /// Writes until the connection takes no more, at most `max` bytes; says how many it took.
     pub async fn write_until_full(&mut self, max: usize) -> usize {
         let chunk = vec![b'x'; 64 << 10];

@@ -57,13 +57,19 @@ both_worlds! {
     }
 
     async fn node_that_stops_finishes_its_responses(world: World) {
-        let node = App::new("misbehave", world).start().await;
-        let mut connection = node.connect().await;
-        let mut open = connection.open(Request::get("/slow-body?chunks=10&bytes=1&ms=100")).await;
-        open.expect("x").await;
-        let (stopped, reply) = tokio::join!(node.stop(Signal::TERM), open.read());
-        assert_eq!(reply.ok(), "x".repeat(9));
-        assert!(stopped.status.success(), "{:?}", stopped.status);
+        for is_http2 in [false, true] {
+            let node = App::new("misbehave", world).start().await;
+            let mut connection = if is_http2 {
+                node.connect_http2().await
+            } else {
+                node.connect().await
+            };
+            let mut open = connection.open(Request::get("/slow-body?chunks=10&bytes=1&ms=100")).await;
+            open.expect("x").await;
+            let (stopped, reply) = tokio::join!(node.stop(Signal::TERM), open.read());
+            assert_eq!(reply.ok(), "x".repeat(9));
+            assert!(stopped.status.success(), "{:?}", stopped.status);
+        }
     }
 
     async fn node_that_is_told_twice_does_not_wait(world: World) {

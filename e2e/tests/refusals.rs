@@ -2,6 +2,8 @@
 //! back, and so does the log.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::thread::available_parallelism;
+
 use everwarm_e2e::{App, Node, Reply, Request, World, both_worlds, component, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -107,13 +109,18 @@ both_worlds! {
             raw.write("GET /counter?late HTTP/1.1\r\nhost: a\r\n").await;
             late.push(raw);
         }
-        node.get("/counter").await.ok();
+        // Each thread of the node takes connections in their order, so it has those when it answers these.
+        let mut later = Vec::new();
+        for _ in 0..available_parallelism().unwrap().get() {
+            let mut connection = node.connect().await;
+            connection.get("/counter").await.ok();
+            later.push(connection);
+        }
         node.process().signal(Signal::TERM);
         node.out().line("\"event\":\"draining\"").await;
         let seen = eventually("a request is refused", async || {
             let mut raw = late.pop().expect("one of so many comes late enough");
-            raw.write("\r\n").await;
-            let seen = String::from_utf8(raw.read_to_end().await).unwrap();
+            let seen = raw.last_words("\r\n").await;
             seen.starts_with("HTTP/1.1 503").then_some(seen)
         })
         .await;
