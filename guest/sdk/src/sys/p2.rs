@@ -12,7 +12,7 @@ use self::abi::Outparam;
 pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
 use crate::LazyRequest;
-use crate::executor::{Executor, Pollable, Ready};
+use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::{Local, LocalFuture};
 
 thread_local! {
