@@ -4,6 +4,7 @@
 
 use std::alloc::{Layout, alloc, realloc};
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Imports calls. One that takes and returns numbers alone is `safe`: with a wrong one the host ends
 /// the instance. One that is given an address is not.
@@ -131,6 +132,19 @@ pub(super) unsafe fn owned<T>(start: usize, len: usize) -> Vec<T> {
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Runs what C code in the component has for its start, at the first call of an instance. A component
+/// that doesn't call it is wrapped by the linker: that runs it at every call, and its end too.
+pub(super) fn construct_once() {
+    unsafe extern "C" {
+        fn __wasm_call_ctors();
+    }
+    static IS_DONE: AtomicBool = AtomicBool::new(false);
+    if !IS_DONE.swap(true, Ordering::Relaxed) {
+        // SAFETY: the linker makes the fn, which is called before anything of this instance runs, once.
+        unsafe { __wasm_call_ctors() };
+    }
 }
 
 /// Lets the host allocate what it returns. The name is the component toolchain's.

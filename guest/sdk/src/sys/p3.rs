@@ -15,6 +15,7 @@ pub use self::call::resume;
 pub(crate) use self::call::{spawn, wait_until};
 pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
+use super::abi::construct_once;
 use crate::LazyRequest;
 use crate::local::Local;
 
@@ -29,6 +30,7 @@ pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'st
 
 /// Begins one call of the export, with the handle that it was called with.
 pub fn begin<H: Exported>(request: u32) -> u32 {
+    construct_once();
     call::start(Box::pin(async move {
         let request = LazyRequest::new(IncomingRequest::from_export(request));
         let response = H::handle(request).await;

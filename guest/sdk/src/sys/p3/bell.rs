@@ -60,18 +60,19 @@ impl Sleeper {
         self.stream = None;
     }
 
-    /// The request is awake, whatever woke it.
+    /// The request is awake, whatever woke it, and its bell is silent.
     pub(super) fn wake_up(&mut self) {
         let reader = self.bell.0.swap(0, Ordering::Relaxed);
         if let Some(stream) = &mut self.stream
-            && stream.reader.is_none()
+            && reader != 0
         {
-            if reader == 0 {
-                self.stream = None; // it was rung
-            } else {
-                stream.reader = Some(StreamReader::of(reader));
-            }
+            stream.reader = Some(StreamReader::of(reader));
         }
+    }
+
+    /// Lets go of a stream whose bell was rung, once its event is delivered if that is what has come.
+    pub(super) fn clear_rung(&mut self) {
+        self.stream.take_if(|stream| stream.reader.is_none());
     }
 }
 

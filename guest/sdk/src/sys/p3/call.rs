@@ -123,6 +123,7 @@ impl Running {
             }
             _ => self.call.waits.deliver(waitable, code),
         }
+        self.sleeper.clear_rung();
         self.turn()
     }
 
