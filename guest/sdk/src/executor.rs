@@ -215,3 +215,6 @@ impl<A: Alarm> Wake for Woken<A> {
         self.alarm.ring();
     }
 }
+
+#[cfg(test)]
+mod tests;

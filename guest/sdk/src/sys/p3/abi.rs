@@ -12,7 +12,7 @@ mod task;
 
 pub(super) use self::bodies::{CutShort, TrailersReader, TrailersWriter};
 pub(super) use self::resources::{Fields, Request, Response};
-pub(super) use self::streams::{StreamReader, StreamWriter, stream};
+pub(super) use self::streams::{Readable, StreamReader, StreamWriter, stream};
 pub(super) use self::task::{Set, Timer, answer, cancel, join_none, park, unpark};
 use super::super::abi::{Entry, List, Tagged, host, owned};
 

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
-use super::abi::{self, StreamReader, StreamWriter};
+use super::abi::{self, Readable, StreamWriter};
 use crate::executor::Alarm;
 
 /// What every waker of a request holds: while the request sleeps and listens, the handle of a stream's
@@ -19,7 +19,7 @@ impl Alarm for Arc<Bell> {
     fn ring(&self) {
         match self.0.swap(0, Ordering::Relaxed) {
             0 => {}
-            reader => drop(StreamReader::of(reader)),
+            reader => drop(Readable::of(reader)),
         }
     }
 }
@@ -34,7 +34,7 @@ pub(super) struct Sleeper {
 /// A stream that nothing is ever read from.
 struct Stream {
     /// The bell has it while the request sleeps.
-    reader: Option<StreamReader>,
+    reader: Option<Readable>,
     _writer: StreamWriter,
 }
 
@@ -66,7 +66,7 @@ impl Sleeper {
         if let Some(stream) = &mut self.stream
             && reader != 0
         {
-            stream.reader = Some(StreamReader::of(reader));
+            stream.reader = Some(Readable::of(reader));
         }
     }
 

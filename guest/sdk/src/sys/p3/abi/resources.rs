@@ -112,11 +112,7 @@ impl Request {
 
 impl Response {
     /// A response with a body or without one, whose trailers say how it ended.
-    pub(in super::super) fn new(
-        fields: Fields,
-        contents: Option<StreamReader>,
-        trailers: u32,
-    ) -> Self {
+    pub(in super::super) fn new(fields: Fields, contents: Option<Readable>, trailers: u32) -> Self {
         let (some, contents) = contents.map_or((0, 0), |contents| (1, contents.into_handle()));
         let fields = fields.into_handle();
         let mut parts = [0; 2];

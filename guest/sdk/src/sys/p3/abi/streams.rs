@@ -13,17 +13,38 @@ use super::{
 };
 
 /// A new stream's two ends.
-pub(in super::super) fn stream() -> (StreamReader, StreamWriter) {
+pub(in super::super) fn stream() -> (Readable, StreamWriter) {
     let (readable, writable) = ends(stream_new());
     let writer = StreamWriter {
         wait: Wait::new(writable),
         bytes: Bytes::new(),
         copying: false,
     };
-    (StreamReader::of(readable), writer)
+    (Readable(readable), writer)
 }
 
-/// The end that is read from.
+/// The end of a stream of ours that others read from.
+pub(in super::super) struct Readable(u32);
+
+impl Readable {
+    /// Takes over a handle.
+    pub(in super::super) fn of(handle: u32) -> Self {
+        Self(handle)
+    }
+
+    /// Gives the handle away.
+    pub(in super::super) fn into_handle(self) -> u32 {
+        ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Readable {
+    fn drop(&mut self) {
+        stream_drop_readable(self.0);
+    }
+}
+
+/// The end of the host's stream, which is read from.
 pub(in super::super) struct StreamReader {
     wait: Wait,
     buffer: Vec<u8>,
@@ -41,18 +62,12 @@ pub(in super::super) struct StreamWriter {
 
 impl StreamReader {
     /// Takes over a handle.
-    pub(in super::super) fn of(handle: u32) -> Self {
+    pub(super) fn of(handle: u32) -> Self {
         Self {
             wait: Wait::new(handle),
             buffer: Vec::new(),
             copying: false,
         }
-    }
-
-    /// Gives the handle away. Nothing has been read.
-    pub(in super::super) fn into_handle(self) -> u32 {
-        assert!(!self.copying, "a stream that is being read is given away");
-        ManuallyDrop::new(self).wait.handle()
     }
 
     /// What the host has, up to `len_max` bytes, or `None` at the end. A read that is not over goes on
