@@ -12,6 +12,9 @@ use super::{
     stream_drop_writable, stream_new, stream_read, stream_write,
 };
 
+/// The most that the component model lets one copy be asked for, in bytes.
+const COPY_LEN_MAX: usize = (1 << 28) - 1;
+
 /// A new stream's two ends.
 pub(in super::super) fn stream() -> (Readable, StreamWriter) {
     let (readable, writable) = ends(stream_new());
@@ -83,7 +86,8 @@ impl StreamReader {
             } else {
                 self.buffer.reserve_exact(len_max);
                 let buffer = self.buffer.spare_capacity_mut();
-                let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+                let len = buffer.len().min(COPY_LEN_MAX);
+                let start = buffer.as_mut_ptr().cast();
                 // SAFETY: the buffer is owned and left alone until the copy has ended: see `drop`.
                 unsafe { stream_read(self.wait.handle(), start, len) }
             };
@@ -132,8 +136,9 @@ impl StreamWriter {
             } else if self.bytes.is_empty() {
                 return Poll::Ready(true);
             } else {
+                let len = self.bytes.len().min(COPY_LEN_MAX);
                 // SAFETY: the bytes are owned and kept until the copy has ended: see `put` and `drop`.
-                unsafe { stream_write(self.wait.handle(), self.bytes.as_ptr(), self.bytes.len()) }
+                unsafe { stream_write(self.wait.handle(), self.bytes.as_ptr(), len) }
             };
             self.copying = code == BLOCKED;
             if self.copying {
