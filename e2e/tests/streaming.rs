@@ -28,6 +28,18 @@ both_worlds! {
         }
     }
 
+    async fn trailers_go_through_in_both_directions(world: World) {
+        let node = App::new("echo", world).start().await;
+        let mut raw = node.connect_raw().await;
+        raw.write(
+            "POST / HTTP/1.1\r\nhost: x\r\nte: trailers\r\ntrailer: x-sum\r\nconnection: close\r\n\
+             transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n",
+        )
+        .await;
+        let reply = String::from_utf8(raw.read_to_end().await).unwrap();
+        assert!(reply.ends_with("\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n"), "{reply}");
+    }
+
     async fn events_arrive_one_by_one(world: World) {
         let app = App::new("misbehave", world).limit("wall_time", "1h");
         let node = app.start().await;

@@ -52,12 +52,19 @@ fn format() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clippy over the guests, as the target sees them and, for the SDK, natively.
+/// Clippy over the guests, as the target sees them for each world and, for the SDK, natively.
 fn clippy_guests() -> anyhow::Result<()> {
     guests::install_wasm_target()?;
     let guest = steps::root().join("guest");
     for arguments in [
         &["--workspace", "--target", guests::WASM_TARGET][..],
+        &[
+            "--workspace",
+            "--target",
+            guests::WASM_TARGET,
+            "--features",
+            "everwarm-sdk/wasi-0-3,everwarm-sdk/wasip3",
+        ][..],
         &["--package", "everwarm-sdk", "--all-targets"][..],
     ] {
         let mut clippy = steps::cargo();

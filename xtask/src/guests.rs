@@ -292,10 +292,10 @@ mod tests {
     #[test]
     fn guest_that_lists_its_own_features_gets_only_those() {
         let guests = parse(
-            "[[guest]]\nname = \"raw\"\npackage = \"raw\"\nworlds = [\"wasi-0.3\"]\nfeatures-0.3 = []\n",
+            "[[guest]]\nname = \"raw\"\npackage = \"raw\"\nworlds = [\"wasi-0.3\"]\n\"features-0.3\" = [\"x\"]\n",
         )
         .expect("the list is right");
-        assert_eq!(guests[0].features_03, Vec::<String>::new());
+        assert_eq!(guests[0].features_03, ["x"]);
     }
 
     #[test]

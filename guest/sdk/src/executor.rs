@@ -1,56 +1,37 @@
-//! Drives one request's futures on hosts that block: polls what was woken and, when nothing was,
-//! waits on everything that is waited for at once. It doesn't know what a pollable is.
+//! The futures of one request, each of which is polled only when it was woken. It doesn't know what
+//! they wait for: that is `blocking` on hosts that block, and `sys::p3` on WASI 0.3.
+
+#[cfg(not(all(target_family = "wasm", feature = "wasi-0-3")))]
+pub(crate) mod blocking;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::mem::ManuallyDrop;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::LocalKey;
 
 use crate::local::LocalFuture;
 
-/// Something outside that becomes ready.
-pub(crate) trait Pollable: Sized + 'static {
-    /// Blocks until at least one is ready. Returns the indices of those that are.
-    fn wait(pollables: &[&Self]) -> Vec<u32>;
+/// What a request's futures have started, until it is polled with them.
+pub(crate) struct Queue {
+    spawned: RefCell<Vec<LocalFuture>>,
+    after: RefCell<Vec<LocalFuture>>,
+    main_ended: Cell<bool>,
 }
 
-/// The futures of one instance, and what they wait for.
-///
-/// Without destructors: what lives as long as its thread needs none, and a `thread_local!` that has
-/// one registers it at its first use, which a fresh instance would pay for.
-pub(crate) struct Executor<P> {
-    spawned: ManuallyDrop<RefCell<Vec<LocalFuture>>>,
-    after: ManuallyDrop<RefCell<Vec<LocalFuture>>>,
-    answered: Cell<bool>,
-    waits: ManuallyDrop<RefCell<Vec<Wait<P>>>>,
-    next_key: Cell<u64>,
+impl Default for Queue {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-struct Wait<P> {
-    key: u64,
-    pollable: P,
-    waker: Waker,
-}
-
-struct Task {
-    future: LocalFuture,
-    woken: Arc<Woken>,
-}
-
-struct Woken(AtomicBool);
-
-impl<P: Pollable> Executor<P> {
+impl Queue {
     pub(crate) const fn new() -> Self {
         Self {
-            spawned: ManuallyDrop::new(RefCell::new(Vec::new())),
-            after: ManuallyDrop::new(RefCell::new(Vec::new())),
-            answered: Cell::new(false),
-            waits: ManuallyDrop::new(RefCell::new(Vec::new())),
-            next_key: Cell::new(0),
+            spawned: RefCell::new(Vec::new()),
+            after: RefCell::new(Vec::new()),
+            main_ended: Cell::new(false),
         }
     }
 
@@ -61,188 +42,177 @@ impl<P: Pollable> Executor<P> {
 
     /// Starts a future once the main one has ended.
     pub(crate) fn after_main(&self, future: LocalFuture) {
-        if self.answered.get() {
+        if self.main_ended.get() {
             self.spawn(future);
         } else {
             self.after.borrow_mut().push(future);
         }
     }
 
-    /// Runs `main` and all that it starts to the end.
-    pub(crate) fn run<T>(&self, main: impl Future<Output = T>) -> T {
-        self.answered.set(false);
-        let mut main = pin!(main);
-        let main_woken = Woken::new();
-        let main_waker = Waker::from(Arc::clone(&main_woken));
-        let mut output = None;
-        let mut tasks: Vec<Task> = Vec::new();
-        loop {
-            if output.is_none()
-                && main_woken.take()
-                && let Poll::Ready(value) =
-                    main.as_mut().poll(&mut Context::from_waker(&main_waker))
-            {
-                output = Some(value);
-                self.answered.set(true);
-                let after = self.after.take();
-                self.spawned.borrow_mut().extend(after);
-            }
-            tasks.extend(self.spawned.take().into_iter().map(Task::new));
-            tasks.retain_mut(Task::goes_on);
-            let idle = self.spawned.borrow().is_empty()
-                && !tasks.iter().any(|task| task.woken.is_set())
-                && (output.is_some() || !main_woken.is_set());
-            if !idle {
-                continue;
-            }
-            if tasks.is_empty()
-                && let Some(output) = output.take()
-            {
-                return output;
-            }
-            self.wait();
-        }
+    fn begin_main(&self) {
+        self.main_ended.set(false);
     }
 
-    fn wait(&self) {
-        let mut waits = self.waits.borrow_mut();
-        assert!(
-            !waits.is_empty(),
-            "the handler waits for something that can't happen: nothing is left that could wake it"
-        );
-        let pollables: Vec<&P> = waits.iter().map(|wait| &wait.pollable).collect();
-        let mut is_ready = vec![false; pollables.len()];
-        for index in P::wait(&pollables) {
-            if let Some(is_ready) = is_ready.get_mut(index as usize) {
-                *is_ready = true;
-            }
-        }
-        let mut is_ready = is_ready.into_iter();
-        let woken: Vec<Wait<P>> = waits
-            .extract_if(.., |_| is_ready.next().unwrap_or_default())
-            .collect();
-        drop(waits);
-        for wait in woken {
-            drop(wait.pollable);
-            wait.waker.wake();
-        }
+    fn end_main(&self) {
+        self.main_ended.set(true);
+        let after = self.after.take();
+        self.spawned.borrow_mut().extend(after);
     }
 }
 
-impl Task {
-    fn new(future: LocalFuture) -> Self {
+/// Told of every wake-up, for a host where the futures may be asleep when one of them is woken.
+pub(crate) trait Alarm: Clone + Send + Sync + 'static {
+    fn ring(&self);
+}
+
+impl Alarm for () {
+    fn ring(&self) {}
+}
+
+/// The futures of one request: the main one, and what was started beside it.
+pub(crate) struct Tasks<M, A> {
+    main: Option<M>,
+    main_woken: Arc<Woken<A>>,
+    others: Vec<Task<A>>,
+}
+
+struct Task<A> {
+    future: LocalFuture,
+    woken: Arc<Woken<A>>,
+}
+
+/// Whether a future was woken. All its wakers are clones of this one's `Arc`.
+struct Woken<A> {
+    flag: AtomicBool,
+    alarm: A,
+}
+
+/// Where a request's futures are after a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// One at least has to be polled again.
+    Woken,
+    /// Each of them waits for something.
+    Waiting,
+    /// None is left.
+    Ended,
+}
+
+impl<M: Future<Output = ()> + Unpin, A: Alarm> Tasks<M, A> {
+    pub(crate) fn new(main: M, alarm: A, queue: &Queue) -> Self {
+        queue.begin_main();
+        Self {
+            main: Some(main),
+            main_woken: Woken::new(alarm),
+            others: Vec::new(),
+        }
+    }
+
+    /// Polls what was woken, once each, and takes up what that has started.
+    pub(crate) fn pass(&mut self, queue: &Queue) -> Progress {
+        if let Some(main) = &mut self.main
+            && self.main_woken.take()
+            && poll(main, &self.main_woken).is_ready()
+        {
+            self.main = None;
+            queue.end_main();
+        }
+        let spawned = queue.spawned.take().into_iter();
+        let alarm = &self.main_woken.alarm;
+        self.others
+            .extend(spawned.map(|future| Task::new(future, alarm.clone())));
+        self.others.retain_mut(Task::goes_on);
+        let is_woken = !queue.spawned.borrow().is_empty()
+            || self.main.is_some() && self.main_woken.is_set()
+            || self.others.iter().any(|task| task.woken.is_set());
+        if is_woken {
+            Progress::Woken
+        } else if self.main.is_none() && self.others.is_empty() {
+            Progress::Ended
+        } else {
+            Progress::Waiting
+        }
+    }
+
+    /// Drops all of them, and what they have started.
+    #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
+    pub(crate) fn clear(&mut self, queue: &Queue) {
+        self.main = None;
+        self.others.clear();
+        drop(queue.spawned.take());
+        drop(queue.after.take());
+    }
+
+    /// How many wakers there are that could wake one of the futures.
+    #[cfg(any(test, all(target_family = "wasm", feature = "wasi-0-3")))]
+    pub(crate) fn wakers_len(&self) -> usize {
+        let all = self.all_woken();
+        all.map(|woken| Arc::strong_count(woken) - 1).sum()
+    }
+
+    /// Whether this waker is itself one of those, and not one that passes the wake-up on.
+    #[cfg(any(test, all(target_family = "wasm", feature = "wasi-0-3")))]
+    pub(crate) fn made(&self, waker: &Waker) -> bool {
+        let mut all = self.all_woken();
+        all.any(|woken| std::ptr::eq(Arc::as_ptr(woken).cast(), waker.data()))
+    }
+
+    #[cfg(any(test, all(target_family = "wasm", feature = "wasi-0-3")))]
+    fn all_woken(&self) -> impl Iterator<Item = &Arc<Woken<A>>> {
+        let main = self.main.is_some().then_some(&self.main_woken);
+        let others = self.others.iter().map(|task| &task.woken);
+        main.into_iter().chain(others)
+    }
+}
+
+fn poll<M, A: Alarm>(future: &mut M, woken: &Arc<Woken<A>>) -> Poll<()>
+where
+    M: Future<Output = ()> + Unpin,
+{
+    let waker = Waker::from(Arc::clone(woken));
+    Pin::new(future).poll(&mut Context::from_waker(&waker))
+}
+
+impl<A: Alarm> Task<A> {
+    fn new(future: LocalFuture, alarm: A) -> Self {
         Self {
             future,
-            woken: Woken::new(),
+            woken: Woken::new(alarm),
         }
     }
 
     /// Polls the task if it was woken. Says whether it has more to do.
     fn goes_on(&mut self) -> bool {
-        if !self.woken.take() {
-            return true;
-        }
-        let waker = Waker::from(Arc::clone(&self.woken));
-        self.future
-            .as_mut()
-            .poll(&mut Context::from_waker(&waker))
-            .is_pending()
+        !self.woken.take() || poll(&mut self.future, &self.woken).is_pending()
     }
 }
 
-impl Woken {
+impl<A> Woken<A> {
     /// New futures have to be polled once before anything can wake them.
-    fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicBool::new(true)))
+    fn new(alarm: A) -> Arc<Self> {
+        Arc::new(Self {
+            flag: AtomicBool::new(true),
+            alarm,
+        })
     }
 
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.flag.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+        self.flag.swap(false, Ordering::Relaxed)
     }
 }
 
-impl Wake for Woken {
+impl<A: Alarm> Wake for Woken<A> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Waits until a pollable is ready. Dropping it drops the pollable, which a host may demand before
-/// it lets go of what the pollable watches.
-pub(crate) struct Ready<P: Pollable> {
-    executor: &'static LocalKey<Executor<P>>,
-    state: State<P>,
-}
-
-enum State<P> {
-    New(P),
-    Waiting(u64),
-    Done,
-}
-
-impl<P: Pollable> Ready<P> {
-    pub(crate) fn new(executor: &'static LocalKey<Executor<P>>, pollable: P) -> Self {
-        Self {
-            executor,
-            state: State::New(pollable),
-        }
-    }
-}
-
-impl<P: Pollable> Unpin for Ready<P> {}
-
-impl<P: Pollable> Future for Ready<P> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let waker = context.waker();
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Done => Poll::Ready(()),
-            State::New(pollable) => {
-                let key = self.executor.with(|executor| {
-                    let key = executor.next_key.get();
-                    executor.next_key.set(key + 1);
-                    executor.waits.borrow_mut().push(Wait {
-                        key,
-                        pollable,
-                        waker: waker.clone(),
-                    });
-                    key
-                });
-                self.state = State::Waiting(key);
-                Poll::Pending
-            }
-            State::Waiting(key) => {
-                let waits_still = self.executor.with(|executor| {
-                    let mut waits = executor.waits.borrow_mut();
-                    let wait = waits.iter_mut().find(|wait| wait.key == key);
-                    wait.map(|wait| wait.waker.clone_from(waker)).is_some()
-                });
-                if !waits_still {
-                    return Poll::Ready(());
-                }
-                self.state = State::Waiting(key);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<P: Pollable> Drop for Ready<P> {
-    fn drop(&mut self) {
-        if let State::Waiting(key) = self.state {
-            self.executor.with(|executor| {
-                executor.waits.borrow_mut().retain(|wait| wait.key != key);
-            });
-        }
+        self.flag.store(true, Ordering::Relaxed);
+        self.alarm.ring();
     }
 }
 

@@ -18,7 +18,6 @@ mod adapter;
 mod body;
 mod channel;
 mod error;
-#[cfg(not(all(target_family = "wasm", feature = "wasi-0-3")))]
 mod executor;
 mod json;
 mod local;
@@ -60,7 +59,7 @@ pub type Result<T = Response, E = Error> = core::result::Result<T, E>;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::service::{Served, serve};
-    #[cfg(any(not(target_family = "wasm"), feature = "wasi-0-3"))]
+    #[cfg(not(target_family = "wasm"))]
     pub use crate::sys::Export;
     pub use crate::sys::Exported;
     #[cfg(all(
@@ -68,10 +67,12 @@ pub mod __private {
         feature = "wasi-0-2",
         not(feature = "wasi-0-3")
     ))]
-    pub use crate::sys::{WORLD, WORLD_LEN, answer as answer_call};
-    pub use crate::task::{answer, answer_request};
+    pub use crate::sys::answer as answer_call;
+    #[cfg(target_family = "wasm")]
+    pub use crate::sys::{WORLD, WORLD_LEN};
     #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
-    pub use wasip3;
+    pub use crate::sys::{begin as begin_call, resume as resume_call};
+    pub use crate::task::{answer, answer_request};
 }
 
 /// What the `http` attribute refuses.

@@ -1,130 +1,108 @@
-//! The executor with pollables that become ready in an order the test sets.
+//! Futures whose wakers the test holds.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Poll, Wake, Waker};
 
-use super::{Executor, Pollable, Ready};
+use super::{Alarm, Progress, Queue, Tasks};
+use crate::local::LocalFuture;
 
-/// Becomes ready when the clock, which moves only while the executor waits, reaches it.
-struct At(u32);
+/// How often it was rung.
+#[derive(Clone, Default)]
+struct Rings(Arc<AtomicU32>);
 
-impl Pollable for At {
-    fn wait(pollables: &[&Self]) -> Vec<u32> {
-        WAITED_ON.with_borrow_mut(|counts| counts.push(pollables.len()));
-        let first = pollables.iter().map(|at| at.0).min().expect("never empty");
-        let ready = |(index, at): (usize, &&At)| {
-            (at.0 == first).then(|| u32::try_from(index).expect("few pollables"))
-        };
-        pollables.iter().enumerate().filter_map(ready).collect()
+impl Alarm for Rings {
+    fn ring(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-thread_local! {
-    static EXECUTOR: Executor<At> = const { Executor::new() };
-    static WAITED_ON: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+/// A future that ends when it is told so, and what is known of it.
+#[derive(Clone, Default)]
+struct Probe {
+    polls: Rc<Cell<u32>>,
+    ends: Rc<Cell<bool>>,
+    wakers: Rc<RefCell<Vec<Waker>>>,
 }
 
-type Log = Rc<RefCell<Vec<&'static str>>>;
+impl Probe {
+    fn future(&self) -> LocalFuture {
+        let probe = self.clone();
+        Box::pin(poll_fn(move |context| {
+            probe.polls.set(probe.polls.get() + 1);
+            if probe.ends.get() {
+                return Poll::Ready(());
+            }
+            probe.wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        }))
+    }
 
-fn at(time: u32) -> Ready<At> {
-    Ready::new(&EXECUTOR, At(time))
-}
-
-fn run<T>(main: impl Future<Output = T>) -> T {
-    EXECUTOR.with(|executor| executor.run(main))
-}
-
-fn spawn(future: impl Future<Output = ()> + 'static) {
-    EXECUTOR.with(|executor| executor.spawn(Box::pin(future)));
-}
-
-fn after_main(future: impl Future<Output = ()> + 'static) {
-    EXECUTOR.with(|executor| executor.after_main(Box::pin(future)));
-}
-
-fn note(log: &Log, what: &'static str) {
-    log.borrow_mut().push(what);
-}
-
-#[test]
-fn a_future_that_is_ready_never_waits() {
-    assert_eq!(run(async { 7 }), 7);
-    WAITED_ON.with_borrow(|counts| assert!(counts.is_empty()));
-}
-
-#[test]
-fn what_is_waited_for_is_waited_for_at_once() {
-    run(async {
-        spawn(at(2));
-        spawn(at(1));
-        at(3).await;
-    });
-    WAITED_ON.with_borrow(|counts| assert_eq!(*counts, [3, 2, 1]));
-}
-
-#[test]
-fn spawned_work_outlives_the_main_future() {
-    let log = Log::default();
-    let inner = Rc::clone(&log);
-    run(async move {
-        let work = Rc::clone(&inner);
-        spawn(async move {
-            at(5).await;
-            note(&work, "spawned");
-        });
-        note(&inner, "main");
-    });
-    assert_eq!(*log.borrow(), ["main", "spawned"]);
-}
-
-#[test]
-fn work_for_after_main_starts_when_main_has_ended() {
-    let log = Log::default();
-    let inner = Rc::clone(&log);
-    run(async move {
-        let work = Rc::clone(&inner);
-        after_main(async move {
-            note(&work, "after");
-            let more = Rc::clone(&work);
-            after_main(async move { note(&more, "after that") });
-        });
-        at(1).await;
-        note(&inner, "main");
-    });
-    assert_eq!(*log.borrow(), ["main", "after", "after that"]);
-}
-
-#[test]
-fn a_future_that_wakes_itself_is_polled_again() {
-    let mut turns = 0;
-    run(poll_fn(|context| {
-        turns += 1;
-        if turns == 3 {
-            return Poll::Ready(());
+    fn wake(&self) {
+        for waker in self.wakers.take() {
+            waker.wake();
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }));
-    assert_eq!(turns, 3);
+    }
 }
 
 #[test]
-fn a_wait_that_is_dropped_is_not_waited_for() {
-    run(async {
-        {
-            let mut early = std::pin::pin!(at(1));
-            let polled = poll_fn(|context| Poll::Ready(early.as_mut().poll(context)));
-            assert!(polled.await.is_pending());
+fn what_was_not_woken_is_not_polled() {
+    let (main, other, queue) = (Probe::default(), Probe::default(), Queue::new());
+    let mut tasks = Tasks::new(main.future(), (), &queue);
+    queue.spawn(other.future());
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    other.wake();
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    assert_eq!((main.polls.get(), other.polls.get()), (1, 2));
+}
+
+#[test]
+fn all_has_ended_when_what_was_started_has() {
+    let (main, other, queue) = (Probe::default(), Probe::default(), Queue::new());
+    let mut tasks = Tasks::new(main.future(), (), &queue);
+    queue.after_main(other.future());
+    main.ends.set(true);
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    other.ends.set(true);
+    other.wake();
+    assert_eq!(tasks.pass(&queue), Progress::Ended);
+}
+
+#[test]
+fn every_wake_up_rings_the_alarm() {
+    let (main, rings, queue) = (Probe::default(), Rings::default(), Queue::new());
+    let mut tasks = Tasks::new(main.future(), rings.clone(), &queue);
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    main.wakers.borrow()[0].wake_by_ref();
+    main.wake();
+    assert_eq!(rings.0.load(Ordering::Relaxed), 2);
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    assert_eq!(main.polls.get(), 2);
+}
+
+#[test]
+fn wakers_are_counted_wherever_they_are() {
+    struct PassedOn(Waker);
+
+    impl Wake for PassedOn {
+        fn wake(self: Arc<Self>) {
+            self.0.wake_by_ref();
         }
-        at(2).await;
-    });
-    WAITED_ON.with_borrow(|counts| assert_eq!(*counts, [1]));
-}
+    }
 
-#[test]
-#[should_panic(expected = "nothing is left that could wake it")]
-fn a_wait_for_nothing_is_an_error_and_not_a_hang() {
-    run(std::future::pending::<()>());
+    let (main, queue) = (Probe::default(), Queue::new());
+    let mut tasks = Tasks::new(main.future(), (), &queue);
+    assert_eq!(tasks.pass(&queue), Progress::Waiting);
+    assert_eq!(tasks.wakers_len(), 1);
+    let waker = main.wakers.borrow()[0].clone();
+    assert!(tasks.made(&waker));
+    let passed_on = Waker::from(Arc::new(PassedOn(waker)));
+    assert!(!tasks.made(&passed_on));
+    assert_eq!(tasks.wakers_len(), 2);
+    drop(passed_on);
+    main.wakers.take();
+    assert_eq!(tasks.wakers_len(), 0);
 }

@@ -5,11 +5,24 @@ use ::http::uri::{PathAndQuery, Uri};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 
+use super::abi::Entry;
 use crate::Request;
 use crate::body::Body;
 
-pub(super) fn other_method(name: &str) -> Method {
-    Method::from_bytes(name.as_bytes()).unwrap_or_default()
+/// The method of a case of `method`, the last of which carries a name.
+pub(super) fn method(case: u8, name: Option<String>) -> Method {
+    match case {
+        0 => Method::GET,
+        1 => Method::HEAD,
+        2 => Method::POST,
+        3 => Method::PUT,
+        4 => Method::DELETE,
+        5 => Method::CONNECT,
+        6 => Method::OPTIONS,
+        7 => Method::TRACE,
+        8 => Method::PATCH,
+        _ => Method::from_bytes(name.unwrap_or_default().as_bytes()).unwrap_or_default(),
+    }
 }
 
 /// The headers, with `host` from the authority where the host keeps it apart.
@@ -44,27 +57,29 @@ pub(super) fn request(method: Method, path: String, headers: HeaderMap, body: Bo
     request
 }
 
-/// A header as hosts take it.
-pub(super) type Entry<'a> = (&'a str, &'a [u8]);
-
 /// The headers in the host's form: all at once or, when it refuses one of them, all but those that it
 /// refuses one by one. `None` when it takes none at all.
 pub(super) fn fields<F>(
     headers: &HeaderMap,
     from_list: impl Fn(&[Entry<'_>]) -> Option<F>,
 ) -> Option<F> {
-    let mut entries: Vec<Entry<'_>> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect();
+    let entries: Vec<Entry<'_>> = headers.iter().map(entry).collect();
     from_list(&entries).or_else(|| {
-        entries.retain(|entry| {
-            let taken = from_list(std::slice::from_ref(entry)).is_some();
+        let is_taken = |header: &(&HeaderName, &HeaderValue)| {
+            let taken = from_list(&[entry(*header)]).is_some();
             if !taken {
-                eprintln!("the host refused the header {:?}: it is left out", entry.0);
+                eprintln!(
+                    "the host refused the header {:?}: it is left out",
+                    header.0.as_str()
+                );
             }
             taken
-        });
+        };
+        let entries: Vec<Entry<'_>> = headers.iter().filter(is_taken).map(entry).collect();
         from_list(&entries)
     })
+}
+
+fn entry<'a>((name, value): (&'a HeaderName, &'a HeaderValue)) -> Entry<'a> {
+    Entry::new(name.as_str(), value.as_bytes())
 }

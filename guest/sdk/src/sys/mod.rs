@@ -2,6 +2,8 @@
 //! tasks and time. Which one is compiled depends on the target and the features.
 
 #[cfg(target_family = "wasm")]
+mod abi;
+#[cfg(target_family = "wasm")]
 mod head;
 #[cfg(not(target_family = "wasm"))]
 mod native;

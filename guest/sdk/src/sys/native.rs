@@ -10,7 +10,7 @@ use ::http::{HeaderMap, Method};
 use super::Exported;
 use crate::Request;
 use crate::body::Body;
-use crate::executor::{Executor, Pollable, Ready};
+use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::LocalFuture;
 
 thread_local! {

@@ -11,8 +11,9 @@ use std::time::Duration;
 use self::abi::Outparam;
 pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
+use super::abi::construct_once;
 use crate::LazyRequest;
-use crate::executor::{Executor, Pollable, Ready};
+use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::{Local, LocalFuture};
 
 thread_local! {
@@ -44,6 +45,7 @@ pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'st
 
 /// Answers one call of the export, with the handles that it was called with.
 pub fn answer<H: Exported>(request: u32, out: u32) {
+    construct_once();
     EXECUTOR.with(|executor| {
         executor.run(async move {
             let request = LazyRequest::new(IncomingRequest::from_export(request));

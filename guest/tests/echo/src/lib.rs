@@ -55,8 +55,11 @@ async fn trailers(request: Request) -> Result {
 fn stream(request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = Response::new(body);
-    if let Some(kind) = parts.headers.get("content-type") {
-        response.headers_mut().insert("content-type", kind.clone());
+    // HTTP/1.1 passes no trailers on but those that the head names.
+    for name in ["content-type", "trailer"] {
+        if let Some(value) = parts.headers.get(name) {
+            response.headers_mut().insert(name, value.clone());
+        }
     }
     response
 }

@@ -15,7 +15,7 @@ use super::abi::{
 };
 use crate::Request;
 use crate::body::{Body, BodyError};
-use crate::executor::Ready;
+use crate::executor::blocking::Ready;
 
 /// The most that one read asks for, in bytes. A host gives what it has, up to this.
 const READ_SIZE_MAX: u64 = 64 * 1024;
@@ -32,18 +32,8 @@ impl IncomingRequest {
     }
 
     pub(crate) fn method(&self) -> Method {
-        match self.0.method() {
-            (0, _) => Method::GET,
-            (1, _) => Method::HEAD,
-            (2, _) => Method::POST,
-            (3, _) => Method::PUT,
-            (4, _) => Method::DELETE,
-            (5, _) => Method::CONNECT,
-            (6, _) => Method::OPTIONS,
-            (7, _) => Method::TRACE,
-            (8, _) => Method::PATCH,
-            (_, name) => head::other_method(&name.unwrap_or_default()),
-        }
+        let (case, name) = self.0.method();
+        head::method(case, name)
     }
 
     pub(crate) fn path_and_query(&self) -> String {

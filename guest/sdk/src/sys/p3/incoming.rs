@@ -1,17 +1,14 @@
 //! A request as WASI 0.3 gives it.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
-use wasip3::http::types::{ErrorCode, Method as HostMethod, Request as HostRequest, Trailers};
-use wasip3::wit_bindgen::rt::async_support::{FutureReader, StreamReader, StreamResult};
-use wasip3::wit_future;
 
 use super::super::head;
+use super::abi::{CutShort, Request as HostRequest, StreamReader, TrailersReader};
 use crate::Request;
 use crate::body::{Body, BodyError};
 
@@ -21,40 +18,25 @@ const READ_SIZE_MAX: usize = 64 * 1024;
 /// The host's own codes say no more to a handler: either way the body is not whole.
 const CUT_SHORT: &str = "the request's body was cut short";
 
-type Chunk = Result<Frame<Bytes>, BodyError>;
-type HostTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
-
 /// The host's request.
 pub(crate) struct IncomingRequest(HostRequest);
 
 impl IncomingRequest {
-    pub(super) fn new(request: HostRequest) -> Self {
-        Self(request)
+    pub(super) fn from_export(handle: u32) -> Self {
+        Self(HostRequest::from_export(handle))
     }
 
     pub(crate) fn method(&self) -> Method {
-        match self.0.get_method() {
-            HostMethod::Get => Method::GET,
-            HostMethod::Head => Method::HEAD,
-            HostMethod::Post => Method::POST,
-            HostMethod::Put => Method::PUT,
-            HostMethod::Delete => Method::DELETE,
-            HostMethod::Connect => Method::CONNECT,
-            HostMethod::Options => Method::OPTIONS,
-            HostMethod::Trace => Method::TRACE,
-            HostMethod::Patch => Method::PATCH,
-            HostMethod::Other(name) => head::other_method(&name),
-        }
+        let (case, name) = self.0.method();
+        head::method(case, name)
     }
 
     pub(crate) fn path_and_query(&self) -> String {
-        self.0
-            .get_path_with_query()
-            .unwrap_or_else(|| "/".to_owned())
+        self.0.path_with_query().unwrap_or_else(|| "/".to_owned())
     }
 
     pub(crate) fn headers(&self) -> HeaderMap {
-        head::headers(self.0.get_headers().copy_all(), || self.0.get_authority())
+        head::headers(self.0.headers().entries(), || self.0.authority())
     }
 
     pub(crate) fn into_request(self) -> Request {
@@ -72,14 +54,9 @@ struct IncomingBody(State);
 
 enum State {
     Unread(HostRequest),
-    Open(Source),
-    Busy(Pin<Box<dyn Future<Output = (Option<Chunk>, State)>>>),
+    Reading(StreamReader, TrailersReader),
+    Trailers(TrailersReader),
     Done,
-}
-
-struct Source {
-    stream: StreamReader<u8>,
-    trailers: HostTrailers,
 }
 
 impl HttpBody for IncomingBody {
@@ -92,52 +69,34 @@ impl HttpBody for IncomingBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             match &mut self.0 {
-                State::Busy(step) => {
-                    let (chunk, next) = ready!(step.as_mut().poll(context));
-                    self.0 = next;
-                    return Poll::Ready(chunk);
+                State::Unread(_) | State::Done => {}
+                State::Reading(stream, _) => {
+                    if let Some(data) = ready!(stream.poll_read(READ_SIZE_MAX, context)) {
+                        return Poll::Ready(Some(Ok(Frame::data(data.into()))));
+                    }
                 }
-                State::Done => return Poll::Ready(None),
-                State::Unread(_) | State::Open(_) => {
-                    self.0 = match std::mem::replace(&mut self.0, State::Done) {
-                        State::Unread(request) => State::Open(Source::open(request)),
-                        State::Open(source) => State::Busy(Box::pin(source.next())),
-                        busy_or_done => busy_or_done,
-                    };
+                State::Trailers(trailers) => {
+                    let trailers = ready!(trailers.poll_read(context));
+                    self.0 = State::Done;
+                    return Poll::Ready(match trailers {
+                        Ok(None) => None,
+                        Ok(Some(fields)) => {
+                            let trailers = head::headers(fields.entries(), || None);
+                            Some(Ok(Frame::trailers(trailers)))
+                        }
+                        Err(CutShort) => Some(Err(BodyError::new(CUT_SHORT))),
+                    });
                 }
             }
+            self.0 = match std::mem::replace(&mut self.0, State::Done) {
+                State::Unread(request) => {
+                    let (stream, trailers) = request.consume();
+                    State::Reading(stream, trailers)
+                }
+                // The stream has ended, and is dropped.
+                State::Reading(_, trailers) => State::Trailers(trailers),
+                State::Trailers(_) | State::Done => return Poll::Ready(None),
+            };
         }
-    }
-}
-
-impl Source {
-    fn open(request: HostRequest) -> Self {
-        let (_, accepted) = wit_future::new(|| Ok(()));
-        let (stream, trailers) = HostRequest::consume_body(request, accepted);
-        Self { stream, trailers }
-    }
-
-    async fn next(mut self) -> (Option<Chunk>, State) {
-        loop {
-            let buffer = Vec::with_capacity(READ_SIZE_MAX);
-            let (result, mut data) = self.stream.read(buffer).await;
-            if !data.is_empty() {
-                data.shrink_to_fit();
-                return (Some(Ok(Frame::data(data.into()))), State::Open(self));
-            }
-            if !matches!(result, StreamResult::Complete(_)) {
-                break;
-            }
-        }
-        drop(self.stream);
-        let last = match self.trailers.await {
-            Ok(None) => None,
-            Ok(Some(fields)) => {
-                let trailers = head::headers(fields.copy_all(), || None);
-                Some(Ok(Frame::trailers(trailers)))
-            }
-            Err(_) => Some(Err(BodyError::new(CUT_SHORT))),
-        };
-        (last, State::Done)
     }
 }

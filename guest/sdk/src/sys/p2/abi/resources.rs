@@ -96,7 +96,7 @@ impl InputStream {
     pub(in super::super) fn read(&self, len_max: u64) -> Result<Vec<u8>, StreamEnd> {
         // SAFETY: the handle is alive, and the area is this result's.
         let read = Tagged::fill(|area| unsafe { input_read(self.0, len_max, area) });
-        read.stream().map(|data| data.bytes())
+        stream(read).map(|data| data.bytes())
     }
 
     pub(in super::super) fn subscribe(&self) -> Pollable {
@@ -124,14 +124,14 @@ impl OutputStream {
         let written =
             // SAFETY: the handle is alive, the bytes are borrowed for the call, the area is its.
             Tagged::fill(|area| unsafe { output_write(self.0, bytes.as_ptr(), bytes.len(), area) });
-        written.stream().map(drop)
+        stream(written).map(drop)
     }
 
     /// Asks the host to send what it has, and doesn't wait for that.
     pub(in super::super) fn flush(&self) -> Result<(), StreamEnd> {
         // SAFETY: the handle is alive, and the area is this result's.
         let flushed = Tagged::fill(|area| unsafe { output_flush(self.0, area) });
-        flushed.stream().map(drop)
+        stream(flushed).map(drop)
     }
 
     pub(in super::super) fn subscribe(&self) -> Pollable {
@@ -142,37 +142,21 @@ impl OutputStream {
 
 impl Fields {
     /// `None` when the host refuses one of them.
-    pub(in super::super) fn from_list(entries: &[(&str, &[u8])]) -> Option<Self> {
-        let entries: Vec<RawEntry> = entries
-            .iter()
-            .map(|(name, value)| RawEntry {
-                name: name.as_ptr(),
-                name_len: name.len(),
-                value: value.as_ptr(),
-                value_len: value.len(),
-            })
-            .collect();
+    pub(in super::super) fn from_list(entries: &[Entry<'_>]) -> Option<Self> {
         let made = Tagged::fill(|area| {
-            // SAFETY: the entries point to what is borrowed for the call, the area is its.
+            // SAFETY: the entries are borrowed for the call, the area is its.
             unsafe { fields_from_list(entries.as_ptr(), entries.len(), area) };
         });
-        made.handle().map(Self)
+        handle(&made).map(Self)
     }
 
     pub(in super::super) fn entries(&self) -> Vec<(String, Vec<u8>)> {
         let mut list = List::default();
-        // SAFETY: the handle is alive, and the area is a list's.
-        unsafe { fields_entries(self.0, &raw mut list) };
-        // SAFETY: the list is ours, and so are the two lists in each of its elements.
-        let entries: Vec<[usize; 4]> = unsafe { owned(list.start, list.len) };
-        entries
-            .into_iter()
-            .map(|[name, name_len, value, value_len]| {
-                // SAFETY: as above.
-                let (name, value) = unsafe { (owned(name, name_len), owned(value, value_len)) };
-                (text(name), value)
-            })
-            .collect()
+        // SAFETY: the handle is alive, the area is a list's, and the list is one of entries.
+        unsafe {
+            fields_entries(self.0, &raw mut list);
+            list.entries()
+        }
     }
 }
 
@@ -184,12 +168,8 @@ impl Request {
 
     /// The case of `method`, with the name that the last case carries.
     pub(in super::super) fn method(&self) -> (u8, Option<String>) {
-        const OTHER: u8 = 9;
         // SAFETY: the handle is alive, and the area is this result's.
-        let mut method = Tagged::fill(|area| unsafe { request_method(self.0, area) });
-        let case = method.case;
-        method.case = u8::from(case == OTHER);
-        (case, method.option())
+        Tagged::fill(|area| unsafe { request_method(self.0, area) }).method()
     }
 
     pub(in super::super) fn path_with_query(&self) -> Option<String> {
@@ -211,7 +191,7 @@ impl Request {
     pub(in super::super) fn consume(&self) -> Option<IncomingBody> {
         // SAFETY: the handle is alive, and the area is this result's.
         let body = Tagged::fill(|area| unsafe { request_consume(self.0, area) });
-        body.handle().map(IncomingBody)
+        handle(&body).map(IncomingBody)
     }
 }
 
@@ -220,7 +200,7 @@ impl IncomingBody {
     pub(in super::super) fn stream(&self) -> Option<InputStream> {
         // SAFETY: the handle is alive, and the area is this result's.
         let stream = Tagged::fill(|area| unsafe { body_stream(self.0, area) });
-        stream.handle().map(InputStream)
+        handle(&stream).map(InputStream)
     }
 
     /// Ends the body. Its stream must be gone by then.
@@ -272,7 +252,7 @@ impl OutgoingResponse {
     pub(in super::super) fn body(&self) -> Option<OutgoingBody> {
         // SAFETY: the handle is alive, and the area is this result's.
         let body = Tagged::fill(|area| unsafe { response_body(self.0, area) });
-        body.handle().map(OutgoingBody)
+        handle(&body).map(OutgoingBody)
     }
 }
 
@@ -294,7 +274,7 @@ impl OutgoingBody {
     pub(in super::super) fn write(&self) -> Option<OutputStream> {
         // SAFETY: the handle is alive, and the area is this result's.
         let stream = Tagged::fill(|area| unsafe { outgoing_write(self.0, area) });
-        stream.handle().map(OutputStream)
+        handle(&stream).map(OutputStream)
     }
 
     /// Ends the body as a whole one. Its stream must be gone by then.
