@@ -98,11 +98,18 @@ impl Pipe {
         })))
     }
 
-    /// The head was given: from now on there is a reader, and `declared` bytes are expected.
+    /// The head was given: from now on there is a reader, and `declared` bytes are expected. What
+    /// was written before has to fit that too.
     pub(crate) fn attach(&self, declared: Option<u64>) {
         let mut state = self.0.lock();
         state.has_reader = true;
         state.declared = declared;
+        state.hold_to_declared();
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 
     /// Bytes that may be written now; nothing means wait.
@@ -121,6 +128,23 @@ impl Pipe {
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         if state.reader_gone || state.ended || state.room() > 0 || !state.has_reader {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Ready once bytes can be written, or none ever again. Unlike [`Self::poll_room`] it lets a
+    /// writer wait for its reader: before there is one, the first write is taken, which is all of
+    /// most bodies, and the second waits, so that a guest that goes on writing gives its head first.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        let may_write = if state.has_reader {
+            state.room() > 0
+        } else {
+            state.written == 0
+        };
+        if state.reader_gone || state.ended || may_write {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());
@@ -320,6 +344,22 @@ impl State {
             Err(WriteError::TooMuchBeforeHead)
         } else {
             Ok(())
+        }
+    }
+
+    /// Breaks the body if what was written is too much for its declared length, or all of it is
+    /// too little.
+    fn hold_to_declared(&mut self) {
+        let Some(declared) = self.declared else {
+            return;
+        };
+        if self.written > declared {
+            self.ended = true;
+            self.end = WriteError::MoreThanDeclared
+                .breaks_the_body()
+                .map(End::Broken);
+        } else if self.written < declared && matches!(self.end, Some(End::Complete(_))) {
+            self.end = Some(End::Broken(Fault::BodyDropped));
         }
     }
 

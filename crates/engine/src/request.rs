@@ -108,7 +108,7 @@ pub(crate) struct BodyReader {
 }
 
 impl BodyReader {
-    fn new(body: RequestBody, exchange: Arc<Exchange>, limit: u64) -> Self {
+    pub(crate) fn new(body: RequestBody, exchange: Arc<Exchange>, limit: u64) -> Self {
         let end = matches!(body, RequestBody::Empty).then_some(ReadEnd::Complete);
         Self {
             body,

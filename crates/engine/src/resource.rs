@@ -49,12 +49,10 @@ pub(crate) enum Resource {
     Error(Arc<str>),
     /// `request-options` of either world; kept, and of no effect until requests can be sent.
     Options(RequestOptions),
-    /// `response` (0.3).
+    /// `response` (0.3). Its body flows into the pipe from the start.
     Response03 {
         status: StatusCode,
         fields: Fields,
-        contents: Option<Contents>,
-        trailers: Option<Trailers>,
         pipe: Arc<Pipe>,
     },
     /// `request` that the guest made (0.3): may be built, can't be sent without a grant.

@@ -14,7 +14,6 @@ use crate::sandbox::Sandbox;
 use crate::slots::SlotError;
 use crate::wasi03::bindings::Wasi03;
 use crate::wasi03::bindings::wasi::http::types::{ErrorCode, Response};
-use crate::wasi03::body;
 
 /// Runs the handler, the response's body and every task that the guest left to their end.
 pub(super) async fn handle(
@@ -71,15 +70,11 @@ fn answer(
     let Resource::Response03 {
         status,
         fields,
-        contents,
-        trailers,
         pipe,
     } = store.data_mut().slots.take(rep)?
     else {
         return Err(SlotError::Wrong(rep).into());
     };
-    let trailers = trailers.ok_or(SlotError::Wrong(rep))?;
-    body::flow(&mut store, contents, trailers, &pipe)?;
     exchange.answer(Answer {
         status,
         headers: fields.into_map(),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http_body::{Body, Frame};
 use parking_lot::Mutex;
 use wasmtime::component::{
     Destination, FutureConsumer, FutureProducer, FutureReader, Resource as Handle, Source,
@@ -14,10 +15,11 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::bindings::wasi::http::types::{ErrorCode, Trailers as TrailersHandle};
+use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fields::Fields;
-use crate::pipe::{End, Pipe};
-use crate::request::{ReadEnd, SharedReader};
+use crate::pipe::{Chunk, End, Pipe};
+use crate::request::{BodyError, BodyReader, ReadEnd, RequestBody, SharedReader};
 use crate::sandbox::Sandbox;
 
 /// Bytes that one read of a request's body hands to the guest at most.
@@ -105,7 +107,7 @@ impl StreamConsumer<Sandbox> for IntoPipe {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         let pipe = &self.0.pipe;
-        if pipe.poll_room(cx).is_pending() {
+        if pipe.poll_writable(cx).is_pending() {
             return if finish {
                 Poll::Ready(Ok(StreamResult::Cancelled))
             } else {
@@ -152,6 +154,39 @@ impl FutureConsumer<Sandbox> for IntoTrailers {
         };
         self.0.end_trailers(trailers);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// The body of a response that its own guest reads, instead of giving it to a client.
+pub(crate) fn read_back(pipe: Arc<Pipe>) -> SharedReader {
+    pipe.attach(None);
+    let body = RequestBody::Stream(Box::pin(ReadBack(pipe)));
+    // What a guest gives to itself is no body of the request's: nobody counts it.
+    let reader = BodyReader::new(body, Exchange::new(false), u64::MAX);
+    Arc::new(Mutex::new(reader))
+}
+
+struct ReadBack(Arc<Pipe>);
+
+impl Body for ReadBack {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.0.poll_read(cx).map(|chunk| match chunk {
+            Chunk::Data(bytes) => Some(Ok(Frame::data(bytes))),
+            Chunk::End(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+            Chunk::Broken(fault) => Some(Err(fault.into())),
+        })
+    }
+}
+
+impl Drop for ReadBack {
+    fn drop(&mut self) {
+        self.0.close_reader();
     }
 }
 

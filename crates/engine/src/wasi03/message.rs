@@ -5,8 +5,9 @@ use wasmtime::component::{Access, FutureReader, Resource as Handle, StreamReader
 
 use super::Http;
 use super::bindings::wasi::http::types::{self, ErrorCode, Method, RequestOptionsError, Scheme};
-use super::body::{Delivered, FromReader, Trailers, TrailersOf, TrailersResult};
+use super::body::{self, Delivered, FromReader, Trailers, TrailersOf, TrailersResult};
 use crate::pipe::Pipe;
+use crate::request::SharedReader;
 use crate::resource::{Outgoing, RequestOptions, Resource};
 use crate::sandbox::Sandbox;
 use crate::slots::SlotError;
@@ -63,9 +64,7 @@ impl types::HostRequestWithStore<Sandbox> for Http {
                 let Some(reader) = request.take_body() else {
                     return Err(SlotError::Wrong(this.rep()).into());
                 };
-                let contents = StreamReader::new(&mut access, FromReader(reader.clone()))?;
-                let trailers = FutureReader::new(&mut access, TrailersOf(reader))?;
-                Ok((contents, trailers))
+                incoming_body(access, reader)
             }
             Resource::Request03 {
                 contents,
@@ -87,6 +86,16 @@ impl types::HostRequestWithStore<Sandbox> for Http {
             _ => Ok(()),
         }
     }
+}
+
+/// A body that the host reads for the guest.
+fn incoming_body(
+    mut access: Access<'_, Sandbox, Http>,
+    reader: SharedReader,
+) -> wasmtime::Result<Consumed> {
+    let contents = StreamReader::new(&mut access, FromReader(reader.clone()))?;
+    let trailers = FutureReader::new(&mut access, TrailersOf(reader))?;
+    Ok((contents, trailers))
 }
 
 /// A body that the guest made and now reads itself.
@@ -253,10 +262,11 @@ impl types::HostResponseWithStore<Sandbox> for Http {
         let rep = sandbox.slots.push(Resource::Response03 {
             status: StatusCode::OK,
             fields,
-            contents,
-            trailers: Some(trailers),
             pipe: pipe.clone(),
         })?;
+        // From now on, and not only once the guest has returned the response: a write that finds
+        // its reader is done at once, and a guest that needn't wait needs no event to go on.
+        body::flow(&mut access, contents, trailers, &pipe)?;
         let sent = FutureReader::new(&mut access, Delivered(pipe))?;
         Ok((Handle::new_own(rep), sent))
     }
@@ -268,11 +278,7 @@ impl types::HostResponseWithStore<Sandbox> for Http {
     ) -> wasmtime::Result<Consumed> {
         result.close(&mut access)?;
         match access.get().slots.take(this.rep())? {
-            Resource::Response03 {
-                contents,
-                trailers: Some(trailers),
-                ..
-            } => own_body(access, contents, trailers),
+            Resource::Response03 { pipe, .. } => incoming_body(access, body::read_back(pipe)),
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
     }
@@ -282,14 +288,9 @@ impl types::HostResponseWithStore<Sandbox> for Http {
         this: Handle<types::Response>,
     ) -> wasmtime::Result<()> {
         match access.get().slots.take(this.rep())? {
-            Resource::Response03 {
-                contents,
-                trailers,
-                pipe,
-                ..
-            } => {
+            Resource::Response03 { pipe, .. } => {
                 pipe.close_reader();
-                close(access, contents, trailers)
+                Ok(())
             }
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
