@@ -6,6 +6,8 @@ use rustix::process::Signal;
 
 /// Long enough that it is never waited for.
 const NEVER: &str = "ms=3600000";
+/// What the log says of work that was cut off.
+const CUT: &str = "work after a response was ended at the limit `background_time`";
 /// What shells have for a program that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
 
@@ -27,6 +29,7 @@ both_worlds! {
         })
         .await;
         assert!(!node.log().contains("background work ended"));
+        node.log().line(CUT).await;
     }
 
     async fn loop_after_the_response_ends_at_the_cpu_limit(world: World) {
@@ -106,6 +109,35 @@ async fn node_that_stops_waits_for_the_work_of_shared_instances() {
     let stopped = node.stop(Signal::TERM).await;
     assert!(stopped.status.success(), "{:?}", stopped.status);
     stopped.log().line("background work ended: waited").await;
+}
+
+#[tokio::test]
+async fn work_left_in_a_shared_instance_ends_at_its_limit() {
+    let app = App::new("misbehave", World::Wasi03).isolation("concurrent");
+    let node = app.limit("background_time", "200ms").start().await;
+    let mut connection = node.connect().await;
+    let left = format!("/wait-until?{NEVER}");
+    assert_eq!(connection.get(&left).await.ok(), "answered\n");
+    assert_eq!(connection.get("/counter").await.ok(), "0\n");
+    node.log().line(CUT).await;
+    assert_eq!(connection.get("/counter").await.ok(), "0\n");
+}
+
+#[tokio::test]
+async fn shared_instance_that_is_never_at_rest_is_replaced() {
+    let app = App::new("misbehave", World::Wasi03).isolation("concurrent");
+    let app = app.limit("wall_time", "1s").limit("background_time", "1s");
+    let node = app.start().await;
+    let mut connection = node.connect().await;
+    let left = format!("/wait-until?{NEVER}");
+    assert_eq!(connection.get(&left).await.ok(), "answered\n");
+    assert_eq!(connection.get("/counter").await.ok(), "0\n");
+    // Requests come faster than background time runs out, so the work is never alone.
+    eventually("another instance answers", async || {
+        (connection.get("/counter").await.ok() == "0\n").then_some(())
+    })
+    .await;
+    node.log().line(CUT).await;
 }
 
 #[tokio::test]

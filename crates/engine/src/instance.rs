@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use everwarm_manifest::Isolation;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::cpu;
@@ -73,6 +74,27 @@ impl Instance {
     pub(crate) fn fault(&mut self, error: &wasmtime::Error) -> Fault {
         let denied = self.store.data_mut().memory.take_denied();
         fault::from_wasmtime(error, denied)
+    }
+}
+
+/// How a guest's run ended.
+pub(crate) struct Finished {
+    /// The instance, unless it could not be made.
+    pub(crate) instance: Option<Instance>,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Resources that a guest may leave behind for the next request of its instance (`serial`). A
+/// guest that caches a few is no leak; one that loses some with every request gets a new instance.
+const LEFT_RESOURCES_MAX: usize = 1_024;
+
+impl Finished {
+    /// The instance, if the next request may have it: `serial`, and nothing failed.
+    pub(crate) fn reusable(self, function: &Function) -> Option<Instance> {
+        let instance = self.instance?;
+        let healthy =
+            self.fault.is_none() && instance.store.data().slots.len() <= LEFT_RESOURCES_MAX;
+        (healthy && function.spec.isolation == Isolation::Serial).then_some(instance)
     }
 }
 

@@ -1,43 +1,29 @@
-//! The instances of one data-plane thread, and the work that can wait until a response is written.
+//! The way of a request into an instance, on one data-plane thread, and the work that can wait until
+//! a response is written.
 //!
-//! A lane is single-threaded: nothing in it is locked or shared. Owns the stock of prepared
-//! instances (`request`), the idle ones (`serial`), the shared ones (`concurrent`), the background
-//! work, and the chores: dropping the last instance and preparing the next, which would otherwise
-//! stand between a request and its answer.
+//! Owns the start of a request and the janitor, which does the chores: dropping the last instance
+//! and preparing the next, which would otherwise stand between a request and its answer.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+pub(crate) mod inner;
+
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everwarm_manifest::Isolation;
 use http::Method;
-use tokio::task::JoinSet;
 
-use crate::cpu;
 use crate::exchange::Exchange;
-use crate::fault::Fault;
 use crate::function::Function;
-use crate::instance::Instance;
 use crate::invoke::Call;
-use crate::invoke::alone::{Alone, Background, Finished, Start};
-use crate::invoke::shared::{Hub, Shared};
-use crate::meter::Meter;
+use crate::invoke::alone::{Alone, Start};
+use crate::invoke::shared::Shared;
 use crate::request::{Incoming, Request};
 use crate::runtime::Runtime;
-use crate::stock::Stock;
 use crate::usage::{Books, OnEnd};
+use inner::LaneInner;
 
-/// Chores that may wait; one more is done at once.
-const CHORES_MAX: usize = 256;
-/// Background work that one lane keeps; more is ended with its response.
-const BACKGROUND_MAX: usize = 1_024;
-/// Shared instances of one `concurrent` function in one lane.
-const HUBS_MAX: usize = 8;
 /// Time between two looks at what has fallen idle.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -45,41 +31,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Lane(Rc<LaneInner>);
 
-pub(crate) struct LaneInner {
-    pub(crate) runtime: Arc<Runtime>,
-    state: RefCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    functions: HashMap<usize, PerFunction>,
-    chores: VecDeque<Chore>,
-    background: JoinSet<()>,
-    janitor: Option<Waker>,
-}
-
-struct PerFunction {
-    /// Keeps the key, which is the function's address, from being used again.
-    _function: Arc<Function>,
-    stock: Stock<Instance>,
-    hubs: Vec<Arc<Hub>>,
-}
-
-/// Work that can wait until the response is written.
-pub(crate) enum Chore {
-    /// Closes a request's books, and keeps or drops its instance.
-    End(Arc<Function>, Option<Finished>, Books),
-    /// Makes an instance ahead of its request.
-    Prepare(Arc<Function>),
-}
-
 impl Lane {
     /// Makes the lane of the current thread. [`Self::janitor`] has to run on it as well.
     pub fn new(runtime: Arc<Runtime>) -> Self {
-        Self(Rc::new(LaneInner {
-            runtime,
-            state: RefCell::default(),
-        }))
+        Self(Rc::new(LaneInner::new(runtime)))
     }
 
     /// Starts a request. `on_end` is called exactly once, when its books close.
@@ -129,168 +84,9 @@ impl Lane {
 
     /// Waits until no background work is left, or ends it after `limit`.
     pub async fn drain(&self, limit: Duration) {
-        let mut background = {
-            let mut state = self.0.state.borrow_mut();
-            let hubs = state.functions.values().flat_map(|entry| &entry.hubs);
-            hubs.for_each(|hub| hub.retire());
-            std::mem::take(&mut state.background)
-        };
+        let mut background = self.0.give_up_background();
         let all = async { while background.join_next().await.is_some() {} };
         // What is left after the limit ends when the set is dropped.
         let _ = tokio::time::timeout(limit, all).await;
-    }
-}
-
-impl LaneInner {
-    fn key(function: &Arc<Function>) -> usize {
-        Arc::as_ptr(function) as usize
-    }
-
-    /// An instance that is there already. A function that had none is given one more ahead.
-    fn take(&self, function: &Arc<Function>) -> Option<Instance> {
-        let mut state = self.state.borrow_mut();
-        let entry = state.entry(function);
-        let instance = entry.stock.take();
-        let prepare = function.spec.isolation == Isolation::Request && entry.stock.wants_one();
-        if prepare {
-            entry.stock.ordered();
-            state.chores.push_back(Chore::Prepare(Arc::clone(function)));
-            state.wake_janitor();
-        }
-        instance
-    }
-
-    /// A shared instance with room for one more request.
-    fn hub(&self, function: &Arc<Function>) -> Arc<Hub> {
-        let mut state = self.state.borrow_mut();
-        let hubs = &mut state.entry(function).hubs;
-        hubs.retain(|hub| hub.takes_requests());
-        if let Some(hub) = hubs.iter().find(|hub| hub.has_room()) {
-            return Arc::clone(hub);
-        }
-        if hubs.len() >= HUBS_MAX
-            && let Some(hub) = hubs.iter().min_by_key(|hub| hub.in_flight())
-        {
-            return Arc::clone(hub);
-        }
-        let (hub, driver) = Hub::start(&self.runtime, function);
-        hubs.push(Arc::clone(&hub));
-        state.background.spawn_local(driver);
-        hub
-    }
-
-    /// Leaves work for the janitor.
-    pub(crate) fn defer(&self, chore: Chore) {
-        let mut state = self.state.borrow_mut();
-        if state.chores.len() < CHORES_MAX {
-            state.chores.push_back(chore);
-            state.wake_janitor();
-            return;
-        }
-        drop(state);
-        if let Chore::End(function, finished, books) = chore {
-            self.end(&function, finished, books);
-        }
-    }
-
-    pub(crate) fn run_in_background(self: &Rc<Self>, work: Background) {
-        let mut state = self.state.borrow_mut();
-        while state.background.try_join_next().is_some() {}
-        if state.background.len() < BACKGROUND_MAX && !work.limit().is_zero() {
-            state.background.spawn_local(work.run(Rc::clone(self)));
-        }
-    }
-
-    fn poll_due(&self, cx: &mut Context<'_>, sweep: &mut tokio::time::Interval) -> Poll<usize> {
-        if sweep.poll_tick(cx).is_ready() {
-            self.sweep();
-        }
-        let mut state = self.state.borrow_mut();
-        if !state.chores.is_empty() {
-            return Poll::Ready(state.chores.len());
-        }
-        state.janitor = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn next_chore(&self) -> Option<Chore> {
-        self.state.borrow_mut().chores.pop_front()
-    }
-
-    async fn perform(&self, chore: Chore) {
-        match chore {
-            Chore::End(function, finished, books) => self.end(&function, finished, books),
-            Chore::Prepare(function) => self.prepare(function).await,
-        }
-    }
-
-    fn end(&self, function: &Arc<Function>, finished: Option<Finished>, books: Books) {
-        drop(books);
-        if let Some(instance) = finished.and_then(|finished| finished.reusable(function)) {
-            instance.meter().cpu.reset();
-            self.state
-                .borrow_mut()
-                .entry(function)
-                .stock
-                .put_back(instance);
-        }
-    }
-
-    async fn prepare(&self, function: Arc<Function>) {
-        let meter = Arc::new(Meter::default());
-        let make = Instance::create(&self.runtime, Arc::clone(&function), Arc::clone(&meter));
-        let mut make = Box::pin(make);
-        // A start function that doesn't end at once is the request's own business, on its own time.
-        let result = poll_fn(|cx| Poll::Ready(self.poll_making(make.as_mut(), cx, &meter))).await;
-        let mut state = self.state.borrow_mut();
-        let stock = &mut state.entry(&function).stock;
-        match result {
-            Poll::Ready(Ok(instance)) => stock.arrived(instance),
-            Poll::Ready(Err(_)) | Poll::Pending => stock.failed(),
-        }
-    }
-
-    fn poll_making(
-        &self,
-        make: Pin<&mut impl Future<Output = Result<Instance, Fault>>>,
-        cx: &mut Context<'_>,
-        meter: &Meter,
-    ) -> Poll<Result<Instance, Fault>> {
-        let running = self.runtime.ticker.enter();
-        let (poll, ns) = cpu::measure(|| make.poll(cx));
-        drop(running);
-        meter.cpu.add_ns(ns);
-        poll
-    }
-
-    /// Gives up what nobody has asked for since the last look.
-    fn sweep(&self) {
-        let mut surplus = Vec::new();
-        let mut state = self.state.borrow_mut();
-        while state.background.try_join_next().is_some() {}
-        state.functions.retain(|_, entry| {
-            surplus.extend(entry.stock.sweep());
-            entry.hubs.iter().for_each(|hub| hub.sweep());
-            entry.hubs.retain(|hub| hub.takes_requests());
-            !(entry.stock.is_empty() && entry.hubs.is_empty())
-        });
-    }
-}
-
-impl State {
-    fn entry(&mut self, function: &Arc<Function>) -> &mut PerFunction {
-        self.functions
-            .entry(LaneInner::key(function))
-            .or_insert_with(|| PerFunction {
-                _function: Arc::clone(function),
-                stock: Stock::default(),
-                hubs: Vec::new(),
-            })
-    }
-
-    fn wake_janitor(&mut self) {
-        if let Some(janitor) = self.janitor.take() {
-            janitor.wake();
-        }
     }
 }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use everwarm_manifest::Isolation;
-
-use super::{wasi02, wasi03};
+use super::{report_background_cut, wasi02, wasi03};
 use crate::exchange::{Answer, Exchange};
 use crate::fault::Fault;
 use crate::function::Function;
-use crate::instance::{Exports, Instance};
-use crate::lane::{Chore, LaneInner};
+use crate::instance::{Exports, Finished, Instance};
+use crate::lane::inner::{Chore, LaneInner};
 use crate::meter::Meter;
 use crate::request::Incoming;
 use crate::runtime::Runtime;
@@ -28,13 +26,6 @@ pub(crate) struct Alone {
     exchange: Arc<Exchange>,
     function: Arc<Function>,
     lane: Rc<LaneInner>,
-}
-
-/// How a guest's run ended.
-pub(crate) struct Finished {
-    /// The instance, unless it could not be made.
-    pub(crate) instance: Option<Instance>,
-    pub(crate) fault: Option<Fault>,
 }
 
 /// What [`Alone::start`] needs.
@@ -133,7 +124,8 @@ impl Alone {
                     books,
                     function: Arc::clone(&self.function),
                 };
-                self.lane.run_in_background(work);
+                let lane = Rc::clone(&self.lane);
+                self.lane.run_in_background(work.limit(), work.run(lane));
             }
         }
     }
@@ -163,22 +155,25 @@ impl Drop for Alone {
 }
 
 /// A guest that works on after its response.
-pub(crate) struct Background {
+struct Background {
     task: GuestTask<Finished>,
     books: Books,
     function: Arc<Function>,
 }
 
 impl Background {
-    pub(crate) fn limit(&self) -> Duration {
+    fn limit(&self) -> Duration {
         self.function.spec.limits.background_time.duration()
     }
 
     /// Runs the guest to its end. Dropped earlier, it ends there.
-    pub(crate) async fn run(mut self, lane: Rc<LaneInner>) {
+    async fn run(mut self, lane: Rc<LaneInner>) {
         let limit = self.limit();
         let finished = tokio::time::timeout(limit, std::future::poll_fn(|cx| self.task.poll(cx)));
-        let finished = finished.await.ok().flatten();
+        let finished = finished.await.unwrap_or_else(|_| {
+            report_background_cut(&self.function.spec);
+            None
+        });
         let fault = finished
             .as_ref()
             .and_then(|finished| finished.fault.clone());
@@ -233,19 +228,5 @@ async fn run(
     Finished {
         instance: Some(instance),
         fault,
-    }
-}
-
-/// Resources that a guest may leave behind for the next request of its instance (`serial`). A
-/// guest that caches a few is no leak; one that loses some with every request gets a new instance.
-const LEFT_RESOURCES_MAX: usize = 1_024;
-
-impl Finished {
-    /// The instance, if the next request may have it: `serial`, and nothing failed.
-    pub(crate) fn reusable(self, function: &Function) -> Option<Instance> {
-        let instance = self.instance?;
-        let healthy =
-            self.fault.is_none() && instance.store.data().slots.len() <= LEFT_RESOURCES_MAX;
-        (healthy && function.spec.isolation == Isolation::Serial).then_some(instance)
     }
 }

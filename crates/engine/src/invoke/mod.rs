@@ -6,6 +6,7 @@
 
 pub(crate) mod alone;
 mod body;
+pub(crate) mod hub;
 pub(crate) mod shared;
 mod wasi02;
 mod wasi03;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::exchange::{Answer, may_have_content};
 use crate::fault::Fault;
+use crate::function::FunctionSpec;
 use alone::Alone;
 use shared::Shared;
 
@@ -190,4 +192,14 @@ impl Guest {
             Self::Shared(shared) => shared.end(bytes_out, Some(fault)),
         }
     }
+}
+
+/// Says in the log that work after a response was ended before it was done: nobody else is told.
+fn report_background_cut(spec: &FunctionSpec) {
+    tracing::warn!(
+        app = %spec.app,
+        function = %spec.name,
+        limit_ms = spec.limits.background_time.as_u64(),
+        "work after a response was ended at the limit `background_time`"
+    );
 }
