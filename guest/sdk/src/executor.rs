@@ -109,7 +109,14 @@ impl<M: Future<Output = ()> + Unpin, A: Alarm> Tasks<M, A> {
     }
 
     /// Polls what was woken, once each, and takes up what that has started.
+    #[cfg(any(test, not(all(target_family = "wasm", feature = "wasi-0-3"))))]
     pub(crate) fn pass(&mut self, queue: &Queue) -> Progress {
+        self.pass_main(queue);
+        self.pass_others(queue)
+    }
+
+    /// The first half of a pass: the main future.
+    pub(crate) fn pass_main(&mut self, queue: &Queue) {
         if let Some(main) = &mut self.main
             && self.main_woken.take()
             && poll(main, &self.main_woken).is_ready()
@@ -117,15 +124,23 @@ impl<M: Future<Output = ()> + Unpin, A: Alarm> Tasks<M, A> {
             self.main = None;
             queue.end_main();
         }
+    }
+
+    /// Whether anything was woken, or started and not polled yet.
+    pub(crate) fn is_woken(&self, queue: &Queue) -> bool {
+        !queue.spawned.borrow().is_empty()
+            || self.main.is_some() && self.main_woken.is_set()
+            || self.others.iter().any(|task| task.woken.is_set())
+    }
+
+    /// The second half of a pass: the futures beside the main one.
+    pub(crate) fn pass_others(&mut self, queue: &Queue) -> Progress {
         let spawned = queue.spawned.take().into_iter();
         let alarm = &self.main_woken.alarm;
         self.others
             .extend(spawned.map(|future| Task::new(future, alarm.clone())));
         self.others.retain_mut(Task::goes_on);
-        let is_woken = !queue.spawned.borrow().is_empty()
-            || self.main.is_some() && self.main_woken.is_set()
-            || self.others.iter().any(|task| task.woken.is_set());
-        if is_woken {
+        if self.is_woken(queue) {
             Progress::Woken
         } else if self.main.is_none() && self.others.is_empty() {
             Progress::Ended

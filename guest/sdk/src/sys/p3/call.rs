@@ -130,12 +130,23 @@ impl Running {
     /// Polls what was woken until nothing is, or for as long as is fair.
     fn turn(&mut self) -> Next {
         for _ in 0..PASSES_MAX {
-            match self.tasks.pass(&self.call.queue) {
+            let was_answered = self.call.is_answered.get();
+            self.tasks.pass_main(&self.call.queue);
+            let answers_now = self.call.is_answered.get() && !was_answered;
+            if answers_now && self.tasks.is_woken(&self.call.queue) {
+                // The host has the head once it is called back: what goes on from here may take long.
+                return self.give_way();
+            }
+            match self.tasks.pass_others(&self.call.queue) {
                 Progress::Woken => {}
                 Progress::Waiting => return self.sleep(),
                 Progress::Ended => return self.end(),
             }
         }
+        self.give_way()
+    }
+
+    fn give_way(&self) -> Next {
         // Without a wait the host says nothing of events, and they are not to be kept waiting.
         self.call.waits.deliver_one();
         Next::Yield

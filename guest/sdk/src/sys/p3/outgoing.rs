@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use ::http::HeaderMap;
 use http_body::Body as _;
@@ -28,6 +29,10 @@ pub(super) async fn send(mut response: Response) {
         eprintln!("the host refused the status {status}: it is sent as 200");
     }
     call::answer(Some(outgoing));
+    if body.size_hint().exact().is_none() {
+        // A body that is still to be made may take long to begin with, and its head needn't.
+        give_way().await;
+    }
     let copied = match writer {
         Some(writer) => copy(writer, body).await,
         None => Ok(None),
@@ -40,6 +45,19 @@ pub(super) async fn send(mut response: Response) {
         }
     };
     ended.write(end).await;
+}
+
+/// Lets the host go on with what it was given.
+async fn give_way() {
+    let mut has_given_way = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_given_way, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn fields(headers: &HeaderMap) -> Option<Fields> {
