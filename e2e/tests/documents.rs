@@ -1,0 +1,218 @@
+//! What the documents tell a reader to type is typed here: the commands of the README, of the guides and of
+//! each example's own page.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use everwarm_e2e::deadline::BUILD_DEADLINE;
+use everwarm_e2e::node::{Process, everwarm_command};
+use everwarm_e2e::{Node, Reply, Request};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where a reader finds an app that `up` was told to serve.
+const SERVED_AT: &str = "http://127.0.0.1:3000";
+/// Commands that others run: cargo's own in the SDK's tests, `xtask` in every test run, tools of others.
+const RUN_ELSEWHERE: &[&str] = &[
+    "cargo xtask",
+    "cargo build",
+    "cargo test",
+    "rustup",
+    "wasm-tools",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+/// The commands in a page's shell blocks, without their comments.
+fn commands(page: &str) -> Vec<String> {
+    let text = read(page);
+    let mut commands = Vec::new();
+    let mut is_shell = false;
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            is_shell = !is_shell && language == "sh";
+            continue;
+        }
+        let command = line.split(" #").next().unwrap_or_default().trim();
+        if is_shell && !command.is_empty() && !command.starts_with('#') {
+            commands.push(command.to_owned());
+        }
+    }
+    commands
+}
+
+/// An app that is served from where it stands. What that leaves behind is elsewhere.
+struct Served {
+    node: Node,
+    _data: TempDir,
+}
+
+/// Builds in `target`, and serves an app as `up FOLDER` does, at a port of its own.
+async fn up(app: &Path, target: &Path) -> Served {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = everwarm_command();
+    command
+        .args([
+            "up",
+            "--json",
+            "--no-watch",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(data.path())
+        .arg(app)
+        .env("CARGO_TARGET_DIR", target);
+    let node = Node::ready_within(command, BUILD_DEADLINE).await;
+    Served { node, _data: data }
+}
+
+/// What `curl` shows for a command of the docs, once the app is served elsewhere.
+async fn curl(node: &Node, command: &str) -> Reply {
+    let url = command.split(' ').next_back().unwrap();
+    let path = url
+        .strip_prefix(SERVED_AT)
+        .unwrap_or_else(|| panic!("{command} asks nobody that runs"));
+    let path = if path.is_empty() { "/" } else { path };
+    node.send(Request::get(path)).await
+}
+
+/// Runs one of the binary's verbs to its end, in a folder, and waits for a line that it prints.
+async fn everwarm(folder: &Path, arguments: &[&str], says: &str) -> String {
+    let mut command = everwarm_command();
+    command.current_dir(folder).args(arguments);
+    let mut process = Process::start(command);
+    let status = process.ended_within(BUILD_DEADLINE).await;
+    assert!(
+        status.success(),
+        "everwarm {arguments:?}: {status}\n{}",
+        process.log
+    );
+    process.out.line(says).await
+}
+
+/// Words of a command line, with single quotes as a shell has them.
+fn words(command: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for (index, part) in command.split('\'').enumerate() {
+        if index % 2 == 1 {
+            words.push(part);
+        } else {
+            words.extend(part.split_whitespace());
+        }
+    }
+    words
+}
+
+#[tokio::test]
+async fn readme_serves_an_app_in_one_command() {
+    let target = tempfile::tempdir().unwrap();
+    let mut served = None;
+    let mut asked = 0;
+    for command in commands("README.md") {
+        if let Some(app) = command.strip_prefix("cargo run --release -- up ") {
+            served = Some(up(&root().join(app), target.path()).await);
+        } else if command.starts_with("curl ") {
+            let served: &Served = served
+                .as_ref()
+                .expect("an app is served before it is asked");
+            assert_eq!(
+                curl(&served.node, &command).await.ok(),
+                "Hello from Everwarm\n"
+            );
+            asked += 1;
+        } else {
+            assert!(
+                command.starts_with("cargo xtask "),
+                "nobody runs `{command}`"
+            );
+        }
+    }
+    assert_eq!(asked, 1);
+}
+
+#[tokio::test]
+async fn every_example_answers_as_its_page_says() {
+    let mut examples: Vec<PathBuf> = fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    examples.sort();
+    assert_eq!(examples.len(), 4);
+    // Together, so that what they have in common is compiled once.
+    let target = tempfile::tempdir().unwrap();
+    for example in examples {
+        let page = fs::read_to_string(example.join("README.md")).unwrap();
+        let asks = page
+            .split('`')
+            .find(|code| code.starts_with("curl "))
+            .expect("a page says how to ask");
+        let served = up(&example, target.path()).await;
+        if example.ends_with("sse") {
+            // Its events have no end that a test would wait for.
+            let mut connection = served.node.connect().await;
+            let mut events = connection.open(Request::get("/")).await;
+            let event = events.chunk().await.unwrap().unwrap();
+            assert!(
+                event.starts_with(b"data: ") || event.starts_with(b"id: "),
+                "{event:?}"
+            );
+        } else {
+            assert!(!curl(&served.node, asks).await.ok().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn guides_show_commands_that_work() {
+    let root = root();
+    let folder = tempfile::tempdir().unwrap();
+    let pages = [
+        "docs/cli.md",
+        "docs/functions.md",
+        "docs/manifest.md",
+        "docs/errors/EW2002.md",
+    ];
+    for page in pages {
+        for command in commands(page) {
+            if RUN_ELSEWHERE.iter().any(|known| command.starts_with(known)) {
+                continue;
+            }
+            // Where a completion script goes is the shell's business.
+            let typed = command.split(" > ").next().unwrap();
+            match words(typed)[..] {
+                ["everwarm", "completions", shell] => {
+                    everwarm(folder.path(), &["completions", shell], "everwarm").await;
+                }
+                ["everwarm", "new", name] => {
+                    everwarm(folder.path(), &["new", name, "--json"], name).await;
+                }
+                ["everwarm", "up", name] => {
+                    drop(up(&folder.path().join(name), &folder.path().join("target")).await)
+                }
+                ["curl", SERVED_AT] => {}
+                ["everwarm", "invoke", app, ref options @ ..] => {
+                    let data = folder.path().join("invoke");
+                    let app = root.join(app);
+                    let mut arguments = vec!["invoke", app.to_str().unwrap(), "--json"];
+                    arguments.extend(["--data-dir", data.to_str().unwrap()]);
+                    arguments.extend(options);
+                    let answer = everwarm(folder.path(), &arguments, "\"status\"").await;
+                    let answer: Value = serde_json::from_str(&answer).unwrap();
+                    assert_eq!(answer["status"], 200, "{command}: {answer}");
+                }
+                _ => panic!("{page}: nobody runs `{command}`"),
+            }
+        }
+    }
+}
