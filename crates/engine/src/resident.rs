@@ -2,7 +2,8 @@
 //! first.
 //!
 //! Owns the set and the single flight into it: however many requests ask for a function that isn't
-//! there, it is loaded once. Loading maps a compiled artifact; it never compiles.
+//! there, it is loaded once. Loading maps a compiled artifact; it never compiles. That code is
+//! missing is reported to whoever can make it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use everwarm_manifest::{Digest, FunctionName, TenantId};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 
 use crate::artifact::{CompiledArtifacts, OpenError};
 use crate::function::{Function, FunctionSpec};
@@ -80,6 +81,7 @@ pub struct ResidentSet {
     runtime: Arc<Runtime>,
     compiled: Arc<CompiledArtifacts>,
     bytes_max: u64,
+    missing: mpsc::Sender<Arc<FunctionSpec>>,
     clock: AtomicU64,
     state: Mutex<State>,
 }
@@ -91,12 +93,19 @@ struct State {
 }
 
 impl ResidentSet {
-    /// Makes an empty set that keeps at most `bytes_max` of machine code mapped.
-    pub fn new(runtime: Arc<Runtime>, compiled: Arc<CompiledArtifacts>, bytes_max: u64) -> Self {
+    /// Makes an empty set that keeps at most `bytes_max` of machine code mapped. Functions whose
+    /// code a request found missing are sent to `missing`, as far as it has room.
+    pub fn new(
+        runtime: Arc<Runtime>,
+        compiled: Arc<CompiledArtifacts>,
+        bytes_max: u64,
+        missing: mpsc::Sender<Arc<FunctionSpec>>,
+    ) -> Self {
         Self {
             runtime,
             compiled,
             bytes_max,
+            missing,
             clock: AtomicU64::new(0),
             state: Mutex::default(),
         }
@@ -171,7 +180,11 @@ impl ResidentSet {
         let mapped = self
             .compiled
             .load(spec.component, fingerprint, engine)
-            .map_err(|error| LoadError::NotCompiled(Arc::new(error)))?;
+            .map_err(|error| {
+                // A full queue is no loss: the next request for it reports it again.
+                let _ = self.missing.try_send(Arc::clone(spec));
+                LoadError::NotCompiled(Arc::new(error))
+            })?;
         let function = self
             .runtime
             .link(Arc::clone(spec), &mapped.component, mapped.bytes)

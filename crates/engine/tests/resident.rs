@@ -16,6 +16,7 @@ use everwarm_engine::runtime::{Runtime, RuntimeSettings};
 use everwarm_manifest::{App, Digest, TenantId, World};
 use futures_util::future::join_all;
 use secrecy::SecretBox;
+use tokio::sync::mpsc;
 
 /// A guest that imports nothing but `wasi:io` and `wasi:http`, so that no capability is needed.
 const COMPONENT: &str = r#"
@@ -51,6 +52,7 @@ const COMPONENT: &str = r#"
 
 struct Bench {
     set: ResidentSet,
+    missing: mpsc::Receiver<Arc<FunctionSpec>>,
     component: Digest,
     code_bytes: u64,
     _folder: tempfile::TempDir,
@@ -80,8 +82,10 @@ fn bench(functions: u64) -> Bench {
         .unwrap();
     let code_bytes = code.len() as u64;
     let room = functions * code_bytes + code_bytes / 2;
+    let (report_missing, missing) = mpsc::channel(1);
     Bench {
-        set: ResidentSet::new(runtime, Arc::new(compiled), room),
+        set: ResidentSet::new(runtime, Arc::new(compiled), room, report_missing),
+        missing,
         component,
         code_bytes,
         _folder: folder,
@@ -141,12 +145,19 @@ async fn however_many_ask_at_once_a_function_is_loaded_once() {
 }
 
 #[tokio::test]
-async fn function_without_compiled_code_is_an_error_and_nothing_compiles() {
-    let bench = bench(10);
+async fn function_without_compiled_code_is_an_error_and_reported() {
+    let mut bench = bench(10);
     let slot = bench.slot("one", Digest::from_bytes([9; Digest::BYTES]));
     let error = bench.set.get(&slot).await.unwrap_err();
     assert!(matches!(error, LoadError::NotCompiled(_)), "{error}");
     assert_eq!(bench.set.bytes(), 0);
+    // The second one finds the report of the first in the queue, which has room for one.
+    bench.set.get(&slot).await.unwrap_err();
+    assert_eq!(
+        bench.missing.try_recv().unwrap().component,
+        slot.spec().component
+    );
+    assert!(bench.missing.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod deploy;
+mod machine_code;
 mod node;
 mod routes;
 pub mod telemetry;

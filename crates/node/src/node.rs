@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use everwarm_edge::dispatch::Edge;
 use everwarm_edge::ingress::{BindError, DataPlane, InvokeError, Listener};
 use everwarm_engine::artifact::CompiledArtifacts;
-use everwarm_engine::compile::{CompileJob, Compiler, IncrementalDir};
+use everwarm_engine::compile::Compiler;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::inspect::{InspectLimits, check_imports, inspect};
 use everwarm_engine::request::Request;
@@ -23,11 +22,12 @@ use everwarm_store::embedded::{self, Embedded};
 use futures_util::future::try_join_all;
 use http::Response;
 use parking_lot::Mutex;
-use secrecy::SecretBox;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::NodeConfig;
 use crate::deploy::{Components, DeployError, Deployed, Stage, Stopwatch};
+use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::routes;
 
 /// A running node.
@@ -35,9 +35,9 @@ pub struct Node {
     store: Arc<Embedded>,
     runtime: Arc<Runtime>,
     resident: Arc<ResidentSet>,
-    compiled: Arc<CompiledArtifacts>,
-    compiler: Compiler,
-    incremental: Option<Incremental>,
+    code: Arc<MachineCode>,
+    /// Makes code again that requests found missing.
+    mender: JoinHandle<()>,
     inspect_limits: InspectLimits,
     edge: Arc<Edge>,
     plane: Arc<DataPlane>,
@@ -49,11 +49,6 @@ pub struct Node {
 
 /// What is live, by app.
 type Live = BTreeMap<(String, String), Vec<(Arc<FunctionSpec>, Vec<RoutePattern>)>>;
-
-struct Incremental {
-    dir: PathBuf,
-    key: SecretBox<[u8; 32]>,
-}
 
 /// A node that didn't start.
 #[derive(Debug, thiserror::Error)]
@@ -115,10 +110,12 @@ impl Node {
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
             .map_err(io("open the folder of compiled artifacts"))?;
         let compiled = Arc::new(compiled);
+        let (report_missing, missing) = mpsc::channel(MISSING_MAX);
         let resident = Arc::new(ResidentSet::new(
             Arc::clone(&runtime),
             Arc::clone(&compiled),
             config.resident_bytes_max,
+            report_missing,
         ));
         let edge = Arc::new(Edge::new(
             Arc::clone(&resident),
@@ -136,13 +133,20 @@ impl Node {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
         });
+        let code = Arc::new(MachineCode {
+            store: Arc::clone(&store),
+            runtime: Arc::clone(&runtime),
+            compiled,
+            compiler: Compiler::new(config.compiler, config.compile_limits),
+            incremental,
+        });
+        let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         Ok(Self {
             store,
             runtime,
             resident,
-            compiled,
-            compiler: Compiler::new(config.compiler, config.compile_limits),
-            incremental,
+            code,
+            mender,
             inspect_limits: config.inspect_limits,
             edge,
             plane,
@@ -181,7 +185,7 @@ impl Node {
 
         let functions = routes::specs(&tenant, &version, |name| worlds.get(name).copied());
         // All are asked for at once; how many compile at once is the compiler's business.
-        try_join_all(functions.iter().map(|(spec, _)| self.compile(spec))).await?;
+        try_join_all(functions.iter().map(|(spec, _)| self.code.make(spec))).await?;
         watch.finish(Stage::Compile);
 
         let key = (
@@ -242,52 +246,6 @@ impl Node {
         Ok(worlds)
     }
 
-    /// Makes sure that usable machine code of a function is on disk.
-    async fn compile(&self, spec: &FunctionSpec) -> Result<(), DeployError> {
-        let fingerprint = self.runtime.fingerprint(spec.world);
-        if self.compiled.open(spec.component, fingerprint).is_ok() {
-            return Ok(());
-        }
-        let keep = |source| DeployError::Keep {
-            function: spec.name.clone(),
-            source,
-        };
-        let path = self
-            .store
-            .artifacts()
-            .local_file(&spec.tenant, spec.component)
-            .await?;
-        let output = self.compiled.incoming().map_err(keep)?;
-        let job = CompileJob {
-            path: &path,
-            component: spec.component,
-            world: spec.world,
-            fingerprint,
-            incremental: self.incremental.as_ref().map(|incremental| IncrementalDir {
-                dir: &incremental.dir,
-                key: &incremental.key,
-            }),
-        };
-        let compiled = self.compiler.compile(job, output.path()).await;
-        let compiled = compiled.map_err(|source| DeployError::Compile {
-            function: spec.name.clone(),
-            source,
-        })?;
-        tracing::debug!(
-            function = %spec.name,
-            took_ms = compiled.took.as_millis(),
-            bytes = compiled.code_bytes,
-            reuse = ?compiled.reuse,
-            "compiled"
-        );
-        let artifacts = Arc::clone(&self.compiled);
-        let (component, fingerprint) = (spec.component, fingerprint.clone());
-        tokio::task::spawn_blocking(move || artifacts.record(component, &fingerprint, output))
-            .await
-            .map_err(|error| keep(std::io::Error::other(error)))?
-            .map_err(keep)
-    }
-
     /// Maps the functions of an app before they get their first request.
     async fn load(&self, live: &Live, app: &everwarm_manifest::AppName) -> Result<(), DeployError> {
         let functions = live.values().flatten().filter(|(spec, _)| spec.app == *app);
@@ -334,6 +292,7 @@ impl Node {
             // It was told to end; how it did doesn't matter.
             let _ = acceptor.await;
         }
+        self.mender.abort();
         self.edge.drain();
         if let Ok(plane) = Arc::try_unwrap(self.plane) {
             // Joins threads, which blocks.

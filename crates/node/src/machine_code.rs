@@ -1,0 +1,110 @@
+//! Machine code of deployed functions: made at deploy, and made again when a request has found it missing.
+//!
+//! Owns the way from a stored component to a recorded compiled artifact, off the request path. Knows nothing
+//! of routes or of what is live.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use everwarm_engine::artifact::CompiledArtifacts;
+use everwarm_engine::compile::{CompileJob, Compiler, IncrementalDir};
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::runtime::Runtime;
+use everwarm_store::Store as _;
+use everwarm_store::embedded::Embedded;
+use secrecy::SecretBox;
+use tokio::sync::mpsc;
+
+use crate::deploy::DeployError;
+
+/// Functions that may wait to have their code made again. One that finds no place is asked for again by its
+/// next request.
+pub(crate) const MISSING_MAX: usize = 256;
+
+/// Where what was compiled before an edit is kept, for `up`.
+pub(crate) struct Incremental {
+    pub(crate) dir: PathBuf,
+    pub(crate) key: SecretBox<[u8; 32]>,
+}
+
+/// See the module's documentation.
+pub(crate) struct MachineCode {
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) compiled: Arc<CompiledArtifacts>,
+    pub(crate) compiler: Compiler,
+    pub(crate) incremental: Option<Incremental>,
+}
+
+impl MachineCode {
+    /// Makes sure that usable machine code of a function is on disk.
+    ///
+    /// # Errors
+    ///
+    /// When the component can't be read or compiled, or its code can't be kept.
+    pub(crate) async fn make(&self, spec: &FunctionSpec) -> Result<(), DeployError> {
+        let fingerprint = self.runtime.fingerprint(spec.world);
+        if self.compiled.open(spec.component, fingerprint).is_ok() {
+            return Ok(());
+        }
+        let keep = |source| DeployError::Keep {
+            function: spec.name.clone(),
+            source,
+        };
+        let path = self
+            .store
+            .artifacts()
+            .local_file(&spec.tenant, spec.component)
+            .await?;
+        let output = self.compiled.incoming().map_err(keep)?;
+        let job = CompileJob {
+            path: &path,
+            component: spec.component,
+            world: spec.world,
+            fingerprint,
+            incremental: self.incremental.as_ref().map(|incremental| IncrementalDir {
+                dir: &incremental.dir,
+                key: &incremental.key,
+            }),
+        };
+        let compiled = self.compiler.compile(job, output.path()).await;
+        let compiled = compiled.map_err(|source| DeployError::Compile {
+            function: spec.name.clone(),
+            source,
+        })?;
+        tracing::debug!(
+            function = %spec.name,
+            took_ms = compiled.took.as_millis(),
+            bytes = compiled.code_bytes,
+            reuse = ?compiled.reuse,
+            "compiled"
+        );
+        let artifacts = Arc::clone(&self.compiled);
+        let (component, fingerprint) = (spec.component, fingerprint.clone());
+        tokio::task::spawn_blocking(move || artifacts.record(component, &fingerprint, output))
+            .await
+            .map_err(|error| keep(std::io::Error::other(error)))?
+            .map_err(keep)
+    }
+
+    /// Makes the code of functions whose requests found none, one after another, for as long as somebody may
+    /// ask.
+    pub(crate) async fn mend(self: Arc<Self>, mut missing: mpsc::Receiver<Arc<FunctionSpec>>) {
+        while let Some(spec) = missing.recv().await {
+            match self.make(&spec).await {
+                Ok(()) => tracing::warn!(
+                    app = %spec.app,
+                    function = %spec.name,
+                    "machine code that was missing or not ours is there again"
+                ),
+                Err(error) => tracing::error!(
+                    app = %spec.app,
+                    function = %spec.name,
+                    code = error.code(),
+                    %error,
+                    "machine code that is missing can't be made"
+                ),
+            }
+        }
+    }
+}
