@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::runtime::{Handle, Runtime};
 
+use crate::priority;
+
 /// On-CPU time that a guest may use in one go on a data-plane thread, in nanoseconds.
 pub(crate) const SLICE_NS: u64 = 500_000;
 
@@ -55,9 +57,6 @@ pub struct HeavyPool {
     handle: Handle,
 }
 
-/// Niceness of the pool's threads: the data plane is scheduled first, the pool doesn't starve.
-const NICENESS: i32 = 10;
-
 impl HeavyPool {
     /// Starts the pool with `threads` threads.
     ///
@@ -69,10 +68,7 @@ impl HeavyPool {
             .worker_threads(threads.max(1))
             .thread_name("everwarm-heavy")
             .enable_all()
-            .on_thread_start(|| {
-                // A thread that can't be made nicer still works, only less fairly.
-                let _ = rustix::process::setpriority_process(None, NICENESS);
-            })
+            .on_thread_start(priority::be_patient)
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),

@@ -24,6 +24,7 @@ mod limits;
 mod meter;
 mod pagemap;
 mod pipe;
+pub mod priority;
 pub mod request;
 pub mod resident;
 mod resource;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use crate::priority;
+
 /// Time between two epochs.
 pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a running guest after which the ticker parks.
@@ -125,6 +127,7 @@ impl Drop for Running<'_> {
 }
 
 fn tick(shared: &Shared, engines: &[Engine]) {
+    priority::be_prompt();
     let mut idle_ticks = 0;
     let mut ran = shared.ran();
     while !shared.ended.load(Ordering::SeqCst) {

@@ -14,5 +14,6 @@ pub mod telemetry;
 pub use config::NodeConfig;
 pub use deploy::{DeployError, Deployed, Stage};
 pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main};
+pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use node::{Node, StartError};
