@@ -9,7 +9,7 @@ pub(crate) mod inner;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everwarm_manifest::Isolation;
 use http::Method;
@@ -19,6 +19,7 @@ use crate::function::Function;
 use crate::invoke::Call;
 use crate::invoke::alone::{Alone, Start};
 use crate::invoke::shared::Shared;
+use crate::priority;
 use crate::request::{Incoming, Request};
 use crate::runtime::Runtime;
 use crate::usage::{Books, OnEnd};
@@ -32,29 +33,43 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Lane(Rc<LaneInner>);
 
 impl Lane {
-    /// Makes the lane of the current thread. [`Self::janitor`] has to run on it as well.
+    /// Makes the lane of the current thread, which becomes one that goes first. [`Self::janitor`]
+    /// has to run on it as well.
     pub fn new(runtime: Arc<Runtime>) -> Self {
+        priority::be_prompt();
         Self(Rc::new(LaneInner::new(runtime)))
     }
 
-    /// Starts a request. `on_end` is called exactly once, when its books close.
-    pub fn call(&self, function: &Arc<Function>, request: Request, on_end: OnEnd) -> Call {
+    /// Starts a request, whose wall time counts from `arrived` on. `on_end` is called exactly once,
+    /// when its books close.
+    pub fn call(
+        &self,
+        function: &Arc<Function>,
+        request: Request,
+        arrived: Instant,
+        on_end: OnEnd,
+    ) -> Call {
         let limits = &function.spec.limits;
         let is_head = request.method() == Method::HEAD;
         let exchange = Exchange::new(is_head);
         let incoming = Incoming::new(request, &exchange, limits.request_body.as_u64());
-        let wall_time = limits.wall_time.duration();
+        let deadline = arrived + limits.wall_time.duration();
         if function.spec.isolation == Isolation::Concurrent {
             let hub = self.0.hub(function);
-            let books = Books::open(Arc::clone(&exchange), Arc::clone(hub.meter()), on_end);
-            let shared = Shared::start(&self.0, hub, incoming, exchange, books);
-            return Call::shared(shared, wall_time, is_head);
+            let books = Books::open(
+                Arc::clone(&exchange),
+                Arc::clone(hub.meter()),
+                arrived,
+                on_end,
+            );
+            let shared = Shared::start(&self.0, hub, incoming, exchange, deadline, books);
+            return Call::shared(shared, deadline, is_head);
         }
         let instance = self.0.take(function);
         let meter = instance
             .as_ref()
             .map_or_else(Arc::default, |i| Arc::clone(i.meter()));
-        let books = Books::open(Arc::clone(&exchange), Arc::clone(&meter), on_end);
+        let books = Books::open(Arc::clone(&exchange), Arc::clone(&meter), arrived, on_end);
         let alone = Alone::start(Start {
             lane: Rc::clone(&self.0),
             function: Arc::clone(function),
@@ -64,7 +79,7 @@ impl Lane {
             meter,
             books,
         });
-        Call::alone(alone, wall_time, is_head)
+        Call::alone(alone, deadline, is_head)
     }
 
     /// Does the lane's chores for ever. Run it as a task of the same thread.

@@ -14,7 +14,7 @@ use crate::meter::Meter;
 pub struct Usage {
     /// Time on the CPU, in guest code and in host code that it called.
     pub cpu: Duration,
-    /// Time from the call to the end of the response and of background work.
+    /// Time from the arrival of the request to the end of the response and of background work.
     pub wall: Duration,
     /// Most memory its instance has had, in bytes.
     pub memory_peak_bytes: u64,
@@ -44,10 +44,15 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    pub(crate) fn open(exchange: Arc<Exchange>, meter: Arc<Meter>, on_end: OnEnd) -> Self {
+    pub(crate) fn open(
+        exchange: Arc<Exchange>,
+        meter: Arc<Meter>,
+        arrived: Instant,
+        on_end: OnEnd,
+    ) -> Self {
         Self {
             on_end: Some(on_end),
-            started: Instant::now(),
+            started: arrived,
             ended: None,
             exchange,
             meter,

