@@ -198,7 +198,7 @@ async fn guides_show_commands_that_work() {
                     everwarm(folder.path(), &["new", name, "--json"], name).await;
                 }
                 ["everwarm", "up", name] => {
-                    drop(up(&folder.path().join(name), &folder.path().join("target")).await)
+                    drop(up(&folder.path().join(name), &folder.path().join("target")).await);
                 }
                 ["curl", SERVED_AT] => {}
                 ["everwarm", "invoke", app, ref options @ ..] => {
