@@ -5,10 +5,10 @@
 //! milliseconds, before a data-plane thread that has just become ready. Linux only: elsewhere nothing is said,
 //! and all threads are alike. Every call may be refused, which makes the node less fair and nothing else.
 
-/// Slice that a data-plane thread asks for, in nanoseconds: as long as a guest may run on it in one go. Shorter
-/// than the kernel's own (2.8 ms), so that such a thread, when it wakes, goes before one with a longer slice
-/// (EEVDF, Linux 6.12 and newer; older kernels ignore it).
-const SHORT_SLICE_NS: u64 = crate::heavy::SLICE_NS;
+/// Slice that a data-plane thread asks for, in nanoseconds. Shorter than the kernel's own (2.8 ms), so that such a
+/// thread, when it wakes, goes before one with a longer slice (EEVDF, Linux 6.12 and newer; older kernels ignore
+/// it). The least that the kernel takes.
+const SHORT_SLICE_NS: u64 = 100_000;
 
 /// Niceness of the heavy pool's threads: they get what the data plane leaves, and don't starve.
 const HEAVY_NICENESS: i32 = 10;
