@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::{CompileJob, Compiler, IncrementalDir};
@@ -20,6 +21,9 @@ use crate::deploy::DeployError;
 /// Functions that may wait to have their code made again. One that finds no place is asked for again by its
 /// next request.
 pub(crate) const MISSING_MAX: usize = 256;
+
+/// How long nothing is made after something couldn't be: requests for it would have it tried without end.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Where what was compiled before an edit is kept, for `up`.
 pub(crate) struct Incremental {
@@ -44,7 +48,7 @@ impl MachineCode {
     /// When the component can't be read or compiled, or its code can't be kept.
     pub(crate) async fn make(&self, spec: &FunctionSpec) -> Result<(), DeployError> {
         let fingerprint = self.runtime.fingerprint(spec.world);
-        if self.compiled.open(spec.component, fingerprint).is_ok() {
+        if self.is_there(spec) {
             return Ok(());
         }
         let keep = |source| DeployError::Keep {
@@ -87,23 +91,34 @@ impl MachineCode {
             .map_err(keep)
     }
 
+    fn is_there(&self, spec: &FunctionSpec) -> bool {
+        let fingerprint = self.runtime.fingerprint(spec.world);
+        self.compiled.open(spec.component, fingerprint).is_ok()
+    }
+
     /// Makes the code of functions whose requests found none, one after another, for as long as somebody may
-    /// ask.
+    /// ask. Every request that finds none asks, so most of what is asked for has been made by then.
     pub(crate) async fn mend(self: Arc<Self>, mut missing: mpsc::Receiver<Arc<FunctionSpec>>) {
         while let Some(spec) = missing.recv().await {
+            if self.is_there(&spec) {
+                continue;
+            }
             match self.make(&spec).await {
                 Ok(()) => tracing::warn!(
                     app = %spec.app,
                     function = %spec.name,
                     "machine code that was missing or not ours is there again"
                 ),
-                Err(error) => tracing::error!(
-                    app = %spec.app,
-                    function = %spec.name,
-                    code = error.code(),
-                    %error,
-                    "machine code that is missing can't be made"
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        app = %spec.app,
+                        function = %spec.name,
+                        code = error.code(),
+                        %error,
+                        "machine code that is missing can't be made"
+                    );
+                    tokio::time::sleep(REST_AFTER_FAILURE).await;
+                }
             }
         }
     }
