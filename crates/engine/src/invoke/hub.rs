@@ -55,7 +55,7 @@ struct Work {
     active: Vec<Active>,
     ended: bool,
     driver: Option<Waker>,
-    /// When the last of the active requests left.
+    /// Since when there is no request, but what some left behind.
     idle_since: Option<Instant>,
     /// The instance works on nothing, neither requests nor what they left behind.
     quiet: bool,
@@ -245,7 +245,10 @@ impl Hub {
     /// The guest works on nothing.
     fn become_quiet(&self) {
         let mut work = self.work.lock();
-        work.quiet = work.active.is_empty();
+        if work.active.is_empty() {
+            work.quiet = true;
+            work.idle_since = None;
+        }
     }
 
     fn at_work_for(&self) -> Duration {
