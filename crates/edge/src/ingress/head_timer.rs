@@ -1,8 +1,7 @@
 //! The clock that hyper watches while it waits for a request's head.
 //!
 //! hyper asks for a new timer for each request of a connection, and drops it when the head is there.
-//! A timer of the runtime's is registered and taken back each time, which costs as much as parsing
-//! the head. So a connection has one that stays, and each request only moves its deadline: the timer
+//! A timer of the runtime's would be registered and taken back each time. So a connection has one that stays, and each request only moves its deadline: the timer
 //! fires too early once in a while and is set again then.
 
 use std::pin::Pin;
@@ -60,23 +59,26 @@ impl Future for Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn each_wait_ends_at_its_own_deadline() {
         let timer = HeadTimer::default();
+        let mut unwoken = Context::from_waker(Waker::noop());
         let start = tokio::time::Instant::now();
         let at = |ms| (start + Duration::from_millis(ms)).into_std();
         // The second is dropped unfinished, as the wait for a head that has come.
         timer.sleep_until(at(50)).await;
         assert_eq!(start.elapsed().as_millis(), 50);
         let mut given_up = timer.sleep_until(at(60));
-        assert!(futures_util::poll!(&mut given_up).is_pending());
+        assert!(given_up.as_mut().poll(&mut unwoken).is_pending());
         drop(given_up);
         timer.sleep_until(at(100)).await;
         assert_eq!(start.elapsed().as_millis(), 100);
         let mut long = timer.sleep_until(at(500));
-        assert!(futures_util::poll!(&mut long).is_pending());
+        assert!(long.as_mut().poll(&mut unwoken).is_pending());
         timer.sleep_until(at(200)).await;
         assert_eq!(start.elapsed().as_millis(), 200);
     }
