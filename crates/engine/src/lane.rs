@@ -82,12 +82,14 @@ impl Lane {
         Call::alone(alone, deadline, is_head)
     }
 
-    /// Does the lane's chores for ever. Run it as a task of the same thread.
-    pub async fn janitor(&self) {
+    /// Does the lane's chores for ever, each time after what has to be done `before_chores`: a
+    /// response that waits to be written goes first. Run it as a task of the same thread.
+    pub async fn janitor(&self, before_chores: impl Fn()) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due = poll_fn(|cx| self.0.poll_due(cx, &mut sweep)).await;
+            before_chores();
             for _ in 0..due {
                 let Some(chore) = self.0.next_chore() else {
                     break;
@@ -95,6 +97,11 @@ impl Lane {
                 self.0.perform(chore).await;
             }
         }
+    }
+
+    /// Has [`Self::janitor`] come round at the end of this turn, whether there are chores or not.
+    pub fn call_janitor(&self) {
+        self.0.call_janitor();
     }
 
     /// Waits until no background work is left, or ends it after `limit`.

@@ -11,12 +11,12 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::head_timer::HeadTimer;
+use super::outbox::Connection;
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// How long a client may take to send a request's head.
@@ -41,7 +41,7 @@ where
 
 /// Serves a connection until it ends; after `drain` was told, until its requests have.
 pub(super) async fn serve(
-    stream: TcpStream,
+    connection: Connection,
     client: SocketAddr,
     edge: Arc<Edge>,
     lane: Lane,
@@ -68,7 +68,7 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(64 << 10);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(builder.serve_connection(connection, service));
     tokio::select! {
         ended = connection.as_mut() => return log_end(ended.err().as_deref()),
         // Fails only when the data plane is gone, which is a drain as well.

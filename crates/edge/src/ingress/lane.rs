@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::outbox::{Connection, Outbox};
 use super::{InvokeError, Work, connection};
 use crate::dispatch::{Edge, Origin, dispatch};
 
@@ -85,9 +86,13 @@ async fn serve(start: Start) {
         connections,
     } = start;
     let lane = Lane::new(runtime);
-    let janitor = tokio::task::spawn_local({
+    let outbox = Outbox::new({
         let lane = lane.clone();
-        async move { lane.janitor().await }
+        move || lane.call_janitor()
+    });
+    let janitor = tokio::task::spawn_local({
+        let (lane, outbox) = (lane.clone(), outbox.clone());
+        async move { lane.janitor(|| outbox.post()).await }
     });
     let tasks = Rc::new(Tasks::default());
     let limit = loop {
@@ -104,11 +109,12 @@ async fn serve(start: Start) {
         match work {
             Work::Connection(stream, client) => {
                 let open = Open(Arc::clone(&connections));
-                let drain = drain.clone();
+                let (drain, outbox) = (drain.clone(), outbox.clone());
                 tokio::task::spawn_local(async move {
                     let (_running, _open) = (running, open);
                     if let Ok(stream) = TcpStream::from_std(stream) {
-                        connection::serve(stream, client, edge, lane, drain).await;
+                        let connection = Connection::new(stream, outbox);
+                        connection::serve(connection, client, edge, lane, drain).await;
                     }
                 });
             }

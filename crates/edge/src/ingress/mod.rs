@@ -9,6 +9,7 @@ mod accept;
 mod connection;
 mod head_timer;
 mod lane;
+mod outbox;
 
 use std::io;
 use std::net::SocketAddr;

@@ -44,6 +44,8 @@ struct State {
     chores: VecDeque<Chore>,
     background: JoinSet<()>,
     janitor: Option<Waker>,
+    /// The janitor was called for something other than chores.
+    called: bool,
 }
 
 struct PerFunction {
@@ -151,11 +153,17 @@ impl LaneInner {
             self.sweep();
         }
         let mut state = self.state.borrow_mut();
-        if !state.chores.is_empty() {
+        if !state.chores.is_empty() || std::mem::take(&mut state.called) {
             return Poll::Ready(state.chores.len());
         }
         state.janitor = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    pub(super) fn call_janitor(&self) {
+        let mut state = self.state.borrow_mut();
+        state.called = true;
+        state.wake_janitor();
     }
 
     pub(super) fn next_chore(&self) -> Option<Chore> {
