@@ -1,3 +1,5 @@
+//! Bytes and sockets of an outbox, over real connections. No HTTP, no lane: a turn ends when a test says so.
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
