@@ -24,6 +24,7 @@ pub(crate) fn describe(settings: &Settings) -> Description {
             "everwarm".to_owned(),
             version(Command::new(&settings.everwarm).arg("--version")),
         ),
+        ("build".to_owned(), settings.build.clone()),
         (
             "wrk".to_owned(),
             first_word_pair(&version(Command::new("wrk").arg("--version"))),

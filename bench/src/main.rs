@@ -16,6 +16,7 @@ mod servers;
 mod settings;
 mod table;
 mod targets;
+mod train;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ fn run() -> anyhow::Result<()> {
     if settings.list {
         list(&settings);
         return Ok(());
+    }
+    if settings.train {
+        return train::run(&settings);
     }
     let mut report = Report::new(machine::describe(&settings), settings.is_partial());
     for scenario in scenarios::ALL {

@@ -19,6 +19,8 @@ Usage: cargo xtask bench [options] [filter]
   --json FILE          write every measure as JSON
   --svg FILE           write the plot
   --page FILE          replace the table in this Markdown page, between its bench markers
+  --plain              measure a binary that was built without learning from a run (docs/decisions/0007)
+  --train              measure nothing: load the binary with what functions do, for it to learn from
 ";
 
 const SECONDS_DEFAULT: u64 = 5;
@@ -32,6 +34,7 @@ const ROUNDS_MAX: usize = 100;
 pub(crate) struct Settings {
     pub(crate) filter: Option<String>,
     pub(crate) list: bool,
+    pub(crate) train: bool,
     pub(crate) install_peers: bool,
     /// Parts of names; none means all.
     pub(crate) peers: Vec<String>,
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) page: Option<PathBuf>,
     /// The `everwarm` binary under test.
     pub(crate) everwarm: PathBuf,
+    /// How that binary was built, in plain words. Empty: nobody said.
+    pub(crate) build: String,
     /// The folder with `native_hyper` and other programs of this crate.
     pub(crate) programs: PathBuf,
     /// Built guests, `<name>.<world>.wasm`.
@@ -98,6 +103,7 @@ pub(crate) fn from_arguments() -> anyhow::Result<Option<Settings>> {
     let mut settings = Settings {
         filter: None,
         list: false,
+        train: false,
         install_peers: false,
         peers: Vec::new(),
         run_time: Duration::from_secs(SECONDS_DEFAULT),
@@ -106,6 +112,7 @@ pub(crate) fn from_arguments() -> anyhow::Result<Option<Settings>> {
         svg: None,
         page: None,
         everwarm: from_environment("EVERWARM_BIN", || programs.join("everwarm"))?,
+        build: std::env::var("EVERWARM_BUILD").unwrap_or_default(),
         guests: from_environment("EVERWARM_GUESTS", || PathBuf::from("guest/target/guests"))?,
         peers_folder: from_environment("EVERWARM_PEERS", || PathBuf::from("target/peers"))?,
         programs,
@@ -115,6 +122,7 @@ pub(crate) fn from_arguments() -> anyhow::Result<Option<Settings>> {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long("list") => settings.list = true,
+            Arg::Long("train") => settings.train = true,
             Arg::Long("install-peers") => settings.install_peers = true,
             Arg::Long("peers") => {
                 let peers = arguments.value()?.string()?;

@@ -252,14 +252,8 @@ fn parse_guest(entry: &toml::Value) -> anyhow::Result<Guest> {
 /// Adds the Wasm target to the toolchain in use. `rust-toolchain.toml` doesn't do it for a toolchain
 /// that is already there when `RUSTUP_AUTO_INSTALL=0`.
 pub(crate) fn install_wasm_target() -> anyhow::Result<()> {
-    let mut rustc =
-        std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    let libdir = steps::read(rustc.current_dir(steps::root()).args([
-        "--print",
-        "target-libdir",
-        "--target",
-        WASM_TARGET,
-    ]))?;
+    let libdir =
+        steps::read(steps::rustc().args(["--print", "target-libdir", "--target", WASM_TARGET]))?;
     if Path::new(libdir.trim()).is_dir() {
         return Ok(());
     }

@@ -10,6 +10,7 @@ mod ci;
 mod doc_check;
 mod fuzz;
 mod guests;
+mod shipped;
 mod steps;
 mod test;
 mod tidy;
@@ -31,7 +32,7 @@ Usage: cargo xtask <verb>
   tidy                               check the house rules: arrows, lengths, names, pages, invariants
   guests                             build the test guests into guest/target/guests
   doc-check                          build the docs with warnings as errors, check links in Markdown
-  bench [--install-peers] [--peers a,b] [--seconds N] [--json FILE] [filter]
+  bench [--plain] [--install-peers] [--peers a,b] [--seconds N] [--json FILE] [filter]
                                      measure against other servers; `bench --help` says more
 ";
 

@@ -21,6 +21,13 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// `rustc` as cargo would find it in the root of the repository.
+pub(crate) fn rustc() -> Command {
+    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.current_dir(root());
+    command
+}
+
 /// Where cargo puts what it builds for the main workspace.
 ///
 /// # Errors
