@@ -63,9 +63,13 @@ both_worlds! {
                 assert_eq!(reply.header("content-length"), length, "{path}");
             }
         }
-        for mut connection in [node.connect().await, node.connect_http2().await] {
+        // HTTP/1.1 needs a length to go on after it; in HTTP/2 the head ends the stream.
+        for (mut connection, length) in [
+            (node.connect().await, Some("0")),
+            (node.connect_http2().await, None),
+        ] {
             let reply = connection.get("/big-response?bytes=0").await;
-            assert_eq!(reply.header("content-length"), Some("0"));
+            assert_eq!((reply.bytes(), reply.header("content-length")), (&b""[..], length));
         }
         // A body that nobody wanted is no fault of the function, nor of the client.
         for event in node.log().json() {

@@ -168,3 +168,37 @@ impl Compiler {
         Ok(tool)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// An empty file that was last changed so many hours from now.
+    fn file(folder: &Path, name: &str, hours: u64) -> PathBuf {
+        let path = folder.join(name);
+        let time = SystemTime::now() + Duration::from_hours(hours);
+        let made = File::create(&path).and_then(|file| file.set_modified(time));
+        made.expect("a file can be made in a temporary folder");
+        path
+    }
+
+    #[test]
+    fn profile_is_kept_until_the_binary_that_counts_is_newer() {
+        let folder = std::env::temp_dir().join(format!("everwarm-shipped-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder can be made");
+        let counting = file(&folder, "everwarm", 1);
+        let kept = || kept_profile(&folder, &counting).expect("the folder can be read");
+        assert_eq!(kept(), None);
+        file(&folder, "old.profdata", 0);
+        file(&folder, "other.profraw", 9);
+        assert_eq!(kept(), None);
+        let newer = file(&folder, "newer.profdata", 2);
+        assert_eq!(kept(), Some(newer));
+        let newest = file(&folder, "newest.profdata", 3);
+        assert_eq!(kept(), Some(newest));
+        fs::remove_dir_all(&folder).expect("it can be removed again");
+    }
+}
