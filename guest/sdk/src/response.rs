@@ -131,9 +131,7 @@ impl<T: IntoResponse, E: Into<Error>> IntoResponse for Result<T, E> {
     }
 }
 
-/// Says how long the body is, where that is known and nothing else was said. Of a body that is empty nothing is
-/// said: it may be the answer to HEAD, whose length is that of the body it leaves out (RFC 9110, section 9.3.2),
-/// and servers say 0 themselves where it is 0.
+/// Says how long the body is, where that is known and nothing else was said.
 pub(crate) fn declare_length(response: &mut Response) {
     let status = response.status();
     // The length that a 304 has is that of the body which it leaves out.
@@ -142,7 +140,6 @@ pub(crate) fn declare_length(response: &mut Response) {
         return;
     }
     if let Some(length) = response.body().size_hint().exact()
-        && length > 0
         && !response.headers().contains_key(header::CONTENT_LENGTH)
         && !response.headers().contains_key(header::TRANSFER_ENCODING)
     {
@@ -202,7 +199,6 @@ mod tests {
             Some(HeaderValue::from(5))
         );
         assert_eq!(length_of(Response::new(Body::channel().1)), None);
-        assert_eq!(length_of(StatusCode::OK.into_response()), None);
         assert_eq!(length_of(StatusCode::NO_CONTENT.into_response()), None);
         assert_eq!(length_of(StatusCode::NOT_MODIFIED.into_response()), None);
         let said = ::http::Response::builder()
