@@ -2,7 +2,8 @@
 //! that talk to it over real sockets.
 //!
 //! Owns that every process, folder and connection of a test is gone when the test ends, and that every
-//! wait has a deadline. Knows nothing of the crates under test: all it sees is what a user sees.
+//! wait has a deadline. Knows nothing of the crates under test: all it sees is what a user sees, which the admin
+//! API's client is a part of.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod log;
 pub mod node;
 pub mod raw;
 pub mod reply;
+pub mod server;
 
 pub use app::{App, World};
 pub use client::{Connection, Request};
@@ -21,6 +23,7 @@ pub use deadline::{eventually, within};
 pub use installed::{component, everwarm};
 pub use node::{Node, Refusal};
 pub use reply::Reply;
+pub use server::{DataFolder, NewApp, Server};
 
 /// Runs each test for WASI 0.2 and for WASI 0.3, as two tests of their own.
 ///

@@ -216,3 +216,62 @@ async fn guides_show_commands_that_work() {
         }
     }
 }
+
+#[tokio::test]
+async fn operations_guide_goes_from_the_first_start_to_a_rollback() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    let mut node: Option<Node> = None;
+    for command in commands("docs/operations.md") {
+        let words = words(&command);
+        let [program, verb, options @ ..] = &words[..] else {
+            panic!("nobody runs `{command}`")
+        };
+        assert_eq!(*program, "everwarm", "nobody runs `{command}`");
+        let mut started = everwarm_command();
+        started
+            .current_dir(folder.path())
+            .env("XDG_CONFIG_HOME", &config)
+            .env("CARGO_TARGET_DIR", folder.path().join("target"))
+            .args([*verb, "--json"]);
+        if *verb == "serve" {
+            let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+            started.args(ports).args(options);
+            node = Some(Node::ready(started).await);
+            continue;
+        }
+        let node = node.as_ref().expect("a node is started before it is asked");
+        let admin = node.ready["admin"].as_str().unwrap();
+        let elsewhere = options
+            .iter()
+            .map(|word| word.replace("127.0.0.1:3001", admin));
+        if options.contains(&"--percent") {
+            // What the page calls an edit.
+            let manifest = folder.path().join("shop/everwarm.toml");
+            let text = fs::read_to_string(&manifest).unwrap();
+            fs::write(
+                &manifest,
+                format!("{text}\n[function.env]\nEDITED = \"yes\"\n"),
+            )
+            .unwrap();
+        }
+        let mut process = Process::start({
+            started.args(elsewhere);
+            started
+        });
+        let status = process.ended_within(BUILD_DEADLINE).await;
+        assert!(
+            status.success(),
+            "{command}: {status}\n{}{}",
+            process.out,
+            process.log
+        );
+        if *verb == "deploy" {
+            let request = Request::get("/").header("host", "shop.localhost");
+            node.send(request).await.ok();
+        }
+    }
+    let node = node.expect("the page starts a node");
+    let stopped = node.stop(rustix::process::Signal::TERM).await;
+    assert!(stopped.status.success());
+}

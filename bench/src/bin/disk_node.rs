@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use everwarm_manifest::{App, FunctionName};
+use everwarm_manifest::{App, FunctionName, TenantId};
+use everwarm_node::operate::Actor;
 use everwarm_node::telemetry::{AccessFormat, AccessLogger};
-use everwarm_node::{COMPILER_VERB, CompilerCommand, Node, NodeConfig};
+use everwarm_node::{COMPILER_VERB, CompilerCommand, Deploy, Node, NodeConfig, Quotas};
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,7 +47,10 @@ async fn serve(address: SocketAddr, folder: &Path, everwarm: &Path) -> anyhow::R
     // Whatever is loaded next pushes out all that was there.
     config.resident_bytes_max = 1;
     let node = Node::start(config).await?;
-    node.deploy(app, components).await?;
+    let deploy = Deploy::all_to(app, components);
+    let tenant = TenantId::default_tenant();
+    node.deploy(&tenant, deploy, Quotas::UNBOUNDED, &Actor::node())
+        .await?;
     std::future::pending::<()>().await;
     Ok(())
 }

@@ -1,25 +1,34 @@
-//! Who may come in: bounds on the requests that are worked on at once.
+//! Who may come in: bounds on the requests that are worked on at once, and on how many come a second.
 //!
 //! Owns the counting. A [`Permit`] is held until the books of its request close, which is after
 //! the last byte of the response's body and after background work: until then it holds an instance.
 
+mod rate;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+pub use rate::Rate;
 
 /// Counts what is inside, up to a bound.
 #[derive(Debug)]
 pub struct Gate {
     inside: AtomicU32,
-    bound: u32,
+    bound: AtomicU32,
 }
 
 impl Gate {
     /// A gate that lets `bound` in at once.
     pub fn new(bound: u32) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with_bound(bound))
+    }
+
+    fn with_bound(bound: u32) -> Self {
+        Self {
             inside: AtomicU32::new(0),
-            bound,
-        })
+            bound: AtomicU32::new(bound),
+        }
     }
 
     /// How many are inside.
@@ -28,7 +37,7 @@ impl Gate {
     }
 
     fn enter(&self) -> bool {
-        if self.inside.fetch_add(1, Ordering::Relaxed) < self.bound {
+        if self.inside.fetch_add(1, Ordering::Relaxed) < self.bound.load(Ordering::Relaxed) {
             return true;
         }
         self.leave();
@@ -40,6 +49,67 @@ impl Gate {
     }
 }
 
+/// What a tenant's functions may use together.
+#[derive(Debug)]
+pub struct TenantGate {
+    requests: Gate,
+    memory_bytes: AtomicU64,
+    memory_bytes_max: AtomicU64,
+    rate: Rate,
+}
+
+impl TenantGate {
+    /// A gate that is never shut, until bounds are set.
+    pub fn open() -> Arc<Self> {
+        Arc::new(Self {
+            requests: Gate::with_bound(u32::MAX),
+            memory_bytes: AtomicU64::new(0),
+            memory_bytes_max: AtomicU64::new(u64::MAX),
+            rate: Rate::unbounded(Instant::now()),
+        })
+    }
+
+    /// Lets in `requests_max` at once, whose instances may have `memory_bytes_max` together, and `rate` a second,
+    /// from now on. Who is in stays in.
+    pub fn set(&self, requests_max: u32, memory_bytes_max: u64, rate: Option<u32>) {
+        self.requests.bound.store(requests_max, Ordering::Relaxed);
+        self.memory_bytes_max
+            .store(memory_bytes_max, Ordering::Relaxed);
+        self.rate.set_per_second(rate);
+    }
+
+    /// Requests that are being worked on.
+    pub fn inside(&self) -> u32 {
+        self.requests.inside()
+    }
+
+    fn enter(&self, memory_bytes: u64, now: Instant) -> Result<(), Refusal> {
+        if !self.requests.enter() {
+            return Err(Refusal::Tenant);
+        }
+        let before = self.memory_bytes.fetch_add(memory_bytes, Ordering::Relaxed);
+        let max = self.memory_bytes_max.load(Ordering::Relaxed);
+        let fits = before.saturating_add(memory_bytes) <= max;
+        // The last to be asked: what it lets in counts, also when somebody else refuses then.
+        let refusal = if !fits {
+            Some(Refusal::TenantMemory)
+        } else if !self.rate.allows(now) {
+            Some(Refusal::TenantRate)
+        } else {
+            None
+        };
+        refusal.map_or(Ok(()), |refusal| {
+            self.leave(memory_bytes);
+            Err(refusal)
+        })
+    }
+
+    fn leave(&self, memory_bytes: u64) {
+        self.memory_bytes.fetch_sub(memory_bytes, Ordering::Relaxed);
+        self.requests.leave();
+    }
+}
+
 /// Why a request wasn't let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -47,39 +117,73 @@ pub enum Refusal {
     Node,
     /// The function does.
     Function,
+    /// The tenant's functions do, together.
+    Tenant,
+    /// The tenant's instances may have no more memory.
+    TenantMemory,
+    /// The tenant's functions get more requests a second than they may.
+    TenantRate,
+}
+
+impl Refusal {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [
+        Self::Node,
+        Self::Function,
+        Self::Tenant,
+        Self::TenantMemory,
+        Self::TenantRate,
+    ];
+}
+
+/// The gates that a request has to pass, besides the node's.
+#[derive(Debug, Clone)]
+pub struct Gates {
+    /// The function's.
+    pub function: Arc<Gate>,
+    /// The tenant's.
+    pub tenant: Arc<TenantGate>,
+    /// Memory that a request counts for at the tenant's gate.
+    pub memory_bytes: u64,
 }
 
 /// The right to be worked on; given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     node: Arc<Gate>,
-    function: Arc<Gate>,
+    gates: Gates,
 }
 
 impl Permit {
-    /// Passes both gates or neither.
+    /// Passes all gates or none.
     ///
     /// # Errors
     ///
     /// [`Refusal`] says which gate was shut.
-    pub fn take(node: &Arc<Gate>, function: &Arc<Gate>) -> Result<Self, Refusal> {
+    pub fn take(node: &Arc<Gate>, gates: &Gates, now: Instant) -> Result<Self, Refusal> {
         if !node.enter() {
             return Err(Refusal::Node);
         }
-        if !function.enter() {
+        if !gates.function.enter() {
             node.leave();
             return Err(Refusal::Function);
         }
+        if let Err(refusal) = gates.tenant.enter(gates.memory_bytes, now) {
+            gates.function.leave();
+            node.leave();
+            return Err(refusal);
+        }
         Ok(Self {
             node: Arc::clone(node),
-            function: Arc::clone(function),
+            gates: gates.clone(),
         })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.function.leave();
+        self.gates.tenant.leave(self.gates.memory_bytes);
+        self.gates.function.leave();
         self.node.leave();
     }
 }
@@ -90,35 +194,88 @@ mod tests {
 
     use super::*;
 
+    fn gates(function: u32, tenant: &Arc<TenantGate>, memory_bytes: u64) -> Gates {
+        Gates {
+            function: Gate::new(function),
+            tenant: Arc::clone(tenant),
+            memory_bytes,
+        }
+    }
+
+    fn bounded(requests_max: u32, memory_bytes_max: u64, rate: Option<u32>) -> Arc<TenantGate> {
+        let gate = TenantGate::open();
+        gate.set(requests_max, memory_bytes_max, rate);
+        gate
+    }
+
+    fn refusal(node: &Arc<Gate>, gates: &Gates) -> Option<Refusal> {
+        Permit::take(node, gates, Instant::now()).err()
+    }
+
     #[test]
-    fn a_shut_function_gate_gives_the_node_its_place_back() {
-        let (node, function) = (Gate::new(10), Gate::new(1));
-        let permit = Permit::take(&node, &function).unwrap();
-        assert_eq!(
-            Permit::take(&node, &function).unwrap_err(),
-            Refusal::Function
+    fn gate_that_is_shut_gives_the_others_their_places_back() {
+        let node = Gate::new(10);
+        let cases = [
+            (gates(1, &TenantGate::open(), 1), Refusal::Function),
+            (gates(9, &bounded(1, 9, None), 1), Refusal::Tenant),
+            (gates(9, &bounded(9, 7, None), 4), Refusal::TenantMemory),
+            (gates(9, &bounded(9, 9, Some(1)), 1), Refusal::TenantRate),
+        ];
+        for (gates, expected) in cases {
+            let permit = Permit::take(&node, &gates, Instant::now()).unwrap();
+            assert_eq!(refusal(&node, &gates), Some(expected));
+            let inside = (
+                node.inside(),
+                gates.function.inside(),
+                gates.tenant.inside(),
+            );
+            assert_eq!(inside, (1, 1, 1));
+            drop(permit);
+            let inside = (
+                node.inside(),
+                gates.function.inside(),
+                gates.tenant.inside(),
+            );
+            assert_eq!(inside, (0, 0, 0));
+            assert_eq!(gates.tenant.memory_bytes.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[test]
+    fn tenants_do_not_take_each_others_places() {
+        let node = Gate::new(10);
+        let (one, two) = (
+            gates(9, &bounded(1, 9, None), 1),
+            gates(9, &bounded(1, 9, None), 1),
         );
-        assert_eq!(node.inside(), 1);
-        drop(permit);
-        assert_eq!((node.inside(), function.inside()), (0, 0));
+        let _permit = Permit::take(&node, &one, Instant::now()).unwrap();
+        assert_eq!(refusal(&node, &one), Some(Refusal::Tenant));
+        assert_eq!(refusal(&node, &two), None);
     }
 
     proptest! {
         #[test]
         fn gates_never_hold_more_than_their_bounds(
             steps in prop::collection::vec(any::<bool>(), 0..200),
+            tenant_max in 1_u32..6,
+            memory_max in 1_u64..12,
         ) {
-            let (node, function) = (Gate::new(5), Gate::new(3));
+            let node = Gate::new(5);
+            let tenant = bounded(tenant_max, memory_max, None);
+            let gates = gates(3, &tenant, 2);
             let mut permits = Vec::new();
             for enter in steps {
                 if enter {
-                    permits.extend(Permit::take(&node, &function));
+                    permits.extend(Permit::take(&node, &gates, Instant::now()));
                 } else {
                     permits.pop();
                 }
-                prop_assert!(permits.len() <= 3);
-                prop_assert_eq!(node.inside() as usize, permits.len());
-                prop_assert_eq!(function.inside() as usize, permits.len());
+                let held = permits.len();
+                prop_assert!(held <= 3 && held <= tenant_max as usize);
+                prop_assert!(2 * held as u64 <= memory_max);
+                prop_assert_eq!(node.inside() as usize, held);
+                prop_assert_eq!(gates.function.inside() as usize, held);
+                prop_assert_eq!(tenant.inside() as usize, held);
             }
         }
     }

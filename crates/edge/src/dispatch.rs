@@ -15,26 +15,52 @@ use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
 use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 
-use crate::admission::{Gate, Permit};
+use crate::admission::{Gate, Gates, Permit};
 use crate::meter::{AccessEvent, AccessLog, RequestId};
 use crate::placement::{Place, place};
+use crate::previews::Previews;
 use crate::respond::{Failure, respond};
 use crate::router::RouteTable;
+use crate::tally::Tally;
+use crate::traffic::Share;
 
 /// What a route leads to.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// A function.
+    One(Arc<Target>),
+    /// An app two versions of which share its requests.
+    Split(Arc<Split>),
+}
+
+/// A function that can be asked.
 #[derive(Debug)]
 pub struct Target {
     /// The function.
     pub slot: Arc<Slot>,
-    /// Counts its requests.
-    pub gate: Arc<Gate>,
+    /// Bounds on its requests.
+    pub gates: Gates,
+    /// What its requests used.
+    pub tally: Tally,
+}
+
+/// Two versions of an app. Each has routes of its own: what one answers, the other may not know.
+#[derive(Debug)]
+pub struct Split {
+    /// Gets what the canary doesn't.
+    pub main: RouteTable<Arc<Target>>,
+    /// Gets its share.
+    pub canary: RouteTable<Arc<Target>>,
+    /// The canary's part.
+    pub share: Share,
 }
 
 /// What all lanes of a node share. Nothing in it is locked while a request is on its way.
 pub struct Edge {
-    routes: ArcSwap<RouteTable<Arc<Target>>>,
+    routes: ArcSwap<RouteTable<Route>>,
     resident: Arc<ResidentSet>,
     node: Arc<Gate>,
+    previews: Arc<dyn Previews>,
     log: Arc<dyn AccessLog>,
     server_timing: bool,
     draining: AtomicBool,
@@ -42,16 +68,19 @@ pub struct Edge {
 }
 
 /// Where a request came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// The client's address, if it came over a socket.
     pub client: Option<IpAddr>,
+    /// The routes that hold for it, if not the node's: a version is asked before it serves.
+    pub routes: Option<Arc<RouteTable<Route>>>,
 }
 
 impl Edge {
     /// Makes the shared part. `id_seed` should be random; `requests_max` bounds the whole node.
     pub fn new(
         resident: Arc<ResidentSet>,
+        previews: Arc<dyn Previews>,
         log: Arc<dyn AccessLog>,
         requests_max: u32,
         server_timing: bool,
@@ -61,6 +90,7 @@ impl Edge {
             routes: ArcSwap::from_pointee(RouteTable::empty()),
             resident,
             node: Gate::new(requests_max),
+            previews,
             log,
             server_timing,
             draining: AtomicBool::new(false),
@@ -69,12 +99,12 @@ impl Edge {
     }
 
     /// Switches to another table of routes, at once and for all requests that come after.
-    pub fn switch_routes(&self, routes: RouteTable<Arc<Target>>) {
+    pub fn switch_routes(&self, routes: RouteTable<Route>) {
         self.routes.store(Arc::new(routes));
     }
 
     /// The routes in force.
-    pub fn routes(&self) -> Arc<RouteTable<Arc<Target>>> {
+    pub fn routes(&self) -> Arc<RouteTable<Route>> {
         self.routes.load_full()
     }
 
@@ -96,9 +126,9 @@ pub async fn dispatch(
     origin: Origin,
     request: Request,
 ) -> Response<GuestBody> {
-    let mut visit = Visit::begin(edge, origin, &request);
+    let mut visit = Visit::begin(edge, &origin, &request);
     let is_head = request.method() == Method::HEAD;
-    match answer(edge, lane, &mut visit, request).await {
+    match answer(edge, lane, &origin, &mut visit, request).await {
         Ok(response) => response,
         Err(failure) => {
             let response = respond(&failure, visit.request_id, is_head);
@@ -111,6 +141,7 @@ pub async fn dispatch(
 async fn answer(
     edge: &Arc<Edge>,
     lane: &Lane,
+    origin: &Origin,
     visit: &mut Visit,
     request: Request,
 ) -> Result<Response<GuestBody>, Failure> {
@@ -121,16 +152,16 @@ async fn answer(
     check(&request)?;
 
     // Which function? The guard of the table is given back before the first wait.
-    let target = {
-        let routes = edge.routes.load();
-        let matched = routes.lookup(host(&request), request.uri().path());
-        Arc::clone(matched.ok_or(Failure::NoRoute)?.value)
+    let target = match route(edge, origin, visit.request_id, &request) {
+        Err(Failure::NoRoute) => preview(edge, origin, &request).await?,
+        found => found?,
     };
     let spec = target.slot.spec();
-    visit.function = Some(Arc::clone(spec));
+    visit.target = Some(Arc::clone(&target));
 
     // May it come in, and is its body small enough as far as it says?
-    let permit = Permit::take(&edge.node, &target.gate).map_err(Failure::Refused)?;
+    let permit =
+        Permit::take(&edge.node, &target.gates, visit.started).map_err(Failure::Refused)?;
     check_declared_body(&request, spec)?;
 
     // Here or elsewhere?
@@ -154,6 +185,46 @@ async fn answer(
         visit.add_server_timing(&mut response, start_level);
     }
     Ok(response)
+}
+
+/// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and
+/// its own routes decide.
+fn route(
+    edge: &Edge,
+    origin: &Origin,
+    id: RequestId,
+    request: &Request,
+) -> Result<Arc<Target>, Failure> {
+    let (host, path) = (host(request), request.uri().path());
+    let routes = edge.routes.load();
+    let routes = origin.routes.as_ref().unwrap_or(&routes);
+    let matched = routes.lookup(host, path).ok_or(Failure::NoRoute)?;
+    match matched.value {
+        Route::One(target) => Ok(Arc::clone(target)),
+        Route::Split(split) => {
+            let table = if split.share.takes(request.headers(), id.0) {
+                &split.canary
+            } else {
+                &split.main
+            };
+            let matched = table.lookup(host, path).ok_or(Failure::NoRoute)?;
+            Ok(Arc::clone(matched.value))
+        }
+    }
+}
+
+/// The function of a version that is asked for by a host of its own.
+async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<Target>, Failure> {
+    let host = host(request).filter(|host| edge.previews.is_preview(host));
+    let host = host.filter(|_| origin.routes.is_none());
+    let table = edge.previews.find(host.ok_or(Failure::NoRoute)?).await;
+    let table = table.ok_or(Failure::NoRoute)?;
+    let matched = table.lookup(None, request.uri().path());
+    match matched.ok_or(Failure::NoRoute)?.value {
+        Route::One(target) => Ok(Arc::clone(target)),
+        // A version shares nothing with itself.
+        Route::Split(_) => Err(Failure::NoRoute),
+    }
 }
 
 fn check(request: &Request) -> Result<(), Failure> {
@@ -209,7 +280,7 @@ struct Visit {
     started: Instant,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
-    function: Option<Arc<FunctionSpec>>,
+    target: Option<Arc<Target>>,
     start_level: Option<StartLevel>,
 }
 
@@ -221,7 +292,7 @@ struct Record {
 }
 
 impl Visit {
-    fn begin(edge: &Edge, origin: Origin, request: &Request) -> Self {
+    fn begin(edge: &Edge, origin: &Origin, request: &Request) -> Self {
         Self {
             request_id: RequestId(edge.next_id.fetch_add(1, Ordering::Relaxed)),
             started: Instant::now(),
@@ -230,7 +301,7 @@ impl Visit {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
             }),
-            function: None,
+            target: None,
             start_level: None,
         }
     }
@@ -239,7 +310,7 @@ impl Visit {
     fn hand_over_books(&mut self, edge: &Arc<Edge>, permit: Permit) -> OnEnd {
         let edge = Arc::clone(edge);
         let record = self.record.take();
-        let function = self.function.take();
+        let target = self.target.take();
         let (request_id, start_level) = (self.request_id, self.start_level);
         Box::new(move |usage: Usage| {
             drop(permit);
@@ -247,14 +318,18 @@ impl Visit {
             let failure = usage.fault.clone().map(Failure::Guest);
             let status = usage
                 .status
-                .or_else(|| failure.as_ref().map(Failure::status));
+                .or_else(|| failure.as_ref().map(Failure::status))
+                .unwrap_or(StatusCode::OK);
+            if let (Some(target), Some(start_level)) = (&target, start_level) {
+                target.tally.add(start_level, status, &usage);
+            }
             edge.log.record(&AccessEvent {
                 request_id,
                 client: record.client,
                 method: record.method,
                 uri: record.uri,
-                status: status.unwrap_or(StatusCode::OK),
-                function,
+                status,
+                function: target.as_ref().map(|target| Arc::clone(target.slot.spec())),
                 start_level,
                 took: usage.wall,
                 code: failure.as_ref().map(Failure::code),
@@ -275,7 +350,10 @@ impl Visit {
             method: record.method,
             uri: record.uri,
             status,
-            function: self.function.take(),
+            function: self
+                .target
+                .take()
+                .map(|target| Arc::clone(target.slot.spec())),
             start_level: self.start_level,
             took: self.started.elapsed(),
             code: Some(failure.code()),

@@ -10,5 +10,8 @@ pub mod dispatch;
 pub mod ingress;
 pub mod meter;
 pub mod placement;
+pub mod previews;
 pub mod respond;
 pub mod router;
+pub mod tally;
+pub mod traffic;

@@ -34,6 +34,9 @@ pub enum Failure {
     #[error("{}", match .0 {
         Refusal::Node => "the node works on as many requests as it may",
         Refusal::Function => "the function works on as many requests as its limit `concurrency` allows",
+        Refusal::Tenant => "the tenant's functions work on as many requests as its quota allows",
+        Refusal::TenantMemory => "the tenant's instances have as much memory as its quota allows",
+        Refusal::TenantRate => "the tenant's functions get more requests a second than its quota allows",
     })]
     Refused(Refusal),
     /// The function's code can't be had.
@@ -88,6 +91,14 @@ impl Failure {
                 "EW3011",
                 "Function at its concurrency limit",
             ),
+            Self::Refused(Refusal::Tenant | Refusal::TenantMemory) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "EW3020",
+                "Tenant at its quota",
+            ),
+            Self::Refused(Refusal::TenantRate) => {
+                (StatusCode::TOO_MANY_REQUESTS, "EW3021", "Too many requests")
+            }
             Self::Load(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "EW3015",
@@ -172,7 +183,12 @@ pub fn respond(failure: &Failure, request_id: RequestId, is_head: bool) -> Respo
     headers.insert(header::CONTENT_TYPE, problem_json);
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert("everwarm-error", HeaderValue::from_static(code));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ]
+    .contains(&status)
+    {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
     }
     response

@@ -11,6 +11,10 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod node;
+
+pub(crate) use node::*;
+
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
 #[derive(Debug, Parser)]
 #[command(
@@ -65,6 +69,32 @@ pub(crate) enum Command {
     Invoke(InvokeArgs),
     /// Check this machine, and say how to mend what is missing
     Doctor(DoctorArgs),
+    /// Serve many apps on a node that others deploy to
+    Serve(ServeArgs),
+    /// Keep the address of a node and a token for it
+    Login(LoginArgs),
+    /// Build an app and deploy it to a node
+    Deploy(DeployArgs),
+    /// List the apps on a node
+    Apps(AppsArgs),
+    /// List the versions of an app on a node
+    Versions(VersionsArgs),
+    /// Give a version all requests of its app, or a part
+    Promote(PromoteArgs),
+    /// Go back to the version that served before
+    Rollback(RollbackArgs),
+    /// Remove an app from a node, with all its versions
+    Rm(RmArgs),
+    /// What functions used, by the hour
+    Usage(UsageArgs),
+    /// Who changed what on a node
+    Audit(AuditArgs),
+    /// The tenants of a node, and what each may use
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// The tokens that a node knows
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the JSON schema of everwarm.toml, for editors

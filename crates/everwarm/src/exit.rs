@@ -1,9 +1,11 @@
 //! How a run ends: the documented exit codes, and a failure as it is told. Every library's error
 //! becomes a [`Failure`] here; how it looks is `printer`'s.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::process::ExitCode;
 
+use everwarm_api::client::ClientError;
 use everwarm_build::{BuildError, ProjectError};
 use everwarm_manifest::ManifestErrors;
 
@@ -39,7 +41,7 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     /// The stable code, with a page in `docs/errors/`.
-    pub(crate) code: Option<&'static str>,
+    pub(crate) code: Option<Cow<'static, str>>,
     /// What happened, where, and what to do.
     pub(crate) message: String,
     /// What a compiler wrote; it was shown already, so only JSON has it.
@@ -49,9 +51,13 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        exit: Exit,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
-            code: Some(code),
+            code: Some(code.into()),
             ..Self::uncoded(exit, message)
         }
     }
@@ -108,6 +114,26 @@ impl From<BuildError> for Failure {
         let mut failure = Self::new(Exit::Build, error.code(), told(&error));
         failure.output = error.output().map(str::to_owned);
         failure
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Address(_) | ClientError::Header(_) => Exit::Usage,
+            ClientError::Problem(_)
+            | ClientError::Unreachable { .. }
+            | ClientError::Strange { .. } => Exit::Node,
+        };
+        let code = error.code().to_owned();
+        let message = match &error {
+            ClientError::Problem(problem) => match &problem.stage {
+                Some(stage) => format!("the deploy failed at `{stage}`: {}", problem.detail),
+                None => problem.detail.clone(),
+            },
+            other => told(other),
+        };
+        Self::new(exit, code, message)
     }
 }
 

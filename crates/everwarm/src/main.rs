@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod credentials;
 mod doctor;
 mod exit;
 mod port;
@@ -12,8 +13,10 @@ mod printer;
 mod session;
 mod settings;
 mod stop;
+mod table;
 mod telemetry;
 mod templates;
+mod time;
 mod watch;
 
 use std::process::ExitCode;

@@ -183,7 +183,10 @@ impl Printer {
     /// A failure for people.
     pub(crate) fn explain(&self, failure: &Failure) {
         // Each mistake of a manifest has its code beside it.
-        let code = failure.code.filter(|_| failure.mistakes.is_none());
+        let code = failure
+            .code
+            .as_deref()
+            .filter(|_| failure.mistakes.is_none());
         let title = code.map_or("error".to_owned(), |code| format!("error[{code}]"));
         self.note(&format!(
             "{}: {}",
@@ -209,7 +212,7 @@ impl Printer {
 /// A failure as JSON has it, in `build`'s answer as in an event of `up`.
 pub(crate) fn failure_as_json(failure: &Failure) -> Value {
     let mut value = json!({ "message": failure.message });
-    if let Some(code) = failure.code {
+    if let Some(code) = failure.code.as_deref() {
         value["code"] = json!(code);
         value["page"] = json!(format!("{ERRORS_URL}/{code}"));
     }

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everwarm_build::Component;
-use everwarm_manifest::{App, Digest, FunctionName};
-use everwarm_node::{CompilerCommand, DeployError, Deployed, Node, NodeConfig, StartError};
+use everwarm_manifest::{App, Digest, FunctionName, TenantId};
+use everwarm_node::operate::Actor;
+use everwarm_node::{
+    CompilerCommand, Deploy, DeployFailure, Deployed, Node, NodeConfig, Quotas, StartError,
+};
 
 use crate::args::BoundsArgs;
 use crate::exit::{Exit, Failure, told};
@@ -41,7 +44,7 @@ struct Live {
 /// How a deploy ended, if it didn't fail.
 pub(crate) enum Outcome {
     /// A new version serves.
-    Live(Deployed),
+    Live(Box<Deployed>),
     /// It is what serves already.
     Unchanged,
 }
@@ -52,9 +55,10 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<DeployError> for Failure {
-    fn from(error: DeployError) -> Self {
-        Self::new(Exit::Node, error.code(), told(&error))
+impl From<DeployFailure> for Failure {
+    fn from(failure: DeployFailure) -> Self {
+        let error = &failure.source;
+        Self::new(Exit::Node, error.code(), told(error))
     }
 }
 
@@ -130,9 +134,15 @@ impl Session {
             .iter()
             .map(|component| (component.function.clone(), component.bytes.clone()))
             .collect();
-        let deployed = self.node.deploy(app.clone(), bytes).await?;
+        let deploy = Deploy::all_to(app.clone(), bytes);
+        let tenant = TenantId::default_tenant();
+        let by = Actor::node();
+        let deployed = self
+            .node
+            .deploy(&tenant, deploy, Quotas::UNBOUNDED, &by)
+            .await?;
         self.live = Some(live);
-        Ok(Outcome::Live(deployed))
+        Ok(Outcome::Live(Box::new(deployed)))
     }
 
     pub(crate) fn node(&self) -> &Node {

@@ -11,8 +11,16 @@ use http::{HeaderName, HeaderValue};
 
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
+mod serve;
+
+pub(crate) use serve::Serve;
+
 /// Where `up` listens unless it is told otherwise.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
+/// Where `serve` has its admin API unless it is told otherwise.
+pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:3001";
+/// The same, as a client writes it.
+pub(crate) const ADMIN_URL_DEFAULT: &str = "http://127.0.0.1:3001";
 /// The data folder in an app's folder.
 const DATA_DIR_DEFAULT: &str = ".everwarm";
 

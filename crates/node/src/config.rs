@@ -11,6 +11,8 @@ use everwarm_engine::compile::{CompileLimits, CompilerCommand};
 use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 
+use crate::domain::Domain;
+
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
 /// Requests that a node works on at once, unless told otherwise.
@@ -23,6 +25,10 @@ pub struct NodeConfig {
     pub listen: Option<SocketAddr>,
     /// Folder of the store, the compiled artifacts and the node's key.
     pub data_dir: PathBuf,
+    /// Under which hosts apps answer.
+    pub domain: Domain,
+    /// Whether to serve what served when the node last ran.
+    pub restore: bool,
     /// Threads of the data plane; one a core by default.
     pub lanes: NonZeroUsize,
     /// Machine code that may stay mapped, in bytes.
@@ -55,6 +61,8 @@ impl NodeConfig {
         Self {
             listen: None,
             data_dir,
+            domain: Domain::any(),
+            restore: false,
             lanes: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             resident_bytes_max: RESIDENT_BYTES_MAX,
             requests_max: REQUESTS_MAX,
@@ -65,6 +73,24 @@ impl NodeConfig {
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
             access_log,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// The configuration of `everwarm serve`: many apps below a domain, and what served before serves again.
+    pub fn for_serve(
+        data_dir: PathBuf,
+        domain: Domain,
+        compiler: CompilerCommand,
+        access_log: Arc<dyn AccessLog>,
+    ) -> Self {
+        Self {
+            domain,
+            restore: true,
+            server_timing: false,
+            incremental: false,
+            ..Self::for_up(data_dir, compiler, access_log)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Deploy, as a chain of stages: each either takes the version one step on, or leaves the old one
 //! serving and says why.
 //!
-//! Received -> Verified -> Stored -> Compiled -> Live. Everything slow happens before the last
+//! Received -> Verified -> Stored -> Compiled -> Probed -> Live. Everything slow happens before the last
 //! stage, which is one atomic switch.
 
 use std::collections::BTreeMap;
@@ -11,9 +11,61 @@ use bytes::Bytes;
 use everwarm_engine::compile::CompileError;
 use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;
-use everwarm_manifest::{FunctionName, World};
+use everwarm_manifest::{App, Digest, FunctionName, World};
 use everwarm_store::artifacts::ArtifactError;
-use everwarm_store::catalog::{CatalogError, IncompleteVersion, VersionId};
+use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
+use everwarm_store::traffic::{ChangeError, Percent, Traffic};
+use http::StatusCode;
+
+/// What is to be deployed.
+#[derive(Debug, Clone)]
+pub struct Deploy {
+    /// The manifest.
+    pub app: App,
+    /// The component of each of its functions.
+    pub components: Components,
+    /// What part of the requests it gets.
+    pub rollout: Rollout,
+    /// The path of a request that it has to answer with 2xx before it gets any other.
+    pub health: Option<String>,
+}
+
+impl Deploy {
+    /// Everything to these components, without a health check.
+    pub fn all_to(app: App, components: Vec<(FunctionName, Bytes)>) -> Self {
+        Self {
+            app,
+            components: Components::Bytes(components),
+            rollout: Rollout::All,
+            health: None,
+        }
+    }
+}
+
+/// The components of a deploy, by function.
+#[derive(Debug, Clone)]
+pub enum Components {
+    /// Their bytes: they are stored on the way.
+    Bytes(Vec<(FunctionName, Bytes)>),
+    /// They have been stored before.
+    Stored(BTreeMap<FunctionName, Digest>),
+}
+
+/// What part of its app's requests a version gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rollout {
+    /// All of them.
+    All,
+    /// Some of them.
+    Part {
+        /// How many.
+        percent: Percent,
+        /// Requests with the same value of this field go to the same version.
+        sticky_header: Option<String>,
+    },
+    /// None: it is there to be looked at.
+    Nothing,
+}
 
 /// A step of a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +76,8 @@ pub enum Stage {
     Store,
     /// Machine code made, or found.
     Compile,
+    /// The health check answered.
+    Probe,
     /// Functions mapped and routes switched.
     Switch,
 }
@@ -35,6 +89,7 @@ impl Stage {
             Self::Verify => "verify",
             Self::Store => "store",
             Self::Compile => "compile",
+            Self::Probe => "probe",
             Self::Switch => "switch",
         }
     }
@@ -43,15 +98,35 @@ impl Stage {
 /// A deploy that went through.
 #[derive(Debug, Clone)]
 pub struct Deployed {
-    /// The version that serves now.
-    pub version: VersionId,
-    /// The world that each function is served in.
-    pub worlds: BTreeMap<FunctionName, World>,
+    /// The version.
+    pub version: Version,
+    /// Who gets which requests now; `None` when nothing of the app serves yet.
+    pub traffic: Option<Traffic>,
     /// How long each stage took.
     pub stages: Vec<(Stage, Duration)>,
 }
 
-/// A deploy that didn't; the old version goes on serving.
+impl Deployed {
+    /// The world that each function is served in.
+    pub fn worlds(&self) -> BTreeMap<FunctionName, World> {
+        let components = self.version.components.iter();
+        components
+            .map(|(name, component)| (name.clone(), component.world))
+            .collect()
+    }
+}
+
+/// A deploy that failed at a stage; the old version goes on serving.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct DeployFailure {
+    /// Where it failed.
+    pub stage: Stage,
+    /// Why.
+    pub source: DeployError,
+}
+
+/// Why a version can't be deployed, promoted or gone back to.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
     /// A component isn't one that can be served.
@@ -97,6 +172,30 @@ pub enum DeployError {
     /// The components and the manifest don't go together.
     #[error(transparent)]
     Incomplete(#[from] IncompleteVersion),
+    /// Traffic can't change so.
+    #[error("{0}")]
+    Traffic(#[from] ChangeError),
+    /// A host is the node's own to give.
+    #[error("the host `{0}` is taken: choose another one")]
+    HostTaken(everwarm_manifest::HostPattern),
+    /// The health check wasn't answered with 2xx.
+    #[error("the new version answered its health check {path} with {status}: it gets no requests")]
+    Unhealthy {
+        /// The check's path.
+        path: String,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// The health check wasn't answered at all.
+    #[error(
+        "the new version gave its health check {path} no whole answer ({reason}): it gets no requests"
+    )]
+    NoAnswer {
+        /// The check's path.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
     /// A route is taken by another app.
     #[error("{0}: change one of the two routes")]
     Routes(String),
@@ -131,34 +230,49 @@ impl DeployError {
             Self::Compile { source, .. } => source.code(),
             Self::Incomplete(_) => "EW2011",
             Self::Routes(_) => "EW1005",
-            Self::Catalog(_) | Self::Artifact(_) | Self::Keep { .. } => "EW4003",
+            Self::Traffic(_) => "EW5011",
+            Self::HostTaken(_) => "EW5007",
+            Self::Unhealthy { .. } | Self::NoAnswer { .. } => "EW5010",
+            Self::Catalog(error) => error.code(),
+            Self::Artifact(error) => error.code(),
+            Self::Keep { .. } => "EW4003",
         }
     }
 }
 
-/// Times the stages of a deploy.
+/// Times the stages of a deploy, and knows which one it is in.
 pub(crate) struct Stopwatch {
+    stage: Stage,
     started: Instant,
     stages: Vec<(Stage, Duration)>,
 }
 
 impl Stopwatch {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(stage: Stage) -> Self {
         Self {
+            stage,
             started: Instant::now(),
-            stages: Vec::with_capacity(4),
+            stages: Vec::with_capacity(5),
         }
     }
 
-    pub(crate) fn finish(&mut self, stage: Stage) {
-        self.stages.push((stage, self.started.elapsed()));
+    /// The stage is done, and this one begins.
+    pub(crate) fn next(&mut self, stage: Stage) {
+        self.stages.push((self.stage, self.started.elapsed()));
+        self.stage = stage;
         self.started = Instant::now();
     }
 
-    pub(crate) fn into_stages(self) -> Vec<(Stage, Duration)> {
+    /// Where it failed, and why.
+    pub(crate) fn failure(&self, source: DeployError) -> DeployFailure {
+        DeployFailure {
+            stage: self.stage,
+            source,
+        }
+    }
+
+    pub(crate) fn end(mut self) -> Vec<(Stage, Duration)> {
+        self.stages.push((self.stage, self.started.elapsed()));
         self.stages
     }
 }
-
-/// The components of a deploy, by function.
-pub(crate) type Components = Vec<(FunctionName, Bytes)>;

@@ -4,16 +4,26 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
+mod apps;
 pub mod config;
 pub mod deploy;
+mod domain;
+mod locks;
 mod machine_code;
+pub mod metering;
 mod node;
-mod routes;
+pub mod operate;
+mod previews;
+mod targets;
 pub mod telemetry;
 
 pub use config::NodeConfig;
-pub use deploy::{DeployError, Deployed, Stage};
+pub use deploy::{Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage};
+pub use domain::Domain;
+pub use everwarm_edge::ingress::Listener;
 pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main};
 pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
+pub use everwarm_store::accounts::Quotas;
 pub use node::{Node, StartError};

@@ -1,6 +1,5 @@
-//! A running node: start, deploy, invoke, drain.
+//! A running node: start and drain. What it is asked to do meanwhile is in `operate`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,45 +9,55 @@ use everwarm_edge::dispatch::Edge;
 use everwarm_edge::ingress::{BindError, DataPlane, InvokeError, Listener};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
-use everwarm_engine::function::FunctionSpec;
-use everwarm_engine::inspect::{InspectLimits, check_imports, inspect};
+use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
-use everwarm_manifest::{App, FunctionName, RoutePattern, TenantId, World};
-use everwarm_store::Store;
-use everwarm_store::catalog::{NewVersion, UnixMillis};
+use everwarm_store::Store as _;
+use everwarm_store::accounts::AccountError;
+use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::{self, Embedded};
-use futures_util::future::try_join_all;
 use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::apps::{Apps, LiveApp};
 use crate::config::NodeConfig;
-use crate::deploy::{Components, DeployError, Deployed, Stage, Stopwatch};
+use crate::domain::Domain;
+use crate::locks::AppLocks;
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
-use crate::routes;
+use crate::metering::Meter;
+use crate::previews::StoredPreviews;
+use crate::targets::Targets;
+
+/// Tenants that are asked for at once.
+const TENANTS_A_PAGE: u32 = 1_000;
 
 /// A running node.
 pub struct Node {
-    store: Arc<Embedded>,
-    runtime: Arc<Runtime>,
-    resident: Arc<ResidentSet>,
-    code: Arc<MachineCode>,
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) resident: Arc<ResidentSet>,
+    pub(crate) code: Arc<MachineCode>,
     /// Makes code again that requests found missing.
     mender: JoinHandle<()>,
-    inspect_limits: InspectLimits,
-    edge: Arc<Edge>,
-    plane: Arc<DataPlane>,
-    live: Mutex<Live>,
-    deploying: tokio::sync::Mutex<()>,
-    acceptor: Option<JoinHandle<()>>,
+    pub(crate) inspect_limits: InspectLimits,
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) plane: Arc<DataPlane>,
+    pub(crate) domain: Domain,
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) apps: Arc<Mutex<Apps>>,
+    pub(crate) previews: Arc<StoredPreviews>,
+    /// Held while routes are switched: each switch is made from the state that the one before left.
+    pub(crate) switching: tokio::sync::Mutex<()>,
+    /// Held while one app is worked on.
+    pub(crate) locks: AppLocks,
+    /// What requests used, on its way to the store.
+    pub(crate) meter: tokio::sync::Mutex<Meter>,
+    acceptor: Mutex<Option<JoinHandle<()>>>,
     address: Option<SocketAddr>,
 }
-
-/// What is live, by app.
-type Live = BTreeMap<(String, String), Vec<(Arc<FunctionSpec>, Vec<RoutePattern>)>>;
 
 /// A node that didn't start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +71,15 @@ pub enum StartError {
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// What serves can't be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The tenants can't be read.
+    #[error(transparent)]
+    Accounts(#[from] AccountError),
+    /// Two apps have the same route.
+    #[error("what served before can't serve again: {0}")]
+    Routes(String),
     /// A folder or thread was refused.
     #[error("can't {doing}: {source}")]
     Io {
@@ -81,7 +99,9 @@ impl StartError {
         match self {
             Self::Store(error) => error.code(),
             Self::Bind(error) => error.code(),
-            Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
+            Self::Catalog(error) => error.code(),
+            Self::Routes(_) => "EW1005",
+            Self::Accounts(_) | Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
@@ -97,6 +117,10 @@ impl Node {
         let listener = match config.listen {
             Some(address) => Some(Listener::bind(address).await?),
             None => None,
+        };
+        let domain = match &listener {
+            Some(listener) => config.domain.bound_to(listener.address().port()),
+            None => config.domain,
         };
         let store = Arc::new(Embedded::open(&config.data_dir)?);
         let runtime = Arc::new(Runtime::new(
@@ -117,8 +141,17 @@ impl Node {
             config.resident_bytes_max,
             report_missing,
         ));
+        let targets = Arc::new(Targets::new(Arc::clone(&resident)));
+        let apps = Arc::new(Mutex::new(Apps::default()));
+        let previews = Arc::new(StoredPreviews::new(
+            Arc::clone(&store),
+            domain.clone(),
+            Arc::clone(&targets),
+            Arc::clone(&apps),
+        ));
         let edge = Arc::new(Edge::new(
             Arc::clone(&resident),
+            Arc::clone(&previews) as _,
             config.access_log,
             config.requests_max,
             config.server_timing,
@@ -141,20 +174,58 @@ impl Node {
             incremental,
         });
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
-        Ok(Self {
+        let node = Self {
             store,
             runtime,
+            targets,
             resident,
             code,
             mender,
             inspect_limits: config.inspect_limits,
             edge,
             plane,
-            live: Mutex::default(),
-            deploying: tokio::sync::Mutex::new(()),
-            acceptor,
+            domain,
+            apps,
+            previews,
+            switching: tokio::sync::Mutex::default(),
+            locks: AppLocks::default(),
+            meter: tokio::sync::Mutex::new(Meter::new(
+                getrandom::u64().map_err(StartError::Random)?,
+            )),
+            acceptor: Mutex::new(acceptor),
             address,
-        })
+        };
+        if config.restore {
+            node.restore().await?;
+        }
+        Ok(node)
+    }
+
+    /// Serves what served when the node last ran. Touches no component and no code.
+    async fn restore(&self) -> Result<(), StartError> {
+        let mut after = None;
+        loop {
+            let page = self
+                .store
+                .accounts()
+                .tenants(after.as_ref(), TENANTS_A_PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            for tenant in &page {
+                self.targets.set_quotas(&tenant.id, tenant.quotas);
+            }
+        }
+        let mut apps = Apps::default();
+        for serving in self.store.catalog().list_serving().await? {
+            let key = (serving.tenant.clone(), serving.main.manifest.name.clone());
+            let live = LiveApp::new(&serving, &self.domain, &self.targets);
+            apps.add(key, live);
+        }
+        let table = apps.table().map_err(StartError::Routes)?;
+        self.edge.switch_routes(table);
+        *self.apps.lock() = apps;
+        Ok(())
     }
 
     /// Where the node listens.
@@ -162,112 +233,9 @@ impl Node {
         self.address
     }
 
-    /// Takes an app with its components live. Deploys go one after another.
-    ///
-    /// # Errors
-    ///
-    /// [`DeployError`] says at which stage and why; the old version goes on serving.
-    pub async fn deploy(&self, app: App, components: Components) -> Result<Deployed, DeployError> {
-        let _one_at_a_time = self.deploying.lock().await;
-        let tenant = TenantId::default_tenant();
-        let mut watch = Stopwatch::start();
-
-        let worlds = self.verify(&app, &components)?;
-        watch.finish(Stage::Verify);
-
-        let mut digests = BTreeMap::new();
-        for (function, bytes) in components {
-            digests.insert(function, self.store.artifacts().put(&tenant, bytes).await?);
-        }
-        let version = NewVersion::new(app, digests, UnixMillis::now())?;
-        let version = self.store.catalog().put_version(&tenant, version).await?;
-        watch.finish(Stage::Store);
-
-        let functions = routes::specs(&tenant, &version, |name| worlds.get(name).copied());
-        // All are asked for at once; how many compile at once is the compiler's business.
-        try_join_all(functions.iter().map(|(spec, _)| self.code.make(spec))).await?;
-        watch.finish(Stage::Compile);
-
-        let key = (
-            tenant.as_str().to_owned(),
-            version.manifest.name.as_str().to_owned(),
-        );
-        let mut live = self.live.lock().clone();
-        live.insert(key, functions);
-        let table =
-            routes::table(live.values().flatten(), &self.resident).map_err(DeployError::Routes)?;
-        self.load(&live, &version.manifest.name).await?;
-        self.store
-            .catalog()
-            .set_live(&tenant, &version.manifest.name, version.id)
-            .await?;
-        self.edge.switch_routes(table);
-        self.forget_all_but(&live);
-        *self.live.lock() = live;
-        watch.finish(Stage::Switch);
-
-        tracing::info!(app = %version.manifest.name, version = %version.id, "version is live");
-        Ok(Deployed {
-            version: version.id,
-            worlds,
-            stages: watch.into_stages(),
-        })
-    }
-
-    fn verify(
-        &self,
-        app: &App,
-        components: &Components,
-    ) -> Result<BTreeMap<FunctionName, World>, DeployError> {
-        let mut worlds = BTreeMap::new();
-        for (name, bytes) in components {
-            let Some(function) = app.functions.iter().find(|function| function.name == *name)
-            else {
-                continue;
-            };
-            let function_name = || name.clone();
-            let facts =
-                inspect(bytes, self.inspect_limits).map_err(|source| DeployError::Inspect {
-                    function: function_name(),
-                    source,
-                })?;
-            let world = routes::world(&facts, function).map_err(|source| DeployError::World {
-                function: function_name(),
-                source,
-            })?;
-            check_imports(&facts, &self.runtime.interfaces(world)).map_err(|missing| {
-                DeployError::Imports {
-                    function: function_name(),
-                    missing,
-                }
-            })?;
-            worlds.insert(name.clone(), world);
-        }
-        Ok(worlds)
-    }
-
-    /// Maps the functions of an app before they get their first request.
-    async fn load(&self, live: &Live, app: &everwarm_manifest::AppName) -> Result<(), DeployError> {
-        let functions = live.values().flatten().filter(|(spec, _)| spec.app == *app);
-        for (spec, _) in functions {
-            let slot = self.resident.slot(Arc::clone(spec));
-            let loaded = self.resident.get(&slot).await;
-            loaded.map_err(|source| DeployError::Load {
-                function: spec.name.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn forget_all_but(&self, live: &Live) {
-        self.resident.retain(|spec| {
-            live.values().flatten().any(|(other, _)| {
-                other.version == spec.version
-                    && other.name == spec.name
-                    && other.tenant == spec.tenant
-            })
-        });
+    /// Under which hosts apps answer.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
     }
 
     /// Serves one request without a socket, on the same way as any other.
@@ -276,7 +244,7 @@ impl Node {
     ///
     /// When the response's body breaks off, or the node is shutting down.
     pub async fn invoke(&self, request: Request) -> Result<Response<Bytes>, InvokeError> {
-        self.plane.invoke(request).await
+        self.plane.invoke(request, None).await
     }
 
     /// Requests that are being worked on.
@@ -286,17 +254,20 @@ impl Node {
 
     /// Stops taking requests, lets those in flight and background work finish for at most `limit`,
     /// and ends.
-    pub async fn drain(mut self, limit: Duration) {
-        if let Some(acceptor) = self.acceptor.take() {
+    pub async fn drain(&self, limit: Duration) {
+        let acceptor = self.acceptor.lock().take();
+        if let Some(acceptor) = acceptor {
             acceptor.abort();
             // It was told to end; how it did doesn't matter.
             let _ = acceptor.await;
         }
         self.mender.abort();
         self.edge.drain();
-        if let Ok(plane) = Arc::try_unwrap(self.plane) {
-            // Joins threads, which blocks.
-            let _ = tokio::task::spawn_blocking(move || plane.drain(limit)).await;
+        let plane = Arc::clone(&self.plane);
+        // Joins threads, which blocks.
+        let _ = tokio::task::spawn_blocking(move || plane.drain(limit)).await;
+        if let Err(error) = self.flush_usage().await {
+            tracing::error!(%error, "the last usage can't be stored");
         }
     }
 }

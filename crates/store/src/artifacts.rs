@@ -9,22 +9,25 @@ use bytes::Bytes;
 use everwarm_manifest::{Digest, TenantId};
 use sha2::{Digest as _, Sha256};
 
+use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
 /// The bytes of components.
 ///
 /// Bytes that come back are always the bytes that the digest names: every read checks.
 pub trait Artifacts: Send + Sync {
-    /// Keeps the bytes and answers their name. Putting the same bytes again changes nothing, and
-    /// mends them when what was kept has been damaged.
+    /// Keeps the bytes and answers their name. Putting the same bytes again changes nothing but that they are kept
+    /// for longer, and mends them when what was kept has been damaged. `bytes_max` bounds all that the tenant
+    /// keeps.
     ///
     /// # Errors
     ///
-    /// [`ArtifactError::Failed`] when the engine can't keep them; nothing is kept then.
+    /// [`ArtifactError::Quota`], or [`ArtifactError::Failed`] when the engine can't keep them; nothing is kept then.
     fn put<'a>(
         &'a self,
         tenant: &'a TenantId,
         bytes: Bytes,
+        bytes_max: u64,
     ) -> StoreFuture<'a, Result<Digest, ArtifactError>>;
 
     /// The bytes of that name.
@@ -52,7 +55,8 @@ pub trait Artifacts: Send + Sync {
         digest: Digest,
     ) -> StoreFuture<'a, Result<PathBuf, ArtifactError>>;
 
-    /// Whether bytes of that name are kept. Doesn't read them.
+    /// Whether bytes of that name are kept. Doesn't read them. What is there is kept for as long as if it had been
+    /// put now: whoever asks needs no upload.
     ///
     /// # Errors
     ///
@@ -62,6 +66,32 @@ pub trait Artifacts: Send + Sync {
         tenant: &'a TenantId,
         digest: Digest,
     ) -> StoreFuture<'a, Result<bool, ArtifactError>>;
+
+    /// How many bytes a tenant keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Failed`] when the engine can't tell.
+    fn bytes_kept<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+    ) -> StoreFuture<'a, Result<u64, ArtifactError>>;
+
+    /// Forgets what no version refers to and nobody has put or asked for since `before`, of all tenants.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Failed`] when the engine can't forget something; what it forgot until then is gone.
+    fn collect(&self, before: UnixMillis) -> StoreFuture<'_, Result<Collected, ArtifactError>>;
+}
+
+/// What a collection has forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Artifacts.
+    pub artifacts: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The name of these bytes.
@@ -88,6 +118,19 @@ pub enum ArtifactError {
         /// The name of the bytes that were there.
         found: Digest,
     },
+    /// The tenant keeps as much as it may.
+    #[error(
+        "the tenant's components have {kept} bytes, these {more} bytes are more than its quota of {bytes_max}: \
+         remove apps or versions, or ask for a larger quota"
+    )]
+    Quota {
+        /// What it keeps.
+        kept: u64,
+        /// What was to be kept too.
+        more: u64,
+        /// What it may keep.
+        bytes_max: u64,
+    },
     /// The engine failed.
     #[error("the store failed to {doing}")]
     Failed {
@@ -102,6 +145,9 @@ pub enum ArtifactError {
 impl ArtifactError {
     /// The stable code of the error's page in `docs/errors`.
     pub fn code(&self) -> &'static str {
-        "EW4003"
+        match self {
+            Self::Quota { .. } => "EW5008",
+            Self::NotFound { .. } | Self::Damaged { .. } | Self::Failed { .. } => "EW4003",
+        }
     }
 }

@@ -1,75 +1,180 @@
-//! The port for apps, their immutable versions, and which version is live.
+//! The port for apps, their immutable versions, which of them serve, and which hosts are whose.
 //!
-//! Owns the contract and the identity of a version. Knows nothing of how an engine keeps rows.
+//! Owns the contract and the identity of a version. Knows nothing of how an engine keeps rows, nor of how traffic
+//! changes (`traffic`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use everwarm_manifest::{App, AppName, Digest, FunctionName, TenantId};
+use everwarm_manifest::{App, AppName, Digest, FunctionName, HostPattern, TenantId, World};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::audit::Note;
+use crate::traffic::Traffic;
 use crate::{EngineError, StoreFuture};
 
-/// Apps, their versions, and which version is live.
+/// Apps, their immutable versions, which of them serve, and which hosts are whose.
 ///
-/// A write that was answered with `Ok` survives power loss.
+/// A write that was answered with `Ok` survives power loss. A write that takes a [`Note`] keeps it in the same
+/// transaction: what was changed is in the audit log, and nothing else is.
 pub trait Catalog: Send + Sync {
-    /// Keeps a version. The same content is the same version: putting it again changes nothing and
-    /// answers the version as first put.
+    /// Keeps a version. The same content is the same version: putting it again changes nothing and answers the
+    /// version as first put. Every component has to be kept already.
     ///
     /// # Errors
     ///
-    /// [`CatalogError::Failed`] when the engine can't keep it.
+    /// [`CatalogError::ComponentMissing`] when a component isn't kept, [`CatalogError::Quota`] when the app is new
+    /// and the tenant has as many as it may, [`CatalogError::Failed`] when the engine can't keep it.
     fn put_version<'a>(
         &'a self,
         tenant: &'a TenantId,
         version: NewVersion,
+        apps_max: u32,
     ) -> StoreFuture<'a, Result<Version, CatalogError>>;
 
-    /// Makes a version the live one of its app, in one atomic switch: a reader sees the old version
-    /// or this one.
-    ///
-    /// # Errors
-    ///
-    /// [`CatalogError::UnknownVersion`] when the tenant's app has no such version; what was live
-    /// stays live.
-    fn set_live<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        app: &'a AppName,
-        version: VersionId,
-    ) -> StoreFuture<'a, Result<(), CatalogError>>;
-
-    /// The live version of one app.
+    /// One version of an app.
     ///
     /// # Errors
     ///
     /// [`CatalogError::Damaged`] when what was kept isn't what is read.
-    fn live<'a>(
+    fn version<'a>(
         &'a self,
         tenant: &'a TenantId,
         app: &'a AppName,
+        version: VersionId,
     ) -> StoreFuture<'a, Result<Option<Version>, CatalogError>>;
 
-    /// Every app's live version, of all tenants, ordered by tenant and app: what a node serves.
+    /// The versions of one app whose identity begins with these hexadecimal digits, at most `count_max`.
     ///
     /// # Errors
     ///
-    /// As [`Catalog::live`].
-    fn list_live(&self) -> StoreFuture<'_, Result<Vec<LiveVersion>, CatalogError>>;
+    /// [`CatalogError::Failed`] when the engine can't look.
+    fn versions_with_digits<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+        digits: &'a str,
+        count_max: u32,
+    ) -> StoreFuture<'a, Result<Vec<VersionId>, CatalogError>>;
 
-    /// The newest versions of one app, newest first, at most `count_max`.
+    /// The newest versions of one app, newest first, at most `count_max`; with `before`, those that came before
+    /// that one.
     ///
     /// # Errors
     ///
-    /// As [`Catalog::live`].
+    /// As [`Catalog::version`].
     fn versions<'a>(
         &'a self,
         tenant: &'a TenantId,
         app: &'a AppName,
+        before: Option<VersionId>,
         count_max: u32,
     ) -> StoreFuture<'a, Result<Vec<Version>, CatalogError>>;
+
+    /// The first of these hosts that a tenant can't have, since it overlaps with another's.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't look.
+    fn taken_host<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        hosts: BTreeSet<HostPattern>,
+    ) -> StoreFuture<'a, Result<Option<HostPattern>, CatalogError>>;
+
+    /// Sets an app's traffic and claims its hosts, in one atomic switch: a reader sees all of the old state or all
+    /// of this. Hosts that the app had and doesn't name any more are free again.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::UnknownVersion`] when the app has no such version, [`CatalogError::HostTaken`] when a host
+    /// overlaps with another tenant's; what served goes on serving.
+    fn set_traffic<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+        traffic: Traffic,
+        hosts: BTreeSet<HostPattern>,
+        note: Note,
+    ) -> StoreFuture<'a, Result<(), CatalogError>>;
+
+    /// What serves of one app.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::version`].
+    fn serving<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<Option<Serving>, CatalogError>>;
+
+    /// What serves, of all tenants, ordered by tenant and app: what a node starts with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::version`].
+    fn list_serving(&self) -> StoreFuture<'_, Result<Vec<Serving>, CatalogError>>;
+
+    /// A tenant's apps by name, those after `after`, at most `count_max`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::version`].
+    fn apps<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        after: Option<&'a AppName>,
+        count_max: u32,
+    ) -> StoreFuture<'a, Result<Vec<AppSummary>, CatalogError>>;
+
+    /// One app, as it is in the list.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::version`].
+    fn app<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<Option<AppSummary>, CatalogError>>;
+
+    /// Forgets an app with its versions and hosts. Says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't forget it; then all of it is still there.
+    fn remove_app<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+        note: Note,
+    ) -> StoreFuture<'a, Result<bool, CatalogError>>;
+
+    /// Forgets an app's versions but the newest `keep` and those that its traffic names. Returns what was
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't forget them; then all of them are still there.
+    fn prune_versions<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+        keep: u32,
+    ) -> StoreFuture<'a, Result<Vec<VersionId>, CatalogError>>;
+}
+
+/// A function's component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Component {
+    /// Its bytes.
+    pub digest: Digest,
+    /// The world that it is served in: read from the bytes when they were verified, so that a node can start
+    /// without reading them.
+    pub world: World,
 }
 
 /// An immutable deployment of an app.
@@ -80,22 +185,39 @@ pub struct Version {
     /// The manifest it was deployed with.
     pub manifest: App,
     /// The component of each function of the manifest.
-    pub components: BTreeMap<FunctionName, Digest>,
+    pub components: BTreeMap<FunctionName, Component>,
     /// When it was first put.
     pub created: UnixMillis,
 }
 
-/// A live version and whose it is.
+/// An app that serves.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LiveVersion {
+pub struct Serving {
     /// The owner.
     pub tenant: TenantId,
-    /// What serves.
-    pub version: Version,
+    /// Who gets which requests.
+    pub traffic: Traffic,
+    /// The version that gets what the canary doesn't.
+    pub main: Version,
+    /// The canary's version.
+    pub canary: Option<Version>,
+}
+
+/// An app in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSummary {
+    /// Its name.
+    pub name: AppName,
+    /// Who gets which requests; `None` when no version has ever been promoted.
+    pub traffic: Option<Traffic>,
+    /// How many versions are kept.
+    pub versions: u32,
+    /// When its newest version was put.
+    pub newest: UnixMillis,
 }
 
 /// Milliseconds since 1970-01-01 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
@@ -106,27 +228,40 @@ impl UnixMillis {
             .unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
+
+    /// As SQL has integers; a time that is too late for it is its latest.
+    pub(crate) fn as_i64(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
+    /// Back from SQL; what is before 1970 counts as 1970.
+    pub(crate) fn of_i64(ms: i64) -> Self {
+        Self(u64::try_from(ms).unwrap_or(0))
+    }
 }
 
+/// Digits of a version's short name: two of a million versions share one with a chance of one in five hundred.
+pub const SHORT_DIGITS: usize = 12;
+
 /// Names a version by its content: SHA-256 over the manifest and the component of each function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VersionId(Digest);
 
 impl VersionId {
     /// The identity of a manifest's JSON together with its components.
     pub(crate) fn of(
         manifest_json: &str,
-        components: &BTreeMap<FunctionName, Digest>,
+        components: &BTreeMap<FunctionName, Component>,
     ) -> VersionId {
         let mut hasher = Sha256::new();
         hasher.update(b"everwarm version 1\0");
         hasher.update((manifest_json.len() as u64).to_le_bytes());
         hasher.update(manifest_json);
-        for (function, digest) in components {
+        for (function, component) in components {
             let name = function.as_str();
             hasher.update((name.len() as u64).to_le_bytes());
             hasher.update(name);
-            hasher.update(digest.as_bytes());
+            hasher.update(component.digest.as_bytes());
         }
         Self(Digest::from_bytes(hasher.finalize().into()))
     }
@@ -134,6 +269,13 @@ impl VersionId {
     /// The 32 bytes of the hash.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    /// The first digits, as people read and type them.
+    pub fn short(&self) -> String {
+        let mut hex = self.0.hex();
+        hex.truncate(SHORT_DIGITS);
+        hex
     }
 
     /// The identity with these bytes; whether such a version exists is the catalog's to say.
@@ -163,7 +305,7 @@ impl NewVersion {
     /// When a function of the manifest has no component, or a component has no function.
     pub fn new(
         manifest: App,
-        components: BTreeMap<FunctionName, Digest>,
+        components: BTreeMap<FunctionName, Component>,
         created: UnixMillis,
     ) -> Result<Self, IncompleteVersion> {
         let functions = || manifest.functions.iter().map(|function| &function.name);
@@ -221,6 +363,25 @@ pub enum CatalogError {
         /// The version it doesn't have.
         version: VersionId,
     },
+    /// A component isn't kept.
+    #[error("the component {digest} of function `{function}` isn't in the store: upload it again")]
+    ComponentMissing {
+        /// Whose it would be.
+        function: FunctionName,
+        /// Its name.
+        digest: Digest,
+    },
+    /// A host is another tenant's. Whose isn't said.
+    #[error("the host `{0}` is taken: choose another one")]
+    HostTaken(HostPattern),
+    /// The tenant has as many apps as it may.
+    #[error(
+        "the tenant has {apps_max} apps, which is its quota: remove one, or ask for a larger quota"
+    )]
+    Quota {
+        /// How many it may have.
+        apps_max: u32,
+    },
     /// A row isn't what was kept.
     #[error(
         "a version of app `{app}` of tenant `{tenant}` is damaged in the store ({reason}): deploy the app again"
@@ -247,6 +408,12 @@ pub enum CatalogError {
 impl CatalogError {
     /// The stable code of the error's page in `docs/errors`.
     pub fn code(&self) -> &'static str {
-        "EW4003"
+        match self {
+            Self::UnknownVersion { .. } => "EW5005",
+            Self::ComponentMissing { .. } => "EW5006",
+            Self::HostTaken(_) => "EW5007",
+            Self::Quota { .. } => "EW5008",
+            Self::Damaged { .. } | Self::Failed { .. } => "EW4003",
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
-//! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`]) and the one that
-//! needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`],
+//! [`usage`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
@@ -19,10 +19,14 @@
 use std::future::Future;
 use std::pin::Pin;
 
+pub mod accounts;
 pub mod artifacts;
+pub mod audit;
 pub mod catalog;
 pub mod conformance;
 pub mod embedded;
+pub mod traffic;
+pub mod usage;
 
 /// What a port's method returns.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,6 +41,15 @@ pub trait Store: Send + Sync {
 
     /// The bytes of components.
     fn artifacts(&self) -> &dyn artifacts::Artifacts;
+
+    /// Tenants, quotas and tokens.
+    fn accounts(&self) -> &dyn accounts::Accounts;
+
+    /// Who changed what.
+    fn audit(&self) -> &dyn audit::Audit;
+
+    /// What functions used.
+    fn usage(&self) -> &dyn usage::UsageLog;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.

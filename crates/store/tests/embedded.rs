@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use everwarm_manifest::{App, TenantId};
+use everwarm_manifest::{App, AppName, TenantId, World};
 use everwarm_store::Store;
 use everwarm_store::artifacts::{ArtifactError, Artifacts as _};
-use everwarm_store::catalog::{Catalog as _, CatalogError, NewVersion, UnixMillis};
+use everwarm_store::audit::{Action, Note};
+use everwarm_store::catalog::{
+    Catalog as _, CatalogError, Component, NewVersion, UnixMillis, Version, VersionId,
+};
 use everwarm_store::conformance::BEHAVIOURS;
 use everwarm_store::embedded::{Embedded, OpenError, SCHEMA_VERSION};
+use everwarm_store::traffic::Traffic;
 
 const MANIFEST: &str = "name = \"hello\"\n[[function]]\ncomponent = \"hello.wasm\"\n";
 
@@ -25,8 +29,37 @@ fn open(dir: &Path) -> Embedded {
 fn new_version() -> NewVersion {
     let manifest = App::parse(MANIFEST, "everwarm.toml").unwrap();
     let name = manifest.functions[0].name.clone();
-    let digest = everwarm_store::artifacts::digest_of(b"component");
-    NewVersion::new(manifest, [(name, digest)].into(), UnixMillis(1)).unwrap()
+    let component = Component {
+        digest: everwarm_store::artifacts::digest_of(b"component"),
+        world: World::Wasi02,
+    };
+    NewVersion::new(manifest, [(name, component)].into(), UnixMillis(1)).unwrap()
+}
+
+/// Puts the component and the version, and lets it serve.
+async fn serve(store: &Embedded, tenant: &TenantId) -> (AppName, VersionId) {
+    let put = store.put(tenant, Bytes::from_static(b"component"), u64::MAX);
+    put.await.unwrap();
+    let version = store
+        .put_version(tenant, new_version(), u32::MAX)
+        .await
+        .unwrap();
+    let app = version.manifest.name;
+    let note = Note {
+        at: UnixMillis(1),
+        actor: "a test".to_owned(),
+        action: Action::Deploy,
+        subject: app.to_string(),
+        detail: String::new(),
+    };
+    let traffic = Traffic::all_to(version.id);
+    let set = store.set_traffic(tenant, &app, traffic, [].into(), note);
+    set.await.unwrap();
+    (app, version.id)
+}
+
+async fn main_version(store: &Embedded, tenant: &TenantId, app: &AppName) -> Version {
+    store.serving(tenant, app).await.unwrap().unwrap().main
 }
 
 #[tokio::test]
@@ -43,22 +76,55 @@ async fn embedded_engine_has_every_behaviour_of_the_suite() {
 async fn what_was_put_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let tenant = TenantId::default_tenant();
+    let (app, id) = serve(&open(dir.path()), &tenant).await;
+    let store = open(dir.path());
+    let main = main_version(&store, &tenant, &app).await;
+    assert_eq!(main.id, id);
+    let digest = main.components.values().next().unwrap().digest;
+    assert_eq!(store.get(&tenant, digest).await.unwrap(), "component");
+}
+
+#[tokio::test]
+async fn catalog_of_the_first_schema_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let tenant = TenantId::default_tenant();
     let new = new_version();
     let id = new.id();
-    let app = App::parse(MANIFEST, "everwarm.toml").unwrap().name;
-    let digest = {
-        let store = open(dir.path());
-        store.put_version(&tenant, new).await.unwrap();
-        store.set_live(&tenant, &app, id).await.unwrap();
-        store
-            .put(&tenant, Bytes::from_static(b"component"))
-            .await
-            .unwrap()
-    };
-    let store = open(dir.path());
-    let live = store.live(&tenant, &app).await.unwrap().unwrap();
-    assert_eq!(live.id, id);
-    assert_eq!(store.get(&tenant, digest).await.unwrap(), "component");
+    let app = App::parse(MANIFEST, "everwarm.toml").unwrap();
+    let path = dir.path().join("catalog.sqlite");
+    assert_eq!(
+        open(&dir.path().join("other"))
+            .data_dir()
+            .catalog()
+            .file_name(),
+        path.file_name()
+    );
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("schema-1.sql")).unwrap();
+    let json = serde_json::to_string(&app).unwrap();
+    let digest = everwarm_store::artifacts::digest_of(b"component");
+    old.execute(
+        "INSERT INTO version VALUES ('default', 'hello', ?1, 1, ?2)",
+        rusqlite::params![id.as_bytes(), json],
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO component VALUES ('default', 'hello', ?1, 'hello', ?2)",
+        rusqlite::params![id.as_bytes(), digest.as_bytes()],
+    )
+    .unwrap();
+    old.execute(
+        "INSERT INTO live VALUES ('default', 'hello', ?1)",
+        [id.as_bytes()],
+    )
+    .unwrap();
+    drop(old);
+    let main = main_version(&open(dir.path()), &tenant, &app.name).await;
+    assert_eq!((main.id, main.manifest), (id, app));
+    assert_eq!(
+        main.components.values().next().unwrap().world,
+        World::Wasi02
+    );
 }
 
 /// The process that a test starts to hold the lock; does nothing when the suite runs it.
@@ -149,16 +215,14 @@ async fn row_that_was_changed_behind_our_back_is_an_error_that_names_the_app() {
     let tenant = TenantId::default_tenant();
     let (path, app) = {
         let store = open(dir.path());
-        let version = store.put_version(&tenant, new_version()).await.unwrap();
-        let app = version.manifest.name;
-        store.set_live(&tenant, &app, version.id).await.unwrap();
+        let (app, _) = serve(&store, &tenant).await;
         (store.data_dir().catalog(), app)
     };
     let connection = rusqlite::Connection::open(&path).unwrap();
     let change = "UPDATE version SET manifest = replace(manifest, '/*', '/x')";
     assert_eq!(connection.execute(change, []).unwrap(), 1);
     drop(connection);
-    let error = open(dir.path()).live(&tenant, &app).await.unwrap_err();
+    let error = open(dir.path()).serving(&tenant, &app).await.unwrap_err();
     assert!(matches!(error, CatalogError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("`hello`"), "{error}");
 }
@@ -188,7 +252,7 @@ async fn damage(dir: &Path, fault: fn(&Path)) -> (Embedded, everwarm_manifest::D
     let store = open(dir);
     let tenant = TenantId::default_tenant();
     let digest = store
-        .put(&tenant, Bytes::from_static(b"component"))
+        .put(&tenant, Bytes::from_static(b"component"), u64::MAX)
         .await
         .unwrap();
     let path = store.local_file(&tenant, digest).await.unwrap();
@@ -225,7 +289,7 @@ async fn damaged_artifact_is_never_handed_out_and_put_mends_it() {
             "{file:?}"
         );
         store
-            .put(&tenant, Bytes::from_static(b"component"))
+            .put(&tenant, Bytes::from_static(b"component"), u64::MAX)
             .await
             .unwrap();
         assert_eq!(store.get(&tenant, digest).await.unwrap(), "component");
@@ -243,7 +307,7 @@ async fn failed_put_keeps_nothing_and_leaves_no_temporary_file() {
     let root = path.parent().unwrap().parent().unwrap();
     let folder = root.join(&digest.hex()[..2]);
     fs::create_dir_all(folder.join(format!("{}.wasm", digest.hex())).join("x")).unwrap();
-    let error = store.put(&tenant, bytes).await.unwrap_err();
+    let error = store.put(&tenant, bytes, u64::MAX).await.unwrap_err();
     assert_eq!(error.code(), "EW4003");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     let incoming = store.data_dir().artifacts().join(".incoming");

@@ -11,6 +11,7 @@ use super::Violation;
 /// Each crate and the crates of this workspace that it may depend on, in whatever way.
 const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-manifest", &[]),
+    ("everwarm-api", &["everwarm-manifest"]),
     ("everwarm-store", &["everwarm-manifest"]),
     ("everwarm-build", &["everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
@@ -19,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "everwarm-node",
         &[
+            "everwarm-api",
             "everwarm-edge",
             "everwarm-engine",
             "everwarm-host",
@@ -28,10 +30,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "everwarm",
-        &["everwarm-build", "everwarm-manifest", "everwarm-node"],
+        &[
+            "everwarm-api",
+            "everwarm-build",
+            "everwarm-manifest",
+            "everwarm-node",
+        ],
     ),
     // What isn't published: tests and measurements, above everything that ships.
-    ("everwarm-e2e", &["everwarm-manifest"]),
+    ("everwarm-e2e", &["everwarm-api", "everwarm-manifest"]),
     (
         "everwarm-fuzz",
         &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],

@@ -64,6 +64,11 @@ impl Listener {
             })
     }
 
+    /// The socket, for whoever accepts by other rules than [`Listener::accept`].
+    pub fn into_socket(self) -> TcpListener {
+        self.listener
+    }
+
     /// The address that was bound, with its port.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -49,9 +49,10 @@ pub(super) async fn serve(
 ) {
     let origin = Origin {
         client: Some(client.ip()),
+        routes: None,
     };
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (edge, lane) = (Arc::clone(&edge), lane.clone());
+        let (edge, lane, origin) = (Arc::clone(&edge), lane.clone(), origin.clone());
         async move {
             let request = request.map(request_body);
             Ok::<_, Infallible>(dispatch(&edge, &lane, origin, request).await)

@@ -118,11 +118,15 @@ async fn serve(start: Start) {
                     }
                 });
             }
-            Work::Request(request, reply) => {
+            Work::Request(request, routes, reply) => {
                 tokio::task::spawn_local(async move {
                     let _running = running;
                     // A caller that has gone doesn't want the answer.
-                    let _ = reply.send(invoke(&edge, &lane, *request).await);
+                    let origin = Origin {
+                        client: None,
+                        routes,
+                    };
+                    let _ = reply.send(invoke(&edge, &lane, origin, *request).await);
                 });
             }
         }
@@ -140,9 +144,10 @@ async fn serve(start: Start) {
 async fn invoke(
     edge: &Arc<Edge>,
     lane: &Lane,
+    origin: Origin,
     request: Request,
 ) -> Result<Response<Bytes>, InvokeError> {
-    let response = dispatch(edge, lane, Origin { client: None }, request).await;
+    let response = dispatch(edge, lane, origin, request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Response::from_parts(parts, body))

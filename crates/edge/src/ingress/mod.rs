@@ -22,11 +22,13 @@ use bytes::Bytes;
 use everwarm_engine::request::Request;
 use everwarm_engine::runtime::Runtime;
 use http::Response;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
 
-use crate::dispatch::Edge;
+use crate::dispatch::{Edge, Route};
+use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
 const WAITING_MAX: usize = 1_024;
@@ -41,7 +43,7 @@ pub struct DataPlane {
 struct LaneHandle {
     sender: mpsc::Sender<Work>,
     connections: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What comes to a lane from outside its thread.
@@ -49,6 +51,7 @@ enum Work {
     Connection(std::net::TcpStream, SocketAddr),
     Request(
         Box<Request>,
+        Option<Arc<RouteTable<Route>>>,
         oneshot::Sender<Result<Response<Bytes>, InvokeError>>,
     ),
 }
@@ -89,7 +92,7 @@ impl DataPlane {
                 Ok(LaneHandle {
                     sender,
                     connections,
-                    thread: Some(thread),
+                    thread: Mutex::new(Some(thread)),
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
@@ -100,15 +103,20 @@ impl DataPlane {
         })
     }
 
-    /// Serves one request without a socket, on the same way as any other.
+    /// Serves one request without a socket, on the same way as any other. With `routes`, by these instead of the
+    /// node's.
     ///
     /// # Errors
     ///
     /// When the response's body broke off, or the data plane is shutting down.
-    pub async fn invoke(&self, request: Request) -> Result<Response<Bytes>, InvokeError> {
+    pub async fn invoke(
+        &self,
+        request: Request,
+        routes: Option<Arc<RouteTable<Route>>>,
+    ) -> Result<Response<Bytes>, InvokeError> {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len();
         let (sender, receiver) = oneshot::channel();
-        let work = Work::Request(Box::new(request), sender);
+        let work = Work::Request(Box::new(request), routes, sender);
         self.lanes[index]
             .sender
             .send(work)
@@ -140,10 +148,11 @@ impl DataPlane {
 
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
     /// threads. Blocks until they have ended.
-    pub fn drain(mut self, limit: Duration) {
+    pub fn drain(&self, limit: Duration) {
         self.drain.send_replace(Some(limit));
-        for lane in &mut self.lanes {
-            if let Some(thread) = lane.thread.take() {
+        for lane in &self.lanes {
+            let thread = lane.thread.lock().take();
+            if let Some(thread) = thread {
                 // A lane that panicked has nothing left to drain.
                 let _ = thread.join();
             }

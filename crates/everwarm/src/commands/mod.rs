@@ -1,12 +1,23 @@
 //! One file a verb. Here is only which verb runs, and on what runtime.
 
+mod apps;
+mod audit;
 mod build;
 mod completions;
+mod deploy;
 mod doctor;
 mod invoke;
+mod login;
 mod new;
+mod rm;
 mod schema;
+mod serve;
+mod tenant;
+mod token;
+mod traffic;
 mod up;
+mod usage;
+mod versions;
 
 use std::future::Future;
 use std::time::Duration;
@@ -27,8 +38,20 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Doctor(args) => wait(doctor::run(&args, printer)),
         Command::Completions(args) => Ok(completions::run(&args, printer)),
         Command::Schema => Ok(schema::run(printer)),
-        Command::Up(args) => serve(up::run(args, printer)),
+        Command::Up(args) => listening(up::run(args, printer)),
         Command::Invoke(args) => wait(invoke::run(args, printer)),
+        Command::Serve(args) => listening(serve::run(args, printer)),
+        Command::Login(args) => wait(login::run(args, printer)),
+        Command::Deploy(args) => wait(deploy::run(args, printer)),
+        Command::Apps(args) => wait(apps::run(args, printer)),
+        Command::Versions(args) => wait(versions::run(args, printer)),
+        Command::Promote(args) => wait(traffic::promote(args, printer)),
+        Command::Rollback(args) => wait(traffic::roll_back(args, printer)),
+        Command::Rm(args) => wait(rm::run(args, printer)),
+        Command::Usage(args) => wait(usage::run(args, printer)),
+        Command::Audit(args) => wait(audit::run(args, printer)),
+        Command::Tenant(command) => wait(tenant::run(command, printer)),
+        Command::Token(command) => wait(token::run(command, printer)),
         // `main` has started it already.
         Command::CompileComponent => Ok(Exit::Usage),
     }
@@ -36,7 +59,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
 
 /// Runs a verb that waits for something to its end, or until the user interrupts it.
 fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    serve(async {
+    listening(async {
         // Ended by a signal's own action, the compiler would go on alone.
         let mut stop = Stop::listen()?;
         tokio::select! {
@@ -48,7 +71,7 @@ fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failu
 }
 
 /// Runs a verb that listens for signals itself.
-fn serve(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn listening(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

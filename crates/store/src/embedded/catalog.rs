@@ -1,13 +1,21 @@
 //! The catalog in SQLite: one function a method of the port, all blocking.
 //!
-//! Owns the SQL. Knows nothing of threads or of how the file is opened.
+//! Owns the SQL of versions and traffic; lists of apps are `apps`', hosts that overlap `hosts`'. Knows nothing of
+//! threads or of how the file is opened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use everwarm_manifest::{AppName, Digest, FunctionName, TenantId};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use everwarm_manifest::{
+    App, AppName, Digest, Function, FunctionName, HostPattern, TenantId, World,
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use crate::catalog::{CatalogError, LiveVersion, NewVersion, UnixMillis, Version, VersionId};
+use super::{audit, hosts};
+use crate::audit::Note;
+use crate::catalog::{
+    CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
+};
+use crate::traffic::Traffic;
 
 const COLUMNS: &str = "v.tenant, v.app, v.id, v.created_ms, v.manifest";
 
@@ -15,42 +23,26 @@ pub(super) fn put_version(
     connection: &mut Connection,
     tenant: &TenantId,
     new: NewVersion,
+    apps_max: u32,
 ) -> Result<Version, CatalogError> {
+    let failed = failed("keep a version");
     let app = new.version.manifest.name.clone();
     let id = new.version.id;
-    let written = || -> rusqlite::Result<bool> {
-        let transaction = connection.transaction()?;
-        let is_new = transaction.execute(
-            "INSERT INTO version (tenant, app, id, created_ms, manifest)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-            params![
-                tenant.as_str(),
-                app.as_str(),
-                id.as_bytes(),
-                i64::try_from(new.version.created.0).unwrap_or(i64::MAX),
-                new.manifest_json,
-            ],
-        )? == 1;
-        if is_new {
-            for (function, digest) in &new.version.components {
-                transaction.execute(
-                    "INSERT INTO component (tenant, app, version, function, digest)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![
-                        tenant.as_str(),
-                        app.as_str(),
-                        id.as_bytes(),
-                        function.as_str(),
-                        digest.as_bytes(),
-                    ],
-                )?;
-            }
+    let transaction = connection.transaction().map_err(&failed)?;
+    if !has_room(&transaction, tenant, &app, apps_max).map_err(&failed)? {
+        return Err(CatalogError::Quota { apps_max });
+    }
+    for (function, component) in &new.version.components {
+        if !is_kept(&transaction, tenant, component.digest).map_err(&failed)? {
+            return Err(CatalogError::ComponentMissing {
+                function: function.clone(),
+                digest: component.digest,
+            });
         }
-        transaction.commit()?;
-        Ok(is_new)
-    }()
-    .map_err(failed("keep a version"))?;
-    if written {
+    }
+    let is_new = insert_version(&transaction, tenant, &new).map_err(&failed)?;
+    transaction.commit().map_err(&failed)?;
+    if is_new {
         return Ok(new.version);
     }
     version(connection, tenant, &app, id)?.ok_or_else(|| CatalogError::Damaged {
@@ -60,66 +52,204 @@ pub(super) fn put_version(
     })
 }
 
-pub(super) fn set_live(
-    connection: &mut Connection,
+/// Whether the app is one of the tenant's already, or may become one.
+fn has_room(
+    transaction: &Transaction<'_>,
     tenant: &TenantId,
     app: &AppName,
-    id: VersionId,
-) -> Result<(), CatalogError> {
-    // One statement is one transaction: there is no moment without a live version.
-    let changed = connection
-        .execute(
-            "INSERT INTO live (tenant, app, version)
-             SELECT tenant, app, id FROM version WHERE tenant = ?1 AND app = ?2 AND id = ?3
-             ON CONFLICT (tenant, app) DO UPDATE SET version = excluded.version",
-            params![tenant.as_str(), app.as_str(), id.as_bytes()],
-        )
-        .map_err(failed("make a version live"))?;
-    if changed == 0 {
-        return Err(CatalogError::UnknownVersion {
-            app: app.clone(),
-            version: id,
-        });
+    apps_max: u32,
+) -> rusqlite::Result<bool> {
+    let known: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM version WHERE tenant = ?1 AND app = ?2)",
+        params![tenant.as_str(), app.as_str()],
+        |row| row.get(0),
+    )?;
+    if known {
+        return Ok(true);
     }
-    Ok(())
+    let apps: u32 = transaction.query_row(
+        "SELECT count(DISTINCT app) FROM version WHERE tenant = ?1",
+        params![tenant.as_str()],
+        |row| row.get(0),
+    )?;
+    Ok(apps < apps_max)
 }
 
-pub(super) fn live(
+fn is_kept(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    digest: Digest,
+) -> rusqlite::Result<bool> {
+    transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM artifact WHERE tenant = ?1 AND digest = ?2)",
+        params![tenant.as_str(), digest.as_bytes()],
+        |row| row.get(0),
+    )
+}
+
+/// Whether it is new.
+fn insert_version(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    new: &NewVersion,
+) -> rusqlite::Result<bool> {
+    let (app, id) = (&new.version.manifest.name, new.version.id);
+    let is_new = transaction.execute(
+        "INSERT INTO version (tenant, app, id, created_ms, manifest)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        params![
+            tenant.as_str(),
+            app.as_str(),
+            id.as_bytes(),
+            new.version.created.as_i64(),
+            new.manifest_json,
+        ],
+    )? == 1;
+    if is_new {
+        for (function, component) in &new.version.components {
+            transaction.execute(
+                "INSERT INTO component (tenant, app, version, function, digest, world)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    tenant.as_str(),
+                    app.as_str(),
+                    id.as_bytes(),
+                    function.as_str(),
+                    component.digest.as_bytes(),
+                    component.world.as_str(),
+                ],
+            )?;
+        }
+    }
+    Ok(is_new)
+}
+
+pub(super) fn set_traffic(
     connection: &mut Connection,
     tenant: &TenantId,
     app: &AppName,
-) -> Result<Option<Version>, CatalogError> {
-    let row = connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM live l
-             JOIN version v ON v.tenant = l.tenant AND v.app = l.app AND v.id = l.version
-             WHERE l.tenant = ?1 AND l.app = ?2"
-        ))
+    traffic: &Traffic,
+    hosts: &BTreeSet<HostPattern>,
+    note: &Note,
+) -> Result<(), CatalogError> {
+    let failed = failed("set an app's traffic");
+    let text = serde_json::to_string(traffic).map_err(|error| CatalogError::Failed {
+        doing: "write an app's traffic as JSON",
+        source: Box::new(error),
+    })?;
+    let transaction = connection.transaction().map_err(&failed)?;
+    for version in traffic.serving() {
+        let exists: bool = transaction
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM version WHERE tenant = ?1 AND app = ?2 AND id = ?3)",
+                params![tenant.as_str(), app.as_str(), version.as_bytes()],
+                |row| row.get(0),
+            )
+            .map_err(&failed)?;
+        if !exists {
+            return Err(CatalogError::UnknownVersion {
+                app: app.clone(),
+                version,
+            });
+        }
+    }
+    if let Some(taken) = hosts::claim(&transaction, tenant, app, hosts).map_err(&failed)? {
+        return Err(CatalogError::HostTaken(taken));
+    }
+    transaction
+        .execute(
+            "INSERT INTO traffic (tenant, app, traffic) VALUES (?1, ?2, ?3)
+             ON CONFLICT (tenant, app) DO UPDATE SET traffic = excluded.traffic",
+            params![tenant.as_str(), app.as_str(), text],
+        )
+        .map_err(&failed)?;
+    audit::insert(&transaction, Some(tenant), note).map_err(&failed)?;
+    transaction.commit().map_err(&failed)
+}
+
+pub(super) fn serving(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<Option<Serving>, CatalogError> {
+    let traffic = traffic(connection, tenant, app)?;
+    traffic
+        .map(|traffic| assemble(connection, tenant.clone(), app, traffic))
+        .transpose()
+}
+
+fn traffic(
+    connection: &Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<Option<Traffic>, CatalogError> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT traffic FROM traffic WHERE tenant = ?1 AND app = ?2")
         .and_then(|mut query| {
             query
-                .query_row(params![tenant.as_str(), app.as_str()], VersionRow::read)
+                .query_row(params![tenant.as_str(), app.as_str()], |row| row.get(0))
                 .optional()
         })
-        .map_err(failed("read the live version"))?;
-    row.map(|row| row.into_version(connection)).transpose()
+        .map_err(failed("read an app's traffic"))?;
+    text.map(|text| parse_traffic(&text, tenant, app))
+        .transpose()
 }
 
-pub(super) fn list_live(connection: &mut Connection) -> Result<Vec<LiveVersion>, CatalogError> {
-    let rows = select(
-        connection,
-        &format!(
-            "SELECT {COLUMNS} FROM live l
-             JOIN version v ON v.tenant = l.tenant AND v.app = l.app AND v.id = l.version
-             ORDER BY l.tenant, l.app"
-        ),
-        params![],
-    )
-    .map_err(failed("list the live versions"))?;
+pub(super) fn parse_traffic(
+    text: &str,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<Traffic, CatalogError> {
+    serde_json::from_str(text).map_err(|error| CatalogError::Damaged {
+        tenant: tenant.to_string(),
+        app: app.to_string(),
+        reason: format!("its traffic can't be read: {error}"),
+    })
+}
+
+fn assemble(
+    connection: &Connection,
+    tenant: TenantId,
+    app: &AppName,
+    traffic: Traffic,
+) -> Result<Serving, CatalogError> {
+    let needed = |id: VersionId| {
+        version(connection, &tenant, app, id)?.ok_or_else(|| CatalogError::Damaged {
+            tenant: tenant.to_string(),
+            app: app.to_string(),
+            reason: format!("version {id} serves and isn't kept"),
+        })
+    };
+    let main = needed(traffic.main)?;
+    let canary = traffic.canary.as_ref();
+    let canary = canary.map(|canary| needed(canary.version)).transpose()?;
+    Ok(Serving {
+        tenant,
+        traffic,
+        main,
+        canary,
+    })
+}
+
+pub(super) fn list_serving(connection: &mut Connection) -> Result<Vec<Serving>, CatalogError> {
+    let rows = || -> rusqlite::Result<Vec<(String, String, String)>> {
+        let mut query =
+            connection.prepare("SELECT tenant, app, traffic FROM traffic ORDER BY tenant, app")?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect()
+    }()
+    .map_err(failed("list what serves"))?;
     rows.into_iter()
-        .map(|row| {
-            let tenant = TenantId::new(&row.tenant).map_err(|error| row.damaged(&error))?;
-            let version = row.into_version(connection)?;
-            Ok(LiveVersion { tenant, version })
+        .map(|(tenant, app, text)| {
+            let damaged = |reason: &dyn std::fmt::Display| CatalogError::Damaged {
+                tenant: tenant.clone(),
+                app: app.clone(),
+                reason: reason.to_string(),
+            };
+            let owner = TenantId::new(&tenant).map_err(|error| damaged(&error))?;
+            let name = AppName::new(&app).map_err(|error| damaged(&error))?;
+            let traffic = parse_traffic(&text, &owner, &name)?;
+            assemble(connection, owner, &name, traffic)
         })
         .collect()
 }
@@ -128,23 +258,93 @@ pub(super) fn versions(
     connection: &mut Connection,
     tenant: &TenantId,
     app: &AppName,
+    before: Option<VersionId>,
     count_max: u32,
 ) -> Result<Vec<Version>, CatalogError> {
-    let rows = select(
-        connection,
-        &format!(
+    let rows = || -> rusqlite::Result<Vec<VersionRow>> {
+        let mut query = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM version v WHERE v.tenant = ?1 AND v.app = ?2
-             ORDER BY v.created_ms DESC, v.rowid DESC LIMIT ?3"
-        ),
-        params![tenant.as_str(), app.as_str(), count_max],
-    )
+             AND (?3 IS NULL OR (v.created_ms, v.rowid) < (
+                 SELECT b.created_ms, b.rowid FROM version b
+                 WHERE b.tenant = ?1 AND b.app = ?2 AND b.id = ?3))
+             ORDER BY v.created_ms DESC, v.rowid DESC LIMIT ?4"
+        ))?;
+        let before = before.as_ref().map(VersionId::as_bytes);
+        let rows = query.query_map(
+            params![tenant.as_str(), app.as_str(), before, count_max],
+            VersionRow::read,
+        )?;
+        rows.collect()
+    }()
     .map_err(failed("list the versions"))?;
     rows.into_iter()
         .map(|row| row.into_version(connection))
         .collect()
 }
 
-fn version(
+pub(super) fn versions_with_digits(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+    digits: &str,
+    count_max: u32,
+) -> Result<Vec<VersionId>, CatalogError> {
+    || -> rusqlite::Result<Vec<VersionId>> {
+        let mut query = connection.prepare_cached(
+            "SELECT id FROM version WHERE tenant = ?1 AND app = ?2
+             AND substr(lower(hex(id)), 1, length(?3)) = ?3 LIMIT ?4",
+        )?;
+        let params = params![tenant.as_str(), app.as_str(), digits, count_max];
+        let rows = query.query_map(params, |row| Ok(VersionId::from_bytes(row.get(0)?)))?;
+        rows.collect()
+    }()
+    .map_err(failed("look for a version"))
+}
+
+pub(super) fn prune_versions(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+    keep: u32,
+) -> Result<Vec<VersionId>, CatalogError> {
+    let failed = failed("remove old versions");
+    let named: BTreeSet<VersionId> = traffic(connection, tenant, app)?
+        .iter()
+        .flat_map(Traffic::named)
+        .collect();
+    let transaction = connection.transaction().map_err(&failed)?;
+    let old = || -> rusqlite::Result<Vec<VersionId>> {
+        let mut query = transaction.prepare_cached(
+            "SELECT id FROM version WHERE tenant = ?1 AND app = ?2
+             ORDER BY created_ms DESC, rowid DESC LIMIT -1 OFFSET ?3",
+        )?;
+        let rows = query.query_map(params![tenant.as_str(), app.as_str(), keep], |row| {
+            Ok(VersionId::from_bytes(row.get(0)?))
+        })?;
+        rows.collect()
+    }()
+    .map_err(&failed)?;
+    let old: Vec<VersionId> = old.into_iter().filter(|id| !named.contains(id)).collect();
+    for id in &old {
+        let of_version = params![tenant.as_str(), app.as_str(), id.as_bytes()];
+        transaction
+            .execute(
+                "DELETE FROM component WHERE tenant = ?1 AND app = ?2 AND version = ?3",
+                of_version,
+            )
+            .and_then(|_| {
+                transaction.execute(
+                    "DELETE FROM version WHERE tenant = ?1 AND app = ?2 AND id = ?3",
+                    of_version,
+                )
+            })
+            .map_err(&failed)?;
+    }
+    transaction.commit().map_err(&failed)?;
+    Ok(old)
+}
+
+pub(super) fn version(
     connection: &Connection,
     tenant: &TenantId,
     app: &AppName,
@@ -163,17 +363,7 @@ fn version(
     row.map(|row| row.into_version(connection)).transpose()
 }
 
-fn select(
-    connection: &Connection,
-    sql: &str,
-    params: &[&dyn rusqlite::ToSql],
-) -> rusqlite::Result<Vec<VersionRow>> {
-    let mut query = connection.prepare_cached(sql)?;
-    let rows = query.query_map(params, VersionRow::read)?;
-    rows.collect()
-}
-
-fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError {
+pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> CatalogError {
     move |source| CatalogError::Failed {
         doing,
         source: Box::new(source),
@@ -202,40 +392,51 @@ impl VersionRow {
 
     /// Reads the row's components and checks that all of it is what its identity names.
     fn into_version(self, connection: &Connection) -> Result<Version, CatalogError> {
-        let components = self.components(connection)?;
+        let manifest: App = serde_json::from_str(&self.manifest)
+            .map_err(|error| self.damaged(&format!("its manifest can't be read: {error}")))?;
+        let components = self.components(connection, &manifest)?;
         let id = VersionId::of(&self.manifest, &components);
         if *id.as_bytes() != self.id {
             return Err(self.damaged(&"its content isn't what its identity names"));
         }
-        let manifest = serde_json::from_str(&self.manifest)
-            .map_err(|error| self.damaged(&format!("its manifest can't be read: {error}")))?;
         Ok(Version {
             id,
             manifest,
             components,
-            created: UnixMillis(u64::try_from(self.created_ms).unwrap_or(0)),
+            created: UnixMillis::of_i64(self.created_ms),
         })
     }
 
     fn components(
         &self,
         connection: &Connection,
-    ) -> Result<BTreeMap<FunctionName, Digest>, CatalogError> {
-        let rows = || -> rusqlite::Result<Vec<(String, [u8; 32])>> {
+        manifest: &App,
+    ) -> Result<BTreeMap<FunctionName, Component>, CatalogError> {
+        type Found = (String, [u8; 32], Option<String>);
+        let rows = || -> rusqlite::Result<Vec<Found>> {
             let mut query = connection.prepare_cached(
-                "SELECT function, digest FROM component
+                "SELECT function, digest, world FROM component
                  WHERE tenant = ?1 AND app = ?2 AND version = ?3",
             )?;
             let rows = query.query_map(params![self.tenant, self.app, self.id], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
             rows.collect()
         }()
         .map_err(failed("read a version's components"))?;
         rows.into_iter()
-            .map(|(function, digest)| {
+            .map(|(function, digest, world)| {
                 let name = FunctionName::new(&function).map_err(|error| self.damaged(&error))?;
-                Ok((name, Digest::from_bytes(digest)))
+                let world = match world {
+                    Some(word) => World::ALL.into_iter().find(|world| world.as_str() == word),
+                    // Kept by a release that didn't write it down: what the manifest was built for.
+                    None => manifest.function(&function).map(Function::target_world),
+                };
+                let component = Component {
+                    digest: Digest::from_bytes(digest),
+                    world: world.ok_or_else(|| self.damaged(&"a component's world is unknown"))?,
+                };
+                Ok((name, component))
             })
             .collect()
     }

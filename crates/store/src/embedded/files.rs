@@ -3,16 +3,19 @@
 //! Owns the layout `<tenant>/<first two digits>/<digest>.wasm`, and that a file is there whole or
 //! not at all, after power loss too. Knows nothing of threads.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use everwarm_manifest::{Digest, TenantId};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::artifacts::{ArtifactError, digest_of};
+use crate::artifacts::{ArtifactError, Collected, digest_of};
+use crate::catalog::UnixMillis;
 
 /// Bytes read at once when a whole file is hashed.
 const HASH_CHUNK: usize = 256 << 10;
@@ -90,6 +93,34 @@ impl ArtifactFiles {
             .map_err(|source| failed("look for the artifact", &path, source))
     }
 
+    /// Removes every artifact that isn't named and was written before that time.
+    pub(super) fn remove_all_but(
+        &self,
+        kept: &BTreeSet<(String, [u8; 32])>,
+        before: UnixMillis,
+    ) -> Result<Collected, ArtifactError> {
+        let mut collected = Collected::default();
+        for tenant in entries(&self.root)? {
+            let Some(name) = tenant.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if name == INCOMING {
+                continue;
+            }
+            for prefix in entries(&tenant)? {
+                for path in entries(&prefix)? {
+                    let is_kept = digest_in_name(&path)
+                        .is_some_and(|digest| kept.contains(&(name.to_owned(), digest)));
+                    if !is_kept && let Some(bytes) = remove_older(&path, before)? {
+                        collected.artifacts += 1;
+                        collected.bytes += bytes;
+                    }
+                }
+            }
+        }
+        Ok(collected)
+    }
+
     fn write_whole(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         make_dirs(path.parent().unwrap_or(&self.root))?;
         // Deleted when anything below fails.
@@ -97,6 +128,41 @@ impl ArtifactFiles {
         temp.write_all(bytes)?;
         persist(temp, path)
     }
+}
+
+/// What is in a folder; nothing when there is no such folder, or it is a file.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArtifactError> {
+    let listed =
+        fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    match listed {
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
+        {
+            Ok(Vec::new())
+        }
+        other => other.map_err(|source| failed("list the folder", folder, source)),
+    }
+}
+
+fn digest_in_name(path: &Path) -> Option<[u8; 32]> {
+    let stem = path.file_name()?.to_str()?.strip_suffix(".wasm")?;
+    let digest: Digest = format!("sha256:{stem}").parse().ok()?;
+    Some(*digest.as_bytes())
+}
+
+/// Removes a file that was written before that time, and says how large it was.
+fn remove_older(path: &Path, before: UnixMillis) -> Result<Option<u64>, ArtifactError> {
+    let removed = || -> io::Result<Option<u64>> {
+        let metadata = fs::metadata(path)?;
+        let age = metadata.modified()?.duration_since(UNIX_EPOCH);
+        let written_ms = age.unwrap_or_default().as_millis();
+        if !metadata.is_file() || written_ms >= u128::from(before.0) {
+            return Ok(None);
+        }
+        fs::remove_file(path)?;
+        Ok(Some(metadata.len()))
+    };
+    removed().map_err(|source| failed("remove the artifact", path, source))
 }
 
 fn check(digest: Digest, found: Digest) -> Result<(), ArtifactError> {

@@ -7,19 +7,23 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use everwarm_manifest::{AppName, Digest, TenantId};
 use rusqlite::Connection;
+use tokio::sync::RwLock;
 
-use crate::artifacts::{ArtifactError, Artifacts};
-use crate::catalog::{Catalog, CatalogError, LiveVersion, NewVersion, Version, VersionId};
-use crate::{Store, StoreFuture};
+use crate::{EngineError, Store};
 
+mod accounts;
+mod apps;
+mod artifacts;
+mod audit;
 mod catalog;
 mod data_dir;
 mod files;
+mod hosts;
 mod node_key;
+mod ports;
 mod schema;
+mod usage;
 mod worker;
 
 pub use data_dir::DataDir;
@@ -27,7 +31,7 @@ pub use node_key::{KEY_LEN, NodeKey};
 pub use schema::SCHEMA_VERSION;
 
 use files::ArtifactFiles;
-use worker::{Stopped, Worker};
+use worker::Worker;
 
 /// The embedded engine.
 #[derive(Debug)]
@@ -35,7 +39,9 @@ pub struct Embedded {
     node_key: NodeKey,
     // The order matters: the threads end before the folder's lock is let go.
     catalog: Worker<Connection>,
-    artifacts: Worker<ArtifactFiles>,
+    files: Worker<ArtifactFiles>,
+    /// Held for reading from when a file is there until its row is, for writing while both are removed.
+    uploads: RwLock<()>,
     data_dir: DataDir,
 }
 
@@ -57,7 +63,8 @@ impl Embedded {
         Ok(Self {
             node_key,
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
-            artifacts: Worker::spawn("store-artifacts", files).map_err(&start)?,
+            files: Worker::spawn("store-artifacts", files).map_err(&start)?,
+            uploads: RwLock::new(()),
             data_dir,
         })
     }
@@ -74,152 +81,48 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn catalog(&self) -> &dyn Catalog {
+    fn catalog(&self) -> &dyn crate::catalog::Catalog {
         self
     }
 
-    fn artifacts(&self) -> &dyn Artifacts {
+    fn artifacts(&self) -> &dyn crate::artifacts::Artifacts {
         self
     }
-}
 
-impl Catalog for Embedded {
-    fn put_version<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        version: NewVersion,
-    ) -> StoreFuture<'a, Result<Version, CatalogError>> {
-        let tenant = tenant.clone();
-        self.on_catalog("keep a version", move |connection| {
-            catalog::put_version(connection, &tenant, version)
-        })
+    fn accounts(&self) -> &dyn crate::accounts::Accounts {
+        self
     }
 
-    fn set_live<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        app: &'a AppName,
-        version: VersionId,
-    ) -> StoreFuture<'a, Result<(), CatalogError>> {
-        let (tenant, app) = (tenant.clone(), app.clone());
-        self.on_catalog("make a version live", move |connection| {
-            catalog::set_live(connection, &tenant, &app, version)
-        })
+    fn audit(&self) -> &dyn crate::audit::Audit {
+        self
     }
 
-    fn live<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        app: &'a AppName,
-    ) -> StoreFuture<'a, Result<Option<Version>, CatalogError>> {
-        let (tenant, app) = (tenant.clone(), app.clone());
-        self.on_catalog("read the live version", move |connection| {
-            catalog::live(connection, &tenant, &app)
-        })
-    }
-
-    fn list_live(&self) -> StoreFuture<'_, Result<Vec<LiveVersion>, CatalogError>> {
-        self.on_catalog("list the live versions", catalog::list_live)
-    }
-
-    fn versions<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        app: &'a AppName,
-        count_max: u32,
-    ) -> StoreFuture<'a, Result<Vec<Version>, CatalogError>> {
-        let (tenant, app) = (tenant.clone(), app.clone());
-        self.on_catalog("list the versions", move |connection| {
-            catalog::versions(connection, &tenant, &app, count_max)
-        })
-    }
-}
-
-impl Artifacts for Embedded {
-    fn put<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        bytes: Bytes,
-    ) -> StoreFuture<'a, Result<Digest, ArtifactError>> {
-        let tenant = tenant.clone();
-        self.on_files("keep an artifact", move |files| files.put(&tenant, &bytes))
-    }
-
-    fn get<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        digest: Digest,
-    ) -> StoreFuture<'a, Result<Bytes, ArtifactError>> {
-        let tenant = tenant.clone();
-        self.on_files("read an artifact", move |files| files.get(&tenant, digest))
-    }
-
-    fn local_file<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        digest: Digest,
-    ) -> StoreFuture<'a, Result<PathBuf, ArtifactError>> {
-        let tenant = tenant.clone();
-        self.on_files("find an artifact", move |files| {
-            files.local_file(&tenant, digest)
-        })
-    }
-
-    fn contains<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        digest: Digest,
-    ) -> StoreFuture<'a, Result<bool, ArtifactError>> {
-        let tenant = tenant.clone();
-        self.on_files("look for an artifact", move |files| {
-            files.contains(&tenant, digest)
-        })
+    fn usage(&self) -> &dyn crate::usage::UsageLog {
+        self
     }
 }
 
 impl Embedded {
-    fn on_catalog<'a, T, F>(
-        &'a self,
-        doing: &'static str,
-        job: F,
-    ) -> StoreFuture<'a, Result<T, CatalogError>>
+    /// Runs a job on the catalog's thread. `stopped` makes the port's own error of a thread that is gone.
+    async fn on_catalog<T, E, F>(&self, job: F, stopped: fn(EngineError) -> E) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<T, CatalogError> + Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
-        Box::pin(async move {
-            self.catalog
-                .run(job)
-                .await
-                .unwrap_or_else(|stopped: Stopped| {
-                    Err(CatalogError::Failed {
-                        doing,
-                        source: Box::new(stopped),
-                    })
-                })
-        })
+        let done = self.catalog.run(job).await;
+        done.unwrap_or_else(|error| Err(stopped(Box::new(error))))
     }
 
-    fn on_files<'a, T, F>(
-        &'a self,
-        doing: &'static str,
-        job: F,
-    ) -> StoreFuture<'a, Result<T, ArtifactError>>
+    /// As [`Embedded::on_catalog`], on the thread for files.
+    async fn on_files<T, E, F>(&self, job: F, stopped: fn(EngineError) -> E) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut ArtifactFiles) -> Result<T, ArtifactError> + Send + 'static,
+        E: Send + 'static,
+        F: FnOnce(&mut ArtifactFiles) -> Result<T, E> + Send + 'static,
     {
-        Box::pin(async move {
-            self.artifacts
-                .run(job)
-                .await
-                .unwrap_or_else(|stopped: Stopped| {
-                    Err(ArtifactError::Failed {
-                        doing: doing.to_owned(),
-                        source: Box::new(stopped),
-                    })
-                })
-        })
+        let done = self.files.run(job).await;
+        done.unwrap_or_else(|error| Err(stopped(Box::new(error))))
     }
 }
 

@@ -9,13 +9,14 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// The version of the tables that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// Says "this SQLite file is an Everwarm catalog" (`file`(1) shows it).
 const APPLICATION_ID: i64 = 0x4557_4341;
 
 /// Each step takes a file from the version before to the next; the first makes all tables.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE version (
         tenant TEXT NOT NULL,
         app TEXT NOT NULL,
@@ -40,7 +41,91 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (tenant, app),
         FOREIGN KEY (tenant, app, version) REFERENCES version (tenant, app, id)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE component ADD COLUMN world TEXT;
+    CREATE INDEX component_of_digest ON component (tenant, digest);
+
+    -- JSON: which versions serve, and where a rollback goes.
+    CREATE TABLE traffic (
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        traffic TEXT NOT NULL,
+        PRIMARY KEY (tenant, app)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO traffic (tenant, app, traffic)
+        SELECT tenant, app, '{\"main\":\"sha256:' || lower(hex(version)) || '\"}' FROM live;
+    DROP TABLE live;
+
+    -- `labels` is the host with its labels reversed, so that all below a domain are neighbours.
+    CREATE TABLE host (
+        labels TEXT NOT NULL,
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        host TEXT NOT NULL,
+        PRIMARY KEY (labels, tenant, app)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX host_of_app ON host (tenant, app);
+
+    CREATE TABLE artifact (
+        tenant TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        bytes INTEGER NOT NULL,
+        put_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, digest)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE tenant (
+        id TEXT NOT NULL PRIMARY KEY,
+        quotas TEXT NOT NULL,
+        created_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE token (
+        id BLOB NOT NULL PRIMARY KEY,
+        tenant TEXT REFERENCES tenant (id),
+        scope TEXT NOT NULL,
+        name TEXT NOT NULL,
+        secret_hash BLOB NOT NULL,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT,
+        at_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE usage (
+        hour INTEGER NOT NULL,
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        version BLOB NOT NULL,
+        function TEXT NOT NULL,
+        start_level TEXT NOT NULL,
+        status_class INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        cpu_us INTEGER NOT NULL,
+        wall_us INTEGER NOT NULL,
+        -- 128 bits, big-endian: sums of bytes times milliseconds outgrow 64.
+        byte_ms BLOB NOT NULL,
+        memory_peak_bytes INTEGER NOT NULL,
+        bytes_in INTEGER NOT NULL,
+        bytes_out INTEGER NOT NULL,
+        PRIMARY KEY (hour, tenant, app, version, function, start_level, status_class)
+    ) STRICT, WITHOUT ROWID;
+    -- The last batch of each run of the node that was added to `usage`.
+    CREATE TABLE usage_run (
+        run INTEGER NOT NULL UNIQUE,
+        last INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 /// Opens the catalog, and makes or upgrades its tables.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {

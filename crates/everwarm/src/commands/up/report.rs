@@ -101,7 +101,7 @@ impl Ready {
             .map_or(String::new(), |route| curl(route, reachable));
         Self {
             app: app.name.to_string(),
-            version: deployed.version.to_string(),
+            version: deployed.version.id.to_string(),
             listen,
             urls,
             curl,
@@ -216,7 +216,7 @@ pub(super) fn live(printer: &Printer, deployed: &Deployed, build: Duration, took
         shown(&timed)
     ));
     printer.event(&Event::Live {
-        version: deployed.version.to_string(),
+        version: deployed.version.id.to_string(),
         elapsed_ms: printer::milliseconds(took),
         stages: timed,
     });

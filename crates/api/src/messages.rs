@@ -1,0 +1,17 @@
+//! What is sent and answered, one file a concern. Names and digests travel as text and are checked by whoever
+//! receives them.
+
+mod accounts;
+mod apps;
+mod deploy;
+mod usage;
+
+pub use accounts::{
+    AuditEntry, AuditPage, Identity, NewToken, Quotas, Scope, SecretToken, Tenant, TenantPage,
+    TokenInfo, TokenPage,
+};
+pub use apps::{
+    App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
+};
+pub use deploy::{Deploy, Deployed, HealthCheck, StageTime};
+pub use usage::{UsagePage, UsageRow};

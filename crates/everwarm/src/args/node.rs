@@ -1,0 +1,249 @@
+//! What can be typed about nodes that others deploy to: running one, and asking one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum, ValueHint};
+use everwarm_manifest::ByteSize;
+
+use super::{AppArg, BoundsArgs, LogArg};
+use crate::settings;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// Where functions are served [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS", env = "EVERWARM_LISTEN", value_parser = settings::parse_listen)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the admin API is served [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS", env = "EVERWARM_ADMIN", value_parser = settings::parse_listen)]
+    pub(crate) admin: Option<SocketAddr>,
+    /// The domain below which apps answer [default: localhost]
+    #[arg(long, value_name = "DOMAIN", env = "EVERWARM_BASE_DOMAIN")]
+    pub(crate) base_domain: Option<String>,
+    /// Where the node keeps its data [default: everwarm-data, or systemd's state directory]
+    #[arg(long, value_name = "FOLDER", env = "EVERWARM_DATA_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A file with the same settings as TOML; flags and the environment come before it
+    #[arg(long, value_name = "FILE", env = "EVERWARM_CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print what is in force, and end
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) bounds: BoundsArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArg,
+}
+
+/// Which node is asked, and for whom. The token is kept by `login`, or in EVERWARM_TOKEN.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// The node's admin API, as in http://127.0.0.1:3001 [default: that of `login`]
+    #[arg(long, value_name = "URL", env = "EVERWARM_NODE")]
+    pub(crate) node: Option<String>,
+    /// With a token of the node: for which tenant [default: default]
+    #[arg(long, value_name = "NAME", env = "EVERWARM_TENANT")]
+    pub(crate) tenant: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoginArgs {
+    /// The node's admin API
+    #[arg(value_name = "URL", default_value = settings::ADMIN_URL_DEFAULT)]
+    pub(crate) node: String,
+    /// The file that the token is in [default: standard input]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) app: AppArg,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    /// The version's part of the requests, 0 to 99 [default: all of them]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=99))]
+    pub(crate) percent: Option<u8>,
+    /// Requests with the same value of this header go to the same version
+    #[arg(long, value_name = "HEADER", requires = "percent")]
+    pub(crate) sticky_header: Option<String>,
+    /// A path that the new version has to answer with 2xx before it gets any request
+    #[arg(long, value_name = "PATH")]
+    pub(crate) health: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AppsArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionsArgs {
+    /// The app
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromoteArgs {
+    /// The app
+    pub(crate) app: String,
+    /// The version, or its first digits
+    // `version` is clap's own flag.
+    #[arg(id = "which", value_name = "VERSION")]
+    pub(crate) version: String,
+    /// Its part of the requests, 1 to 99 [default: all of them]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) percent: Option<u8>,
+    /// Requests with the same value of this header go to the same version
+    #[arg(long, value_name = "HEADER", requires = "percent")]
+    pub(crate) sticky_header: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollbackArgs {
+    /// The app
+    pub(crate) app: String,
+    /// The version to go back to, or its first digits [default: the one before]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RmArgs {
+    /// The app
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UsageArgs {
+    /// How many hours back
+    #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8_784))]
+    pub(crate) hours: u32,
+    /// Print CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// All tenants; needs a token of the node
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AuditArgs {
+    /// All tenants; needs a token of the node
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Needs a token of the node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// List the tenants
+    Ls(AppsArgs),
+    /// Make a tenant, or set all its quotas anew
+    Set(TenantSetArgs),
+    /// Remove a tenant without apps, with its tokens
+    Rm(TenantRmArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TenantSetArgs {
+    /// The tenant
+    pub(crate) name: String,
+    /// Apps [default: no bound]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) apps: Option<u32>,
+    /// Bytes of all its components [default: no bound]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) artifacts: Option<ByteSize>,
+    /// Memory of its instances at once [default: no bound]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<ByteSize>,
+    /// Requests that are worked on at once [default: no bound]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) concurrency: Option<u32>,
+    /// Requests a second [default: no bound]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rate: Option<u32>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TenantRmArgs {
+    /// The tenant
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// List the tokens of the tenant, without their secrets
+    Ls(TokenLsArgs),
+    /// Make a token, and print it this once
+    New(TokenNewArgs),
+    /// Revoke a token, at once
+    Rm(TokenRmArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenLsArgs {
+    /// The node's own tokens instead of the tenant's
+    #[arg(long)]
+    pub(crate) of_node: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenNewArgs {
+    /// What people call it
+    pub(crate) name: String,
+    /// What it may do
+    #[arg(long, value_enum, default_value_t = ScopeArg::Deploy)]
+    pub(crate) scope: ScopeArg,
+    /// Days until it is refused [default: until it is removed]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=3_650))]
+    pub(crate) days: Option<u64>,
+    /// A token of the node, which may act for any tenant
+    #[arg(long)]
+    pub(crate) of_node: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TokenRmArgs {
+    /// The token's public name
+    pub(crate) id: String,
+    /// It is one of the node's own
+    #[arg(long)]
+    pub(crate) of_node: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// What a token's bearer may do. Each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScopeArg {
+    /// Look
+    Read,
+    /// Deploy, promote, roll back and remove apps
+    Deploy,
+    /// Tokens and, with a token of the node, tenants
+    Admin,
+}

@@ -1,0 +1,102 @@
+//! `deploy`: build an app, upload what the node doesn't have, and let a version serve.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use everwarm_api::client::Client;
+use everwarm_api::messages::{Deploy, Deployed, HealthCheck, StageTime};
+use everwarm_build::{Component, Project};
+
+use crate::args::DeployArgs;
+use crate::commands::build;
+use crate::credentials;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+use crate::settings;
+
+pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let project = Project::open(&settings::app_folder(args.app.folder))?;
+    let client = credentials::client(&args.node)?;
+    let (components, build_time) = build::build(&project, printer).await?;
+    let app = project.app();
+    let manifest = app
+        .to_toml()
+        .map_err(|error| Failure::uncoded(Exit::Manifest, error.to_string()))?;
+
+    let started = Instant::now();
+    let uploaded = {
+        let _stage = printer.stage("uploading");
+        upload(&client, &components).await?
+    };
+    let upload_time = started.elapsed();
+    let deploy = Deploy {
+        manifest,
+        components: components
+            .iter()
+            .map(|component| (component.function.to_string(), component.digest.to_string()))
+            .collect::<BTreeMap<_, _>>(),
+        percent: args.percent,
+        sticky_header: args.sticky_header,
+        health: args.health.map(|path| HealthCheck { path }),
+    };
+    let mut deployed = {
+        let _stage = printer.stage("deploying");
+        client.deploy(app.name.as_str(), &deploy).await?
+    };
+    let ours = [("build", build_time), ("upload", upload_time)];
+    let ours = ours.map(|(stage, took)| StageTime {
+        stage: stage.to_owned(),
+        ms: took.as_secs_f64() * 1e3,
+    });
+    deployed.stages.splice(0..0, ours);
+    printer.data(&deployed, || told(&deployed, uploaded));
+    Ok(Exit::Success)
+}
+
+/// Uploads what isn't there, and says how many that was.
+async fn upload(client: &Client, components: &[Component]) -> Result<usize, Failure> {
+    let mut uploaded = 0;
+    for component in components {
+        let digest = component.digest.to_string();
+        if !client.has_component(&digest).await? {
+            client
+                .put_component(&digest, component.bytes.clone())
+                .await?;
+            uploaded += 1;
+        }
+    }
+    Ok(uploaded)
+}
+
+fn told(deployed: &Deployed, uploaded: usize) -> String {
+    use std::fmt::Write as _;
+
+    let Deployed {
+        app,
+        version,
+        urls,
+        stages,
+        ..
+    } = deployed;
+    let share = match version.percent {
+        0 => "deployed, and gets no requests yet".to_owned(),
+        100 => "live".to_owned(),
+        percent => format!("live for {percent} % of the requests"),
+    };
+    // Writing to a String can't fail.
+    let mut text = format!("{app} {} is {share}\n", version.short);
+    if version.percent > 0 {
+        for url in urls {
+            let _ = writeln!(text, "  {url}");
+        }
+    }
+    if let Some(url) = &version.preview_url {
+        let _ = writeln!(text, "  {url} (this version)");
+    }
+    let stages: Vec<String> = stages
+        .iter()
+        .map(|stage| format!("{} {:.0} ms", stage.stage, stage.ms))
+        .collect();
+    let _ = writeln!(text, "  {}; {uploaded} uploaded", stages.join(", "));
+    text
+}

@@ -1,0 +1,147 @@
+//! The node that is asked and the token for it: kept by `login` in a file of the user's alone.
+//!
+//! A token is never an argument: arguments are seen by everybody on the machine.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use everwarm_api::client::Client;
+use everwarm_api::token::Token;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::args::NodeArgs;
+use crate::exit::{Exit, Failure};
+use crate::settings::ADMIN_URL_DEFAULT;
+
+const TOKEN_VARIABLE: &str = "EVERWARM_TOKEN";
+/// Nobody has logged in, or the file is no use.
+const NO_CREDENTIALS: &str = "EW5002";
+
+/// What the file holds.
+struct Kept {
+    node: String,
+    token: SecretString,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written<'a> {
+    node: &'a str,
+    token: &'a str,
+}
+
+/// A client of the node that is meant.
+///
+/// # Errors
+/// When no token is known for it.
+pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
+    let kept = file().map(|path| read(&path)).transpose()?.flatten();
+    let from_variable = std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from);
+    let node = args.node.clone();
+    let node = node.or_else(|| kept.as_ref().map(|kept| kept.node.clone()));
+    let node = node.unwrap_or_else(|| ADMIN_URL_DEFAULT.to_owned());
+    // A kept token is for its node, and for no other one that somebody names.
+    let kept = kept.filter(|kept| kept.node == node).map(|kept| kept.token);
+    let token = from_variable.or(kept).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            NO_CREDENTIALS,
+            format!(
+                "no token is known for {node}: run `everwarm login {node}`, or set {TOKEN_VARIABLE}"
+            ),
+        )
+    })?;
+    let token = Token::parse(token.expose_secret())
+        .map_err(|error| Failure::new(Exit::Usage, NO_CREDENTIALS, error.to_string()))?;
+    Ok(Client::new(&node, token, args.tenant.clone())?)
+}
+
+/// Keeps a token, and says where.
+///
+/// # Errors
+/// When there is no home, or the file can't be written.
+pub(crate) fn keep(node: &str, token: &Token) -> Result<PathBuf, Failure> {
+    let path = file().ok_or_else(|| {
+        Failure::uncoded(
+            Exit::Failure,
+            "neither XDG_CONFIG_HOME nor HOME is set: where should the token be kept?",
+        )
+    })?;
+    let written = Written {
+        node,
+        token: token.expose(),
+    };
+    write(&path, &written).map_err(|error| {
+        Failure::uncoded(
+            Exit::Failure,
+            format!("couldn't write {}: {error}", path.display()),
+        )
+    })?;
+    Ok(path)
+}
+
+fn file() -> Option<PathBuf> {
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(config.join("everwarm").join("credentials.json"))
+}
+
+fn read(path: &Path) -> Result<Option<Kept>, Failure> {
+    let refused = |reason: &dyn std::fmt::Display| {
+        let message = format!(
+            "the token in {} can't be used: {reason}; run `everwarm login` again",
+            path.display()
+        );
+        Failure::new(Exit::Usage, NO_CREDENTIALS, message)
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => SecretString::from(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(&error)),
+    };
+    let mode = fs::metadata(path)
+        .map_err(|error| refused(&error))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(refused(&format!(
+            "other users can reach it (mode {:o})",
+            mode & 0o777
+        )));
+    }
+    let written = serde_json::from_str::<Written<'_>>(text.expose_secret());
+    // What serde says of a broken file may quote it.
+    let written = written.map_err(|_| refused(&"it isn't what was written"))?;
+    Ok(Some(Kept {
+        node: written.node.to_owned(),
+        token: written.token.into(),
+    }))
+}
+
+fn write(path: &Path, written: &Written<'_>) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let text = SecretString::from(serde_json::to_string(written)?);
+    let temporary = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    // An old file may have had another mode.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.expose_secret().as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}

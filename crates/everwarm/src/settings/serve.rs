@@ -1,0 +1,162 @@
+//! What `serve` is told: by flags, the environment, a file, and defaults, in this order, resolved once.
+
+use std::env;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use everwarm_manifest::{ByteSize, Hostname};
+use serde::{Deserialize, Serialize};
+
+use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, parse_listen};
+use crate::args::{BoundsArgs, ServeArgs};
+use crate::exit::{Exit, Failure};
+
+const BASE_DOMAIN_DEFAULT: &str = "localhost";
+const DATA_DIR_DEFAULT: &str = "everwarm-data";
+/// Where systemd has a service keep its state (systemd.exec(5), StateDirectory=).
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+
+/// What a file may say. The names are the flags'.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    listen: Option<String>,
+    admin: Option<String>,
+    base_domain: Option<String>,
+    data_dir: Option<PathBuf>,
+    requests_max: Option<NonZeroU32>,
+    resident_max: Option<String>,
+    log: Option<String>,
+}
+
+/// What is in force.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Serve {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) base_domain: Hostname,
+    pub(crate) data_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requests_max: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resident_max: Option<ByteSize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<String>,
+}
+
+fn as_text<S: serde::Serializer>(host: &Hostname, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(host.as_str())
+}
+
+impl Serve {
+    /// Resolves flags and environment (which clap has put together), the file, and defaults.
+    ///
+    /// # Errors
+    /// When the file can't be read, or a value isn't one.
+    pub(crate) fn resolve(args: &ServeArgs) -> Result<Self, Failure> {
+        let state_dir = env::var_os(STATE_DIRECTORY).map(PathBuf::from);
+        let file = args.config.as_deref().map(read).transpose()?;
+        resolved(args, file.unwrap_or_default(), state_dir)
+    }
+
+    /// The bounds as `up` has them.
+    pub(crate) fn bounds(&self) -> BoundsArgs {
+        BoundsArgs {
+            requests_max: self.requests_max,
+            resident_max: self.resident_max,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<File, Failure> {
+    let failed = |reason: String| {
+        Failure::uncoded(
+            Exit::Usage,
+            format!("the settings in {}: {reason}", path.display()),
+        )
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| failed(error.to_string()))
+}
+
+fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<Serve, Failure> {
+    let wrong =
+        |name: &str, reason: String| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}"));
+    let address =
+        |flag: Option<SocketAddr>, file: Option<String>, name: &str, default: &str| match flag {
+            Some(address) => Ok(address),
+            None => parse_listen(file.as_deref().unwrap_or(default))
+                .map_err(|reason| wrong(name, reason)),
+        };
+    let base_domain = args.base_domain.clone().or(file.base_domain);
+    let base_domain = base_domain.as_deref().unwrap_or(BASE_DOMAIN_DEFAULT);
+    let resident_max = match (args.bounds.resident_max, file.resident_max) {
+        (Some(size), _) => Some(size),
+        (None, Some(text)) => {
+            let size: Result<ByteSize, _> = text.parse();
+            Some(size.map_err(|error| wrong("resident-max", error.to_string()))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Serve {
+        listen: address(args.listen, file.listen, "listen", LISTEN_DEFAULT)?,
+        admin: address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?,
+        base_domain: Hostname::parse(base_domain)
+            .map_err(|error| wrong("base-domain", error.to_string()))?,
+        data_dir: args
+            .data_dir
+            .clone()
+            .or(file.data_dir)
+            .or(state_dir)
+            .unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
+        requests_max: args.bounds.requests_max.or(file.requests_max),
+        resident_max,
+        log: args.log.log.clone().or(file.log),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    fn resolve(flags: &[&str], file: &str, state_dir: Option<&str>) -> Result<Serve, Failure> {
+        let typed = ["everwarm", "serve"].iter().chain(flags);
+        let Command::Serve(args) = Args::try_parse_from(typed).unwrap().command else {
+            unreachable!("the verb is `serve`")
+        };
+        let file = toml::from_str(file).unwrap();
+        resolved(&args, file, state_dir.map(PathBuf::from))
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_the_file_before_defaults() {
+        let file = "admin = \"127.0.0.1:7\"\nbase-domain = \"apps.example.com\"\nresident-max = \"2GiB\"\n";
+        let serve = resolve(&["--admin", "9"], file, None).unwrap();
+        assert_eq!(serve.admin.port(), 9);
+        assert_eq!(serve.listen.to_string(), LISTEN_DEFAULT);
+        assert_eq!(serve.base_domain.as_str(), "apps.example.com");
+        assert_eq!(serve.resident_max, Some(ByteSize::gib(2)));
+        assert_eq!(serve.data_dir, Path::new(DATA_DIR_DEFAULT));
+    }
+
+    #[test]
+    fn folder_of_systemd_holds_where_no_other_was_given() {
+        let serve = resolve(&[], "", Some("/var/lib/everwarm")).unwrap();
+        assert_eq!(serve.data_dir, Path::new("/var/lib/everwarm"));
+        let serve = resolve(&["--data-dir", "x"], "", Some("/var/lib/everwarm")).unwrap();
+        assert_eq!(serve.data_dir, Path::new("x"));
+    }
+
+    #[test]
+    fn wrong_value_in_a_file_is_named() {
+        let failure = resolve(&[], "listen = \"everywhere\"\n", None).unwrap_err();
+        assert!(failure.message.contains("`listen`"), "{}", failure.message);
+        assert!(toml::from_str::<File>("lissten = \"1\"\n").is_err());
+    }
+}

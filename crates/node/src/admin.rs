@@ -1,0 +1,170 @@
+//! The admin API: operations of `everwarm-api` on a running node.
+//!
+//! Owns the way of an admin request (who is it, may they, what came of it) and the bounds on it. What an
+//! operation does to apps is `operate`'s. It runs beside the data plane, on the node's ordinary threads.
+
+mod accounts;
+mod apps;
+mod auth;
+mod components;
+mod deploys;
+mod failure;
+mod first_token;
+mod history;
+mod pages;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::{Json, Router};
+use everwarm_api::openapi::OpenApi;
+use everwarm_api::operations::{self, Operation};
+use everwarm_edge::ingress::Listener;
+use tokio::sync::{Semaphore, watch};
+
+pub use first_token::{FirstTokenError, make_first_token};
+
+use crate::node::Node;
+use failure::Failed;
+
+/// Bytes of an operation's JSON.
+const JSON_BYTES_MAX: usize = 4 << 20;
+/// Components that are taken in at once: each is held in memory until it is stored.
+const UPLOADS_MAX: usize = 8;
+
+/// What the operations share.
+#[derive(Clone)]
+struct Admin {
+    node: Arc<Node>,
+    uploads: Arc<Semaphore>,
+}
+
+/// Serves the admin API on a socket until `stop` is true; requests that are in finish first.
+pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+    let router = router(Admin {
+        node,
+        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+    });
+    let stopped = async move {
+        // A sender that is gone means the same.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let served = axum::serve(listener.into_socket(), router).with_graceful_shutdown(stopped);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the admin API ended");
+    }
+}
+
+fn router(admin: Admin) -> Router {
+    let uploads = admin.node.inspect_limits.component_bytes_max;
+    let upload_bytes_max = usize::try_from(uploads).unwrap_or(usize::MAX);
+    let operations = Router::new();
+    let operations = add(
+        operations,
+        &admin,
+        &operations::WHO_AM_I,
+        accounts::who_am_i,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::HAS_COMPONENT,
+        components::has,
+    );
+    let put = components::put.layer(DefaultBodyLimit::max(upload_bytes_max));
+    let operations = add(operations, &admin, &operations::PUT_COMPONENT, put);
+    let operations = add(operations, &admin, &operations::LIST_APPS, apps::list);
+    let operations = add(operations, &admin, &operations::GET_APP, apps::get);
+    let operations = add(operations, &admin, &operations::REMOVE_APP, apps::remove);
+    let operations = add(
+        operations,
+        &admin,
+        &operations::LIST_VERSIONS,
+        apps::versions,
+    );
+    let operations = add(operations, &admin, &operations::DEPLOY, deploys::deploy);
+    let operations = add(
+        operations,
+        &admin,
+        &operations::SET_TRAFFIC,
+        deploys::set_traffic,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::ROLL_BACK,
+        deploys::roll_back,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::LIST_TENANTS,
+        accounts::tenants,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::PUT_TENANT,
+        accounts::put_tenant,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::REMOVE_TENANT,
+        accounts::remove_tenant,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::LIST_TOKENS,
+        accounts::tokens,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::MAKE_TOKEN,
+        accounts::make_token,
+    );
+    let operations = add(
+        operations,
+        &admin,
+        &operations::REMOVE_TOKEN,
+        accounts::remove_token,
+    );
+    let operations = add(operations, &admin, &operations::LIST_AUDIT, history::audit);
+    let operations = add(operations, &admin, &operations::GET_USAGE, history::usage);
+    operations
+        .route("/openapi.json", get(openapi))
+        .route("/healthz", get(|| async { StatusCode::NO_CONTENT }))
+        .fallback(|| async { Failed::no_such_operation() })
+        .method_not_allowed_fallback(|| async { Failed::no_such_operation() })
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .with_state(admin)
+}
+
+/// The document is no secret: it is the same on every node of a release.
+async fn openapi() -> Json<OpenApi> {
+    Json(everwarm_api::openapi::document(env!("CARGO_PKG_VERSION")))
+}
+
+/// Adds an operation behind the check of who may have it.
+fn add<H, T>(
+    router: Router<Admin>,
+    admin: &Admin,
+    operation: &'static Operation,
+    handler: H,
+) -> Router<Admin>
+where
+    H: Handler<T, Admin>,
+    T: 'static,
+{
+    let method = MethodFilter::try_from(operation.method.clone());
+    let method = method.expect("the list of operations has methods that axum knows");
+    let checked = middleware::from_fn_with_state((admin.clone(), operation), auth::check);
+    let way: MethodRouter<Admin> = on(method, handler).layer(checked);
+    router.route(operation.path, way)
+}

@@ -1,0 +1,159 @@
+//! Deploys, promotions and rollbacks, from what was sent to what `operate` takes.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use axum::http::HeaderName;
+use everwarm_api::messages;
+use everwarm_manifest::{App, AppName, Digest, FunctionName};
+use everwarm_store::traffic::{Canary, Change, Percent};
+
+use super::Admin;
+use super::apps::{app_name, traffic, version, version_id};
+use super::auth::Caller;
+use super::failure::Failed;
+use crate::deploy::{Components, Deploy, Rollout};
+
+/// The longest path of a health check.
+const HEALTH_PATH_BYTES_MAX: usize = 1_024;
+
+type Sent<T> = Result<Json<T>, axum::extract::rejection::JsonRejection>;
+
+/// What was sent, or why it can't be read, in the API's own form.
+fn read<T>(sent: Sent<T>) -> Result<T, Failed> {
+    let Json(value) = sent.map_err(|error| Failed::bad_request(error.body_text()))?;
+    Ok(value)
+}
+
+pub(super) async fn deploy(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    sent: Sent<messages::Deploy>,
+) -> Result<Json<messages::Deployed>, Failed> {
+    let name = app_name(&app)?;
+    let deploy = understood(&name, read(sent)?)?;
+    let deployed = admin
+        .node
+        .deploy(&caller.tenant, deploy, caller.quotas, &caller.actor())
+        .await?;
+    let stages = deployed
+        .stages
+        .iter()
+        .map(|(stage, took)| messages::StageTime {
+            stage: stage.as_str().to_owned(),
+            ms: took.as_secs_f64() * 1e3,
+        });
+    Ok(Json(messages::Deployed {
+        app: name.to_string(),
+        version: version(
+            &deployed.version,
+            deployed.traffic.as_ref(),
+            &admin.node.domain,
+        ),
+        traffic: deployed.traffic.as_ref().map(traffic),
+        urls: admin.node.domain.urls(&deployed.version.manifest),
+        stages: stages.collect(),
+    }))
+}
+
+fn understood(name: &AppName, sent: messages::Deploy) -> Result<Deploy, Failed> {
+    let app = App::parse(&sent.manifest, "everwarm.toml")
+        .map_err(|errors| Failed::bad_request(format!("the manifest has mistakes: {errors}")))?;
+    if app.name != *name {
+        return Err(Failed::bad_request(format!(
+            "the manifest is of app `{}`, and the path of `{name}`",
+            app.name
+        )));
+    }
+    if let Some(health) = &sent.health
+        && (!health.path.starts_with('/') || health.path.len() > HEALTH_PATH_BYTES_MAX)
+    {
+        return Err(Failed::bad_request(format!(
+            "a health check has a path that begins with `/` and has at most {HEALTH_PATH_BYTES_MAX} bytes"
+        )));
+    }
+    let rollout = match sent.percent {
+        None => Rollout::All,
+        Some(0) => Rollout::Nothing,
+        Some(number) => Rollout::Part {
+            percent: percent(number)?,
+            sticky_header: header_name(sent.sticky_header)?,
+        },
+    };
+    Ok(Deploy {
+        app,
+        components: Components::Stored(components(sent.components)?),
+        rollout,
+        health: sent.health.map(|health| health.path),
+    })
+}
+
+fn components(sent: BTreeMap<String, String>) -> Result<BTreeMap<FunctionName, Digest>, Failed> {
+    sent.into_iter()
+        .map(|(function, digest)| {
+            let bad = |reason: String| {
+                let function = function.escape_debug();
+                Failed::bad_request(format!("the component of `{function}`: {reason}"))
+            };
+            let name = FunctionName::new(&function).map_err(|error| bad(error.to_string()))?;
+            let digest: Result<Digest, _> = digest.parse();
+            Ok((name, digest.map_err(|error| bad(error.to_string()))?))
+        })
+        .collect()
+}
+
+fn percent(number: u8) -> Result<Percent, Failed> {
+    Percent::new(number).map_err(|error| Failed::bad_request(error.to_string()))
+}
+
+/// In lower case, as HTTP/2 has it, so that one field has one name.
+fn header_name(sent: Option<String>) -> Result<Option<String>, Failed> {
+    sent.map(|text| {
+        HeaderName::try_from(text.as_str())
+            .map(|name| name.as_str().to_owned())
+            .map_err(|_| Failed::bad_request("the sticky header is no name of a header"))
+    })
+    .transpose()
+}
+
+pub(super) async fn set_traffic(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    sent: Sent<messages::SetTraffic>,
+) -> Result<Json<messages::Traffic>, Failed> {
+    let (name, sent) = (app_name(&app)?, read(sent)?);
+    let version = version_id(&admin, &caller, &name, &sent.version).await?;
+    let change = match sent.percent {
+        None => Change::Promote(version),
+        Some(number) => Change::Split(Canary {
+            version,
+            percent: percent(number)?,
+            sticky_header: header_name(sent.sticky_header)?,
+        }),
+    };
+    let by = caller.actor();
+    let changed = admin
+        .node
+        .promote(&caller.tenant, &name, change, &by)
+        .await?;
+    Ok(Json(traffic(&changed)))
+}
+
+pub(super) async fn roll_back(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Path(app): Path<String>,
+    sent: Sent<messages::Rollback>,
+) -> Result<Json<messages::Traffic>, Failed> {
+    let (name, sent) = (app_name(&app)?, read(sent)?);
+    let to = match &sent.version {
+        Some(text) => Some(version_id(&admin, &caller, &name, text).await?),
+        None => None,
+    };
+    let by = caller.actor();
+    let changed = admin.node.roll_back(&caller.tenant, &name, to, &by).await?;
+    Ok(Json(traffic(&changed)))
+}

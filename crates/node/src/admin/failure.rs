@@ -1,0 +1,216 @@
+//! The one map from what went wrong in an operation to the problem that its caller is told.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use everwarm_api::messages::Scope;
+use everwarm_api::problem::{MEDIA_TYPE, Problem};
+use everwarm_store::accounts::AccountError;
+use everwarm_store::artifacts::ArtifactError;
+use everwarm_store::audit::AuditError;
+use everwarm_store::catalog::CatalogError;
+use everwarm_store::usage::UsageError;
+
+use crate::deploy::{DeployError, DeployFailure};
+
+/// An operation that failed.
+#[derive(Debug)]
+pub(super) struct Failed(Box<Problem>);
+
+impl Failed {
+    fn new(status: StatusCode, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(status.as_u16(), code, title, detail)))
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "EW5003",
+            "Not authorized",
+            "this needs a token that the node knows and that hasn't expired: `everwarm login` keeps one",
+        )
+    }
+
+    pub(super) fn needs_scope(scope: Scope) -> Self {
+        let scope = scope.as_str();
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "EW5004",
+            "Not allowed",
+            format!("this needs a token with the scope `{scope}`: ask somebody who has one"),
+        )
+    }
+
+    pub(super) fn needs_token_of_node() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "EW5004",
+            "Not allowed",
+            "this needs a token of the node, and yours is a tenant's: ask the node's operator",
+        )
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "EW5005",
+            "Not found",
+            format!("there is no {what}"),
+        )
+    }
+
+    pub(super) fn no_such_operation() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "EW5015",
+            "No such operation",
+            "the admin API has no such operation: docs/api.md lists them. Is the client newer than the node?",
+        )
+    }
+
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "EW5009", "Bad request", detail)
+    }
+
+    pub(super) fn digest_differs(found: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "EW5006",
+            "Component differs",
+            format!(
+                "these bytes are {found}, which is not the digest that was said: upload it again"
+            ),
+        )
+    }
+
+    pub(super) fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "EW3014",
+            "Node is shutting down",
+            "the node is shutting down: try again soon",
+        )
+    }
+
+    /// What a store's error with a code of its own becomes.
+    fn coded(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let (status, title) = match code {
+            "EW5005" => (StatusCode::NOT_FOUND, "Not found"),
+            "EW5006" => (StatusCode::CONFLICT, "Component missing"),
+            "EW5007" => (StatusCode::CONFLICT, "Host taken"),
+            "EW5008" => (StatusCode::FORBIDDEN, "Quota reached"),
+            "EW5010" => (StatusCode::UNPROCESSABLE_ENTITY, "Health check failed"),
+            "EW5011" => (StatusCode::CONFLICT, "Traffic can't change so"),
+            "EW1005" => (StatusCode::CONFLICT, "Route conflict"),
+            "EW4003" => {
+                // What a disk says is the operator's to read.
+                tracing::error!(error = %chain(error), "the store failed");
+                return Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    code,
+                    "The store failed",
+                    "the node's store failed, and its log says how: ask the node's operator",
+                );
+            }
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "Can't be deployed"),
+        };
+        Self::new(status, code, title, chain(error))
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Transparent errors say what their cause says.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<DeployFailure> for Failed {
+    fn from(failure: DeployFailure) -> Self {
+        let mut failed = Self::from(failure.source);
+        failed.0.stage = Some(failure.stage.as_str().to_owned());
+        failed
+    }
+}
+
+impl From<DeployError> for Failed {
+    fn from(error: DeployError) -> Self {
+        Self::coded(error.code(), &error)
+    }
+}
+
+impl From<CatalogError> for Failed {
+    fn from(error: CatalogError) -> Self {
+        Self::coded(error.code(), &error)
+    }
+}
+
+impl From<ArtifactError> for Failed {
+    fn from(error: ArtifactError) -> Self {
+        Self::coded(error.code(), &error)
+    }
+}
+
+impl From<AuditError> for Failed {
+    fn from(error: AuditError) -> Self {
+        Self::coded("EW4003", &error)
+    }
+}
+
+impl From<UsageError> for Failed {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::TooMany { .. } => Self::bad_request(error.to_string()),
+            _ => Self::coded("EW4003", &error),
+        }
+    }
+}
+
+impl From<AccountError> for Failed {
+    fn from(error: AccountError) -> Self {
+        match &error {
+            AccountError::HasApps { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "EW5013",
+                "Tenant has apps",
+                error.to_string(),
+            ),
+            AccountError::NoTenant(tenant) => Self::not_found(&format!("tenant `{tenant}`")),
+            AccountError::TooManyTokens { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "EW5014",
+                "Too many tokens",
+                error.to_string(),
+            ),
+            _ => Self::coded("EW4003", &error),
+        }
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let code = HeaderValue::from_str(&problem.code);
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Ok(code) = code {
+            headers.insert("everwarm-error", code);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

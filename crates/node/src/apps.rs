@@ -1,0 +1,262 @@
+//! The apps that serve, as a node has them in memory, and the table of routes that they make.
+//!
+//! Pure apart from asking for targets. Knows nothing of the store or of how an app came here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use everwarm_edge::dispatch::{Route, Split, Target};
+use everwarm_edge::router::RouteTable;
+use everwarm_edge::traffic::Share;
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::resident::FunctionKey;
+use everwarm_manifest::{AppName, RoutePattern, TenantId};
+use everwarm_store::catalog::{Serving, Version};
+use everwarm_store::traffic::Traffic;
+use http::HeaderName;
+
+use crate::domain::Domain;
+use crate::targets::Targets;
+
+/// Names an app across the whole node.
+pub(crate) type AppKey = (TenantId, AppName);
+
+/// All apps that serve.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Apps(BTreeMap<AppKey, Arc<LiveApp>>);
+
+/// An app that serves.
+#[derive(Debug)]
+pub(crate) struct LiveApp {
+    pub(crate) traffic: Traffic,
+    pub(crate) main: LiveVersion,
+    pub(crate) canary: Option<LiveVersion>,
+}
+
+/// A version with its functions ready to be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveVersion {
+    /// Its functions, each with its routes as the node serves them.
+    pub(crate) functions: Vec<(Arc<Target>, Vec<RoutePattern>)>,
+}
+
+impl LiveApp {
+    pub(crate) fn new(serving: &Serving, domain: &Domain, targets: &Targets) -> Self {
+        let live = |version| LiveVersion::new(&serving.tenant, version, domain, targets);
+        Self {
+            traffic: serving.traffic.clone(),
+            main: live(&serving.main),
+            canary: serving.canary.as_ref().map(live),
+        }
+    }
+
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let versions = std::iter::once(&self.main).chain(&self.canary);
+        versions.flat_map(LiveVersion::targets)
+    }
+}
+
+impl LiveVersion {
+    pub(crate) fn new(
+        tenant: &TenantId,
+        version: &Version,
+        domain: &Domain,
+        targets: &Targets,
+    ) -> Self {
+        let app = &version.manifest.name;
+        let functions =
+            specs(tenant, version)
+                .zip(&version.manifest.functions)
+                .map(|(spec, function)| {
+                    let routes = function.routes.iter();
+                    let routes = routes.map(|route| domain.route(app, route)).collect();
+                    (targets.get(spec), routes)
+                });
+        Self {
+            functions: functions.collect(),
+        }
+    }
+
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.functions.iter().map(|(target, _)| target)
+    }
+
+    fn routes(&self) -> impl Iterator<Item = (RoutePattern, Arc<Target>)> {
+        self.functions.iter().flat_map(|(target, routes)| {
+            routes
+                .iter()
+                .map(|route| (route.clone(), Arc::clone(target)))
+        })
+    }
+
+    /// The table of this version alone.
+    pub(crate) fn table(&self) -> Result<RouteTable<Arc<Target>>, String> {
+        RouteTable::build(self.routes()).map_err(|conflict| {
+            told(
+                &conflict.first.0,
+                &*conflict.first.1,
+                &conflict.second.0,
+                &*conflict.second.1,
+            )
+        })
+    }
+
+    /// The table of this version alone, at whatever host it is asked for: its preview and its health check.
+    pub(crate) fn table_at_any_host(&self) -> Result<RouteTable<Route>, String> {
+        let routes = self.routes().map(|(mut route, target)| {
+            route.host = everwarm_manifest::HostPattern::Any;
+            (route, Route::One(target))
+        });
+        // Two hosts of a version may have the same paths: the first one's function is the preview's.
+        let mut seen = HashSet::new();
+        let routes = routes.filter(|(route, _)| seen.insert(route.to_string()));
+        RouteTable::build(routes).map_err(|conflict| conflict.second.0.to_string())
+    }
+}
+
+/// A version's functions as the engine takes them, in the manifest's order.
+pub(crate) fn specs(
+    tenant: &TenantId,
+    version: &Version,
+) -> impl Iterator<Item = Arc<FunctionSpec>> {
+    let version_name: Arc<str> = version.id.to_string().into();
+    version
+        .manifest
+        .functions
+        .iter()
+        .filter_map(move |function| {
+            // A version that the store has read has a component for each function.
+            let component = version.components.get(&function.name)?;
+            Some(Arc::new(FunctionSpec {
+                tenant: tenant.clone(),
+                app: version.manifest.name.clone(),
+                name: function.name.clone(),
+                version: Arc::clone(&version_name),
+                component: component.digest,
+                world: component.world,
+                isolation: function.isolation,
+                limits: function.limits,
+                env: function.env.clone(),
+            }))
+        })
+}
+
+impl Apps {
+    /// Takes one more.
+    pub(crate) fn add(&mut self, key: AppKey, app: LiveApp) {
+        self.0.insert(key, Arc::new(app));
+    }
+
+    /// The apps with one more, or with another state of one.
+    pub(crate) fn with(&self, key: AppKey, app: LiveApp) -> Self {
+        let mut apps = self.clone();
+        apps.add(key, app);
+        apps
+    }
+
+    pub(crate) fn without(&self, key: &AppKey) -> Self {
+        let mut apps = self.clone();
+        apps.0.remove(key);
+        apps
+    }
+
+    /// Whose app of that name has a host of its own on this node: names are one tenant's each.
+    pub(crate) fn owner_of(&self, app: &AppName) -> Option<&TenantId> {
+        let mut owners = self.0.keys().filter(|(_, name)| name == app);
+        owners.next().map(|(tenant, _)| tenant)
+    }
+
+    /// The keys of all functions that serve.
+    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
+        self.targets()
+            .map(|target| FunctionKey::of(target.slot.spec()))
+            .collect()
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.0.values().flat_map(|app| app.targets())
+    }
+
+    /// The table of all apps.
+    ///
+    /// # Errors
+    /// Two routes of different apps that match the same requests, in words.
+    pub(crate) fn table(&self) -> Result<RouteTable<Route>, String> {
+        let mut routes = Vec::new();
+        for ((_, name), app) in &self.0 {
+            match &app.canary {
+                None => routes.extend(
+                    app.main
+                        .routes()
+                        .map(|(route, target)| (route, Route::One(target))),
+                ),
+                Some(canary) => routes.extend(split_routes(name, app, canary)?),
+            }
+        }
+        RouteTable::build(routes).map_err(|conflict| {
+            let (first, second) = (&conflict.first, &conflict.second);
+            told(
+                &first.0,
+                any_target(&first.1),
+                &second.0,
+                any_target(&second.1),
+            )
+        })
+    }
+}
+
+/// The routes of both versions, each once: which version it is comes before which function.
+fn split_routes(
+    name: &AppName,
+    app: &LiveApp,
+    canary: &LiveVersion,
+) -> Result<Vec<(RoutePattern, Route)>, String> {
+    let part = app.traffic.canary.as_ref();
+    let sticky_header = part.and_then(|part| part.sticky_header.as_deref());
+    let share = Share::new(
+        part.map_or(0, |part| part.percent.get()),
+        // It was checked when it was set; one that isn't a name is no reason not to serve.
+        sticky_header.and_then(|header| HeaderName::try_from(header).ok()),
+        name.as_str(),
+    );
+    let split = Arc::new(Split {
+        main: app.main.table()?,
+        canary: canary.table()?,
+        share,
+    });
+    let mut seen = HashSet::new();
+    let routes = app.main.routes().chain(canary.routes());
+    Ok(routes
+        .filter(|(route, _)| seen.insert(route.to_string()))
+        .map(|(route, _)| (route, Route::Split(Arc::clone(&split))))
+        .collect())
+}
+
+fn any_target(route: &Route) -> Option<&Target> {
+    match route {
+        Route::One(target) => Some(target),
+        Route::Split(split) => split.main.routes().first().map(|(_, target)| &**target),
+    }
+}
+
+fn told<'a>(
+    first: &RoutePattern,
+    first_target: impl Into<Option<&'a Target>>,
+    second: &RoutePattern,
+    second_target: impl Into<Option<&'a Target>>,
+) -> String {
+    let owner = |target: Option<&Target>| {
+        target.map_or_else(
+            || "another app".to_owned(),
+            |target| {
+                let spec = target.slot.spec();
+                format!("function `{}` of app `{}`", spec.name, spec.app)
+            },
+        )
+    };
+    format!(
+        "the route `{second}` of {} matches the same requests as `{first}` of {}",
+        owner(second_target.into()),
+        owner(first_target.into())
+    )
+}

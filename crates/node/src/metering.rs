@@ -1,0 +1,128 @@
+//! From what requests used to what is stored of it: sums are taken from the targets, and added to the hour's rows.
+//!
+//! Owns that nothing counts twice and little is lost: a batch that may or may not have arrived is sent again under
+//! its number, and what a crash can lose is younger than [`FLUSH_EVERY`] and one write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everwarm_edge::dispatch::Target;
+use everwarm_edge::tally::{Kind, Sums};
+use everwarm_store::Store as _;
+use everwarm_store::catalog::{UnixMillis, VersionId};
+use everwarm_store::usage::{self, Batch, Row, UnixHour, UsageError};
+
+use crate::node::Node;
+
+/// How often sums are stored.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(20);
+/// Rows that may wait for a store that takes none. Beyond them sums stay where they are.
+const WAITING_ROWS_MAX: usize = 100_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What is on its way to the store.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    run: u64,
+    next: u64,
+    /// Sent, and not known to have arrived.
+    sent: Option<Batch>,
+}
+
+impl Meter {
+    /// `run` is random for each start of a node.
+    pub(crate) fn new(run: u64) -> Self {
+        Self {
+            run,
+            next: 1,
+            sent: None,
+        }
+    }
+
+    fn batch(&mut self, rows: Vec<Row>) -> Batch {
+        let number = self.next;
+        self.next += 1;
+        Batch {
+            run: self.run,
+            number,
+            rows,
+        }
+    }
+}
+
+impl Node {
+    /// Stores what requests have used until now.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't take it. Nothing is lost by that: the next call sends it again.
+    pub async fn flush_usage(&self) -> Result<(), UsageError> {
+        let mut meter = self.meter.lock().await;
+        if let Some(batch) = meter.sent.clone() {
+            self.store.usage().add(batch).await?;
+            meter.sent = None;
+        }
+        let rows = self.taken_rows();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = meter.batch(rows);
+        meter.sent = Some(batch.clone());
+        self.store.usage().add(batch).await?;
+        meter.sent = None;
+        Ok(())
+    }
+
+    fn taken_rows(&self) -> Vec<Row> {
+        let hour = UnixHour(u32::try_from(UnixMillis::now().0 / HOUR_MS).unwrap_or(u32::MAX));
+        let mut rows = Vec::new();
+        for target in self.targets.all() {
+            if rows.len() >= WAITING_ROWS_MAX {
+                break;
+            }
+            rows.extend(
+                target
+                    .tally
+                    .take()
+                    .into_iter()
+                    .filter_map(|(kind, sums)| row(hour, &target, kind, sums)),
+            );
+        }
+        self.targets.bury();
+        rows
+    }
+
+    /// Stores usage from time to time, for as long as the node runs.
+    pub async fn keep_books(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(FLUSH_EVERY).await;
+            if let Err(error) = self.flush_usage().await {
+                tracing::error!(%error, "usage can't be stored; it is tried again");
+            }
+        }
+    }
+}
+
+fn row(hour: UnixHour, target: &Target, kind: Kind, sums: Sums) -> Option<Row> {
+    let spec = target.slot.spec();
+    // The engine knows versions by their text.
+    let version: everwarm_manifest::Digest = spec.version.parse().ok()?;
+    Some(Row {
+        hour,
+        tenant: spec.tenant.clone(),
+        app: spec.app.clone(),
+        version: VersionId::from_bytes(*version.as_bytes()),
+        function: spec.name.clone(),
+        start_level: kind.start_level.as_str().to_owned(),
+        status_class: kind.status_class,
+        sums: usage::Sums {
+            requests: sums.requests,
+            cpu_us: sums.cpu_us,
+            wall_us: sums.wall_us,
+            byte_ms: u128::from(sums.byte_ms),
+            memory_peak_bytes: sums.memory_peak_bytes,
+            bytes_in: sums.bytes_in,
+            bytes_out: sums.bytes_out,
+        },
+    })
+}

@@ -1,0 +1,433 @@
+//! What a running node is asked to do with apps: deploy, promote, go back, remove.
+//!
+//! Owns the order of the steps, and that what is acknowledged is stored first and served then. Who may ask is the
+//! admin API's to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use everwarm_engine::inspect::{check_imports, inspect};
+use everwarm_engine::request::{Request, RequestBody};
+use everwarm_manifest::{App, AppName, FunctionName, HostPattern, TenantId};
+use everwarm_store::Store as _;
+use everwarm_store::accounts::Quotas;
+use everwarm_store::audit::{Action, DETAIL_BYTES_MAX, Note};
+use everwarm_store::catalog::{
+    CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
+};
+use everwarm_store::traffic::{Canary, Change, Traffic};
+use futures_util::future::try_join_all;
+use http::{HeaderValue, Uri, header};
+
+use crate::apps::{AppKey, Apps, LiveApp, LiveVersion, specs};
+use crate::deploy::{
+    Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage, Stopwatch,
+};
+use crate::node::Node;
+
+/// Who asks, as the audit log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor(pub String);
+
+impl Actor {
+    /// What the node does by itself, or for whoever started it.
+    pub fn node() -> Self {
+        Self("the node".to_owned())
+    }
+}
+
+impl Node {
+    /// Deploys a version. Deploys of one app go one after another.
+    ///
+    /// # Errors
+    ///
+    /// [`DeployFailure`] says at which stage and why; what serves goes on serving.
+    pub async fn deploy(
+        &self,
+        tenant: &TenantId,
+        deploy: Deploy,
+        quotas: Quotas,
+        by: &Actor,
+    ) -> Result<Deployed, DeployFailure> {
+        let key = (tenant.clone(), deploy.app.name.clone());
+        let _one_at_a_time = self.locks.lock(&key).await;
+        let mut watch = Stopwatch::start(Stage::Verify);
+        let done = self
+            .deploy_staged(&key, deploy, quotas, by, &mut watch)
+            .await;
+        let (version, traffic) = done.map_err(|source| watch.failure(source))?;
+        tracing::info!(app = %key.1, version = %version.id, "version is deployed");
+        Ok(Deployed {
+            version,
+            traffic,
+            stages: watch.end(),
+        })
+    }
+
+    async fn deploy_staged(
+        &self,
+        key: &AppKey,
+        deploy: Deploy,
+        quotas: Quotas,
+        by: &Actor,
+        watch: &mut Stopwatch,
+    ) -> Result<(Version, Option<Traffic>), DeployError> {
+        let tenant = &key.0;
+        // Before anything slow: a host that can't be had won't be later either.
+        let hosts = self.claims(&deploy.app)?;
+        self.check_free(tenant, hosts).await?;
+        let components = self
+            .verified(tenant, &deploy.app, deploy.components)
+            .await?;
+
+        watch.next(Stage::Store);
+        let components = self.stored(tenant, components, quotas).await?;
+        let version = NewVersion::new(deploy.app, components, UnixMillis::now())?;
+        let catalog = self.store.catalog();
+        let version = catalog.put_version(tenant, version, quotas.apps).await?;
+
+        watch.next(Stage::Compile);
+        self.compile(tenant, &version).await?;
+
+        if let Some(path) = &deploy.health {
+            watch.next(Stage::Probe);
+            self.probe(tenant, &version, path).await?;
+        }
+
+        watch.next(Stage::Switch);
+        let change = match deploy.rollout {
+            Rollout::All => Change::Promote(version.id),
+            Rollout::Part {
+                percent,
+                sticky_header,
+            } => Change::Split(Canary {
+                version: version.id,
+                percent,
+                sticky_header,
+            }),
+            Rollout::Nothing => {
+                let serving = catalog.serving(tenant, &key.1).await?;
+                return Ok((version, serving.map(|serving| serving.traffic)));
+            }
+        };
+        let traffic = self.switch(key, change, Action::Deploy, by).await?;
+        Ok((version, Some(traffic)))
+    }
+
+    /// Gives a version that is there all requests of its app, or a part of them.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such version, or it can't be; what serves goes on serving.
+    pub async fn promote(
+        &self,
+        tenant: &TenantId,
+        app: &AppName,
+        change: Change,
+        by: &Actor,
+    ) -> Result<Traffic, DeployError> {
+        let key = (tenant.clone(), app.clone());
+        let _one_at_a_time = self.locks.lock(&key).await;
+        self.switch(&key, change, Action::Promote, by).await
+    }
+
+    /// Goes back to what served before: nothing is built, and nothing compiled unless its code has gone.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to go back to; what serves goes on serving.
+    pub async fn roll_back(
+        &self,
+        tenant: &TenantId,
+        app: &AppName,
+        to: Option<VersionId>,
+        by: &Actor,
+    ) -> Result<Traffic, DeployError> {
+        let key = (tenant.clone(), app.clone());
+        let _one_at_a_time = self.locks.lock(&key).await;
+        let change = to.map_or(Change::Back, Change::Promote);
+        self.switch(&key, change, Action::Rollback, by).await
+    }
+
+    /// Removes an app with all its versions. Says whether there was one. Requests that are in go on.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't forget it; then it goes on serving.
+    pub async fn remove_app(
+        &self,
+        tenant: &TenantId,
+        app: &AppName,
+        by: &Actor,
+    ) -> Result<bool, DeployError> {
+        let key = (tenant.clone(), app.clone());
+        let _one_at_a_time = self.locks.lock(&key).await;
+        let _switching = self.switching.lock().await;
+        let apps = self.apps.lock().without(&key);
+        let table = apps.table().map_err(DeployError::Routes)?;
+        let note = note(by, Action::RemoveApp, app.as_str(), String::new());
+        let removed = self.store.catalog().remove_app(tenant, app, note).await?;
+        self.edge.switch_routes(table);
+        self.previews.forget(&key);
+        self.retain_targets(&apps);
+        *self.apps.lock() = apps;
+        Ok(removed)
+    }
+
+    /// Retires the functions that neither serve nor are looked at.
+    fn retain_targets(&self, apps: &Apps) {
+        let mut kept = apps.functions();
+        kept.extend(self.previews.functions());
+        self.targets.retain(&kept);
+    }
+
+    fn claims(&self, app: &App) -> Result<BTreeSet<HostPattern>, DeployError> {
+        self.domain.claims(app).map_err(DeployError::HostTaken)
+    }
+
+    async fn check_free(
+        &self,
+        tenant: &TenantId,
+        hosts: BTreeSet<HostPattern>,
+    ) -> Result<(), DeployError> {
+        let taken = self.store.catalog().taken_host(tenant, hosts).await?;
+        taken.map_or(Ok(()), |host| Err(DeployError::HostTaken(host)))
+    }
+
+    /// Looks at the bytes of every component: whether it can be served, in which world, and whether what it imports
+    /// is there.
+    async fn verified(
+        &self,
+        tenant: &TenantId,
+        app: &App,
+        components: Components,
+    ) -> Result<Verified, DeployError> {
+        let mut verified = Verified::new();
+        match components {
+            Components::Bytes(components) => {
+                for (name, bytes) in components {
+                    let world = self.world(app, &name, &bytes)?;
+                    verified.insert(name, (Stored::Not(bytes), world));
+                }
+            }
+            Components::Stored(digests) => {
+                for (name, digest) in digests {
+                    let bytes = self.store.artifacts().get(tenant, digest).await?;
+                    let world = self.world(app, &name, &bytes)?;
+                    verified.insert(name, (Stored::As(digest), world));
+                }
+            }
+        }
+        Ok(verified)
+    }
+
+    fn world(
+        &self,
+        app: &App,
+        name: &FunctionName,
+        bytes: &[u8],
+    ) -> Result<everwarm_manifest::World, DeployError> {
+        let inspected = inspect(bytes, self.inspect_limits);
+        let facts = inspected.map_err(|source| DeployError::Inspect {
+            function: name.clone(),
+            source,
+        })?;
+        // A component without a function is told of when the version is put together.
+        let Some(function) = app.function(name.as_str()) else {
+            return Ok(everwarm_manifest::World::Wasi02);
+        };
+        let world = facts.world_for(function.world, function.isolation);
+        let world = world.map_err(|source| DeployError::World {
+            function: name.clone(),
+            source,
+        })?;
+        check_imports(&facts, &self.runtime.interfaces(world)).map_err(|missing| {
+            DeployError::Imports {
+                function: name.clone(),
+                missing,
+            }
+        })?;
+        Ok(world)
+    }
+
+    async fn stored(
+        &self,
+        tenant: &TenantId,
+        verified: Verified,
+        quotas: Quotas,
+    ) -> Result<BTreeMap<FunctionName, Component>, DeployError> {
+        let mut components = BTreeMap::new();
+        for (name, (stored, world)) in verified {
+            let digest = match stored {
+                Stored::As(digest) => digest,
+                Stored::Not(bytes) => {
+                    let put = self
+                        .store
+                        .artifacts()
+                        .put(tenant, bytes, quotas.artifact_bytes);
+                    put.await?
+                }
+            };
+            components.insert(name, Component { digest, world });
+        }
+        Ok(components)
+    }
+
+    /// Makes sure that a version's code is there. All functions are asked for at once; how many compile at once is
+    /// the compiler's business.
+    async fn compile(&self, tenant: &TenantId, version: &Version) -> Result<(), DeployError> {
+        let specs: Vec<_> = specs(tenant, version).collect();
+        try_join_all(specs.iter().map(|spec| self.code.make(spec))).await?;
+        Ok(())
+    }
+
+    /// Asks the new version, which serves nobody yet.
+    async fn probe(
+        &self,
+        tenant: &TenantId,
+        version: &Version,
+        path: &str,
+    ) -> Result<(), DeployError> {
+        let failed = |reason: String| DeployError::NoAnswer {
+            path: path.to_owned(),
+            reason,
+        };
+        let live = LiveVersion::new(tenant, version, &self.domain, &self.targets);
+        let table = live.table_at_any_host().map_err(DeployError::Routes)?;
+        let mut request = Request::new(RequestBody::Empty);
+        *request.uri_mut() = path
+            .parse::<Uri>()
+            .map_err(|error| failed(error.to_string()))?;
+        let host = self.domain.preview_host(&version.manifest.name, version.id);
+        let host = host.as_ref().map_or("localhost", |host| host.as_str());
+        if let Ok(host) = HeaderValue::from_str(host) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let answered = self.plane.invoke(request, Some(Arc::new(table))).await;
+        let status = answered
+            .map_err(|error| failed(error.to_string()))?
+            .status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(DeployError::Unhealthy {
+            path: path.to_owned(),
+            status,
+        })
+    }
+
+    /// Changes an app's traffic: in the store, and then, at once, for all requests that come after. The caller holds
+    /// the app's lock.
+    async fn switch(
+        &self,
+        key: &AppKey,
+        change: Change,
+        action: Action,
+        by: &Actor,
+    ) -> Result<Traffic, DeployError> {
+        let (tenant, app) = key;
+        let catalog = self.store.catalog();
+        let before = catalog.serving(tenant, app).await?;
+        let traffic = Traffic::changed(before.as_ref().map(|serving| &serving.traffic), change)?;
+        let main = self.version(key, traffic.main).await?;
+        let canary = match &traffic.canary {
+            Some(canary) => Some(self.version(key, canary.version).await?),
+            None => None,
+        };
+        let mut hosts = self.claims(&main.manifest)?;
+        if let Some(canary) = &canary {
+            hosts.extend(self.claims(&canary.manifest)?);
+        }
+        let serving = Serving {
+            tenant: tenant.clone(),
+            traffic: traffic.clone(),
+            main,
+            canary,
+        };
+        for version in std::iter::once(&serving.main).chain(&serving.canary) {
+            // Code that has gone since the version was deployed.
+            self.compile(tenant, version).await?;
+        }
+
+        let _switching = self.switching.lock().await;
+        let before = self.apps.lock().clone();
+        let live = LiveApp::new(&serving, &self.domain, &self.targets);
+        let done = async {
+            self.load(&live).await?;
+            // Before routes are compared: a conflict names the app that it is with, which is another tenant's then.
+            self.check_free(tenant, hosts.clone()).await?;
+            let apps = before.with(key.clone(), live);
+            let table = apps.table().map_err(DeployError::Routes)?;
+            let note = note(by, action, app.as_str(), describe(&traffic));
+            let set = catalog.set_traffic(tenant, app, traffic.clone(), hosts, note);
+            set.await?;
+            Ok((apps, table))
+        };
+        match done.await {
+            Ok((apps, table)) => {
+                self.edge.switch_routes(table);
+                self.retain_targets(&apps);
+                *self.apps.lock() = apps;
+                Ok(traffic)
+            }
+            Err(error) => {
+                // What was made ready for it serves nobody.
+                self.retain_targets(&before);
+                Err(error)
+            }
+        }
+    }
+
+    async fn version(&self, (tenant, app): &AppKey, id: VersionId) -> Result<Version, DeployError> {
+        let version = self.store.catalog().version(tenant, app, id).await?;
+        Ok(version.ok_or_else(|| CatalogError::UnknownVersion {
+            app: app.clone(),
+            version: id,
+        })?)
+    }
+
+    /// Maps the functions of what will serve before they get their first request.
+    async fn load(&self, app: &LiveApp) -> Result<(), DeployError> {
+        for target in app.targets() {
+            let loaded = self.resident.get(&target.slot).await;
+            loaded.map_err(|source| DeployError::Load {
+                function: target.slot.spec().name.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Components that can be served, with the world that each is served in.
+type Verified = BTreeMap<FunctionName, (Stored, everwarm_manifest::World)>;
+
+/// Whether the store has a component.
+enum Stored {
+    As(everwarm_manifest::Digest),
+    Not(bytes::Bytes),
+}
+
+/// Traffic in a line, for the audit log.
+fn describe(traffic: &Traffic) -> String {
+    let main = traffic.main.short();
+    match &traffic.canary {
+        None => format!("all to {main}"),
+        Some(canary) => {
+            let (percent, version) = (canary.percent.get(), canary.version.short());
+            format!("{percent} % to {version}, the rest to {main}")
+        }
+    }
+}
+
+/// An entry of the audit log.
+pub(crate) fn note(by: &Actor, action: Action, subject: &str, mut detail: String) -> Note {
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    Note {
+        at: UnixMillis::now(),
+        actor: by.0.clone(),
+        action,
+        subject: subject.to_owned(),
+        detail,
+    }
+}

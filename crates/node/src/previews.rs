@@ -1,0 +1,136 @@
+//! Versions that are asked for by hosts of their own: read from the store when somebody asks, and kept for a while.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use everwarm_edge::dispatch::Route;
+use everwarm_edge::previews::{Finding, Previews};
+use everwarm_edge::router::RouteTable;
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::resident::FunctionKey;
+use everwarm_store::Store as _;
+use everwarm_store::catalog::CatalogError;
+use everwarm_store::embedded::Embedded;
+use parking_lot::Mutex;
+
+use crate::apps::{AppKey, Apps, LiveVersion};
+use crate::domain::{Domain, PreviewName};
+use crate::targets::Targets;
+
+/// Previews that are kept; the one that was asked for longest ago goes first.
+const KEPT_MAX: usize = 64;
+
+/// See the module's documentation.
+pub(crate) struct StoredPreviews {
+    store: Arc<Embedded>,
+    domain: Domain,
+    targets: Arc<Targets>,
+    apps: Arc<Mutex<Apps>>,
+    /// The latest asked for is the last.
+    kept: Mutex<VecDeque<Kept>>,
+}
+
+struct Kept {
+    app: AppKey,
+    digits: String,
+    table: Arc<RouteTable<Route>>,
+    functions: Vec<FunctionKey>,
+}
+
+impl StoredPreviews {
+    pub(crate) fn new(
+        store: Arc<Embedded>,
+        domain: Domain,
+        targets: Arc<Targets>,
+        apps: Arc<Mutex<Apps>>,
+    ) -> Self {
+        Self {
+            store,
+            domain,
+            targets,
+            apps,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The keys of all functions that previews have.
+    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
+        let kept = self.kept.lock();
+        kept.iter()
+            .flat_map(|kept| kept.functions.iter().cloned())
+            .collect()
+    }
+
+    /// Forgets the previews of an app: it, or versions of it, are gone.
+    pub(crate) fn forget(&self, app: &AppKey) {
+        self.kept.lock().retain(|kept| kept.app != *app);
+    }
+
+    fn kept(&self, app: &AppKey, digits: &str) -> Option<Arc<RouteTable<Route>>> {
+        let mut kept = self.kept.lock();
+        let index = kept
+            .iter()
+            .position(|kept| kept.app == *app && kept.digits == digits)?;
+        let found = kept.remove(index)?;
+        let table = Arc::clone(&found.table);
+        kept.push_back(found);
+        Some(table)
+    }
+
+    async fn look_up(
+        &self,
+        app: AppKey,
+        digits: String,
+    ) -> Result<Option<Arc<RouteTable<Route>>>, CatalogError> {
+        let (tenant, name) = &app;
+        let catalog = self.store.catalog();
+        let found = catalog
+            .versions_with_digits(tenant, name, &digits, 2)
+            .await?;
+        // Two versions with the same twelve digits: neither is meant.
+        let [id] = found[..] else { return Ok(None) };
+        let Some(version) = catalog.version(tenant, name, id).await? else {
+            return Ok(None);
+        };
+        let live = LiveVersion::new(tenant, &version, &self.domain, &self.targets);
+        let Ok(table) = live.table_at_any_host() else {
+            return Ok(None);
+        };
+        let table = Arc::new(table);
+        let specs = live.targets().map(|target| target.slot.spec());
+        let functions = specs.map(|spec: &Arc<FunctionSpec>| FunctionKey::of(spec));
+        let functions = functions.collect();
+        let mut kept = self.kept.lock();
+        kept.push_back(Kept {
+            app,
+            digits,
+            table: Arc::clone(&table),
+            functions,
+        });
+        while kept.len() > KEPT_MAX {
+            kept.pop_front();
+        }
+        Ok(Some(table))
+    }
+}
+
+impl Previews for StoredPreviews {
+    fn is_preview(&self, host: &str) -> bool {
+        self.domain.preview(host).is_some()
+    }
+
+    fn find<'a>(&'a self, host: &'a str) -> Finding<'a> {
+        Box::pin(async move {
+            let PreviewName { app, digits } = self.domain.preview(host)?;
+            let tenant = self.apps.lock().owner_of(&app)?.clone();
+            let key = (tenant, app);
+            if let Some(table) = self.kept(&key, &digits) {
+                return Some(table);
+            }
+            self.look_up(key, digits).await.unwrap_or_else(|error| {
+                tracing::error!(%error, %host, "a preview can't be read from the store");
+                None
+            })
+        })
+    }
+}

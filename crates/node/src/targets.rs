@@ -1,0 +1,120 @@
+//! The functions that requests can be sent to, with their gates and tallies.
+//!
+//! Owns that a function keeps its gate and its sums for as long as anything serves it, however often routes are
+//! made anew. Knows nothing of routes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use everwarm_edge::admission::{Gate, Gates, TenantGate};
+use everwarm_edge::dispatch::Target;
+use everwarm_edge::tally::Tally;
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::resident::{FunctionKey, ResidentSet};
+use everwarm_manifest::{Isolation, TenantId};
+use everwarm_store::accounts::Quotas;
+use parking_lot::Mutex;
+
+/// See the module's documentation.
+pub(crate) struct Targets {
+    resident: Arc<ResidentSet>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    tenants: HashMap<TenantId, Arc<TenantGate>>,
+    functions: HashMap<FunctionKey, Arc<Target>>,
+    /// No longer served, but requests may still be in them, and their last sums aren't taken.
+    retired: Vec<Arc<Target>>,
+}
+
+impl Targets {
+    pub(crate) fn new(resident: Arc<ResidentSet>) -> Self {
+        Self {
+            resident,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Sets what a tenant may use, from the next request on.
+    pub(crate) fn set_quotas(&self, tenant: &TenantId, quotas: Quotas) {
+        self.state.lock().gate(tenant).set(
+            quotas.concurrency,
+            quotas.memory_bytes,
+            (quotas.requests_per_second < u32::MAX).then_some(quotas.requests_per_second),
+        );
+    }
+
+    /// The target of a function; the same for the same function.
+    pub(crate) fn get(&self, spec: Arc<FunctionSpec>) -> Arc<Target> {
+        let mut state = self.state.lock();
+        let tenant = state.gate(&spec.tenant);
+        let target = state
+            .functions
+            .entry(FunctionKey::of(&spec))
+            .or_insert_with(|| {
+                Arc::new(Target {
+                    gates: Gates {
+                        function: Gate::new(spec.limits.concurrency.get()),
+                        tenant,
+                        memory_bytes: memory_of_a_request(&spec),
+                    },
+                    tally: Tally::default(),
+                    slot: self.resident.slot(spec),
+                })
+            });
+        Arc::clone(target)
+    }
+
+    /// Retires what isn't named; requests that are in go on.
+    pub(crate) fn retain(&self, kept: &HashSet<FunctionKey>) {
+        let mut state = self.state.lock();
+        let State {
+            functions, retired, ..
+        } = &mut *state;
+        retired.extend(
+            functions
+                .extract_if(|key, _| !kept.contains(key))
+                .map(|(_, target)| target),
+        );
+        self.resident
+            .retain(|spec| kept.contains(&FunctionKey::of(spec)));
+    }
+
+    /// All targets, the retired ones too.
+    pub(crate) fn all(&self) -> Vec<Arc<Target>> {
+        let state = self.state.lock();
+        let all = state.functions.values().chain(&state.retired);
+        all.cloned().collect()
+    }
+
+    /// Forgets the retired targets that nobody has any more. Their sums have to be taken before, and what the caller
+    /// has of them dropped.
+    pub(crate) fn bury(&self) {
+        let mut state = self.state.lock();
+        state
+            .retired
+            .retain(|target| Arc::strong_count(target) > 1 || !target.tally.is_taken());
+    }
+}
+
+impl State {
+    fn gate(&mut self, tenant: &TenantId) -> Arc<TenantGate> {
+        let gate = self
+            .tenants
+            .entry(tenant.clone())
+            .or_insert_with(TenantGate::open);
+        Arc::clone(gate)
+    }
+}
+
+/// What a request counts for at its tenant's gate. Requests that share an instance share its memory; how many do is
+/// known only afterwards, so each counts for its part of a full one.
+fn memory_of_a_request(spec: &FunctionSpec) -> u64 {
+    let instance = spec.limits.memory.as_u64();
+    match spec.isolation {
+        Isolation::Request | Isolation::Serial => instance,
+        Isolation::Concurrent => instance.div_ceil(u64::from(spec.limits.concurrency.get())),
+    }
+}

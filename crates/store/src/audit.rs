@@ -1,0 +1,117 @@
+//! The port for the audit log: who changed what, and when.
+//!
+//! Owns the form of an entry. An entry is written with the change it tells of, in one transaction, so that there is
+//! neither a change without its entry nor an entry without its change. Knows nothing of who may change what.
+
+use everwarm_manifest::TenantId;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::UnixMillis;
+use crate::{EngineError, StoreFuture};
+
+/// Entries that are kept; the oldest go first.
+pub const ENTRIES_MAX: u32 = 100_000;
+/// The longest detail that is kept, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 1_024;
+
+/// Reads the audit log; writing it belongs to the changes.
+pub trait Audit: Send + Sync {
+    /// The newest entries, newest first, at most `count_max`: those of one tenant, or of the whole node; with
+    /// `before`, those with a smaller number.
+    ///
+    /// # Errors
+    ///
+    /// When the engine can't read them.
+    fn entries<'a>(
+        &'a self,
+        tenant: Option<&'a TenantId>,
+        before: Option<u64>,
+        count_max: u32,
+    ) -> StoreFuture<'a, Result<Vec<Entry>, AuditError>>;
+}
+
+/// What a change says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// When, by the node's clock.
+    pub at: UnixMillis,
+    /// Who: the name and id of a token, or the node itself.
+    pub actor: String,
+    /// What was done.
+    pub action: Action,
+    /// To what: an app, a token, a tenant.
+    pub subject: String,
+    /// The rest that a reader wants to know. No secret. At most [`DETAIL_BYTES_MAX`]; more is cut.
+    pub detail: String,
+}
+
+/// An entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts up; never used twice.
+    pub number: u64,
+    /// Whose things were changed; `None` for the node's.
+    pub tenant: Option<TenantId>,
+    /// What happened.
+    pub note: Note,
+}
+
+/// What can be done to a node's things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// A version was deployed, and got all or some requests.
+    Deploy,
+    /// A version that was there got all or some requests.
+    Promote,
+    /// Traffic went back.
+    Rollback,
+    /// An app was removed.
+    RemoveApp,
+    /// A tenant was made, or its quotas changed.
+    PutTenant,
+    /// A tenant was removed.
+    RemoveTenant,
+    /// A token was made.
+    PutToken,
+    /// A token was revoked.
+    RemoveToken,
+}
+
+impl Action {
+    /// All actions.
+    pub const ALL: [Self; 8] = [
+        Self::Deploy,
+        Self::Promote,
+        Self::Rollback,
+        Self::RemoveApp,
+        Self::PutTenant,
+        Self::RemoveTenant,
+        Self::PutToken,
+        Self::RemoveToken,
+    ];
+
+    /// The word for it in rows and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::RemoveApp => "remove-app",
+            Self::PutTenant => "put-tenant",
+            Self::RemoveTenant => "remove-tenant",
+            Self::PutToken => "put-token",
+            Self::RemoveToken => "remove-token",
+        }
+    }
+
+    /// The action of that word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+}
+
+/// The audit log can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the store failed to read the audit log")]
+pub struct AuditError(#[source] pub EngineError);

@@ -1,0 +1,112 @@
+//! Apps as a whole in SQLite: listing and removing them. Owns their SQL.
+
+use everwarm_manifest::{AppName, TenantId};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::audit;
+use super::catalog::{failed, parse_traffic};
+use crate::audit::Note;
+use crate::catalog::{AppSummary, CatalogError, UnixMillis};
+
+const APP_COLUMNS: &str = "v.app, count(*), max(v.created_ms),
+    (SELECT t.traffic FROM traffic t WHERE t.tenant = v.tenant AND t.app = v.app)";
+
+pub(super) fn apps(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    after: Option<&AppName>,
+    count_max: u32,
+) -> Result<Vec<AppSummary>, CatalogError> {
+    let rows = || -> rusqlite::Result<Vec<AppRow>> {
+        let mut query = connection.prepare_cached(&format!(
+            "SELECT {APP_COLUMNS} FROM version v WHERE v.tenant = ?1 AND v.app > ?2
+             GROUP BY v.app ORDER BY v.app LIMIT ?3"
+        ))?;
+        let after = after.map_or("", AppName::as_str);
+        let rows = query.query_map(params![tenant.as_str(), after, count_max], AppRow::read)?;
+        rows.collect()
+    }()
+    .map_err(failed("list the apps"))?;
+    rows.into_iter()
+        .map(|row| row.into_summary(tenant))
+        .collect()
+}
+
+pub(super) fn app(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<Option<AppSummary>, CatalogError> {
+    let row = connection
+        .prepare_cached(&format!(
+            "SELECT {APP_COLUMNS} FROM version v WHERE v.tenant = ?1 AND v.app = ?2 GROUP BY v.app"
+        ))
+        .and_then(|mut query| {
+            query
+                .query_row(params![tenant.as_str(), app.as_str()], AppRow::read)
+                .optional()
+        })
+        .map_err(failed("read an app"))?;
+    row.map(|row| row.into_summary(tenant)).transpose()
+}
+
+/// An app in a list, as SQLite has it.
+struct AppRow {
+    app: String,
+    versions: u32,
+    newest_ms: i64,
+    traffic: Option<String>,
+}
+
+impl AppRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            app: row.get(0)?,
+            versions: row.get(1)?,
+            newest_ms: row.get(2)?,
+            traffic: row.get(3)?,
+        })
+    }
+
+    fn into_summary(self, tenant: &TenantId) -> Result<AppSummary, CatalogError> {
+        let name = AppName::new(&self.app).map_err(|error| CatalogError::Damaged {
+            tenant: tenant.to_string(),
+            app: self.app.clone(),
+            reason: error.to_string(),
+        })?;
+        let traffic = self.traffic.as_deref();
+        let traffic = traffic.map(|text| parse_traffic(text, tenant, &name));
+        Ok(AppSummary {
+            traffic: traffic.transpose()?,
+            name,
+            versions: self.versions,
+            newest: UnixMillis::of_i64(self.newest_ms),
+        })
+    }
+}
+
+pub(super) fn remove_app(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+    note: &Note,
+) -> Result<bool, CatalogError> {
+    let removed = || -> rusqlite::Result<bool> {
+        let transaction = connection.transaction()?;
+        let of_app = params![tenant.as_str(), app.as_str()];
+        for table in ["host", "traffic", "component"] {
+            transaction.execute(
+                &format!("DELETE FROM {table} WHERE tenant = ?1 AND app = ?2"),
+                of_app,
+            )?;
+        }
+        let versions =
+            transaction.execute("DELETE FROM version WHERE tenant = ?1 AND app = ?2", of_app)?;
+        if versions > 0 {
+            audit::insert(&transaction, Some(tenant), note)?;
+        }
+        transaction.commit()?;
+        Ok(versions > 0)
+    }();
+    removed.map_err(failed("remove an app"))
+}

@@ -1,0 +1,275 @@
+//! `everwarm serve` as a process, and clients of its admin API.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use everwarm_api::client::{Client, ClientError};
+use everwarm_api::messages::{Deploy, Deployed, NewToken, Quotas, Scope};
+use everwarm_api::problem::Problem;
+use everwarm_api::token::Token;
+use rustix::process::Signal;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::app::World;
+use crate::client::Request;
+use crate::installed;
+use crate::node::{Node, everwarm_command};
+use crate::reply::Reply;
+
+/// The data folder of a node, which outlives its processes.
+#[derive(Debug)]
+pub struct DataFolder(TempDir);
+
+impl DataFolder {
+    /// A new, empty one.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be made.
+    #[allow(clippy::new_without_default, reason = "it makes a folder on the disk")]
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder can be made"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    /// The command that serves from it, on ports that are free.
+    pub fn command(&self) -> Command {
+        let mut command = everwarm_command();
+        command
+            .args([
+                "serve",
+                "--json",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+            ])
+            .args([
+                "--base-domain",
+                "example.com",
+                "--log",
+                "info",
+                "--data-dir",
+            ])
+            .arg(self.path());
+        command
+    }
+
+    /// Starts a node and waits until it serves.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't.
+    pub async fn start(&self) -> Server {
+        let node = Node::ready(self.command()).await;
+        let text = std::fs::read_to_string(self.path().join("admin.token"));
+        let text = text.expect("the first start has written a token");
+        let token = Token::parse(&text).expect("what it has written is a token");
+        let admin = node.ready["admin"]
+            .as_str()
+            .expect("the event says where the admin API is");
+        Server {
+            admin: format!("http://{admin}"),
+            token,
+            node,
+        }
+    }
+}
+
+/// A node that others deploy to.
+#[derive(Debug)]
+pub struct Server {
+    /// Its process, and clients of what it serves.
+    pub node: Node,
+    admin: String,
+    token: Token,
+}
+
+impl Server {
+    /// The address of the admin API.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// The token that the first start wrote.
+    pub fn first_token(&self) -> &Token {
+        &self.token
+    }
+
+    /// A client with the node's first token, which acts for the default tenant.
+    ///
+    /// # Panics
+    ///
+    /// Never: the address is one.
+    pub fn client(&self) -> Client {
+        self.client_with(self.token.clone(), None)
+    }
+
+    /// A client with the node's first token that acts for a tenant.
+    ///
+    /// # Panics
+    ///
+    /// Never: the address is one.
+    pub fn client_for(&self, tenant: &str) -> Client {
+        self.client_with(self.token.clone(), Some(tenant))
+    }
+
+    /// A client with any token.
+    ///
+    /// # Panics
+    ///
+    /// Never: the address is one.
+    pub fn client_with(&self, token: Token, tenant: Option<&str>) -> Client {
+        let tenant = tenant.map(ToOwned::to_owned);
+        Client::new(&self.admin, token, tenant).expect("the address is one")
+    }
+
+    /// Makes a tenant without bounds, and a client with a token of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the node refuses.
+    pub async fn tenant(&self, name: &str, quotas: Quotas, scope: Scope) -> Client {
+        let made = self.client().put_tenant(name, &quotas).await;
+        made.expect("a tenant can be made");
+        self.client_of(name, scope).await
+    }
+
+    /// A client with a new token of a tenant.
+    ///
+    /// # Panics
+    ///
+    /// When the node refuses.
+    pub async fn client_of(&self, tenant: &str, scope: Scope) -> Client {
+        let new = NewToken {
+            name: format!("{tenant} {}", scope.as_str()),
+            scope,
+            lifetime_s: None,
+            of_node: false,
+        };
+        let made = self.client_for(tenant).make_token(&new).await;
+        let token = made.expect("a token can be made").token;
+        let token = Token::parse(&token).expect("what was made is a token");
+        self.client_with(token, None)
+    }
+
+    /// Sends a GET to a host, on a connection of its own.
+    ///
+    /// # Panics
+    ///
+    /// When there is no response at all.
+    pub async fn get(&self, host: &str, path: &str) -> Reply {
+        self.node
+            .send(Request::get(path).header("host", host))
+            .await
+    }
+
+    /// Ends the process without asking it, and starts another one on the same data.
+    ///
+    /// # Panics
+    ///
+    /// When the other one doesn't start.
+    pub async fn kill_and_restart(self, data: &DataFolder) -> Self {
+        let stopped = self.node.stop(Signal::KILL).await;
+        drop(stopped);
+        data.start().await
+    }
+}
+
+/// An app to be deployed.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    /// Its name.
+    pub name: String,
+    /// The component of each function.
+    pub components: BTreeMap<String, PathBuf>,
+    /// What is sent, but for the digests.
+    pub deploy: Deploy,
+}
+
+impl NewApp {
+    /// An app with one guest as its function, at these routes.
+    pub fn new(name: &str, guest: &str, routes: &[&str]) -> Self {
+        Self::of(name, &installed::component(guest, World::Wasi02), routes)
+    }
+
+    /// An app with any file as the component of its function.
+    pub fn of(name: &str, component: &Path, routes: &[&str]) -> Self {
+        let manifest = format!(
+            "name = \"{name}\"\n[[function]]\nname = \"f\"\ncomponent = \"f.wasm\"\nroutes = {routes:?}\n"
+        );
+        Self {
+            name: name.to_owned(),
+            components: BTreeMap::from([("f".to_owned(), component.to_owned())]),
+            deploy: Deploy {
+                manifest,
+                components: BTreeMap::new(),
+                percent: None,
+                sticky_header: None,
+                health: None,
+            },
+        }
+    }
+
+    /// Adds a line to the manifest's end.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.deploy.manifest.push_str(line);
+        self.deploy.manifest.push('\n');
+        self
+    }
+
+    /// Its part of the requests.
+    #[must_use]
+    pub fn percent(mut self, percent: u8) -> Self {
+        self.deploy.percent = Some(percent);
+        self
+    }
+
+    /// Uploads what isn't there, and deploys.
+    ///
+    /// # Errors
+    ///
+    /// What the node says.
+    ///
+    /// # Panics
+    ///
+    /// When a component can't be read.
+    pub async fn deploy(mut self, client: &Client) -> Result<Deployed, ClientError> {
+        for (function, path) in &self.components {
+            let bytes = std::fs::read(path).expect("the component can be read");
+            let digest = digest(&bytes);
+            if !client.has_component(&digest).await? {
+                client.put_component(&digest, Bytes::from(bytes)).await?;
+            }
+            self.deploy.components.insert(function.clone(), digest);
+        }
+        client.deploy(&self.name, &self.deploy).await
+    }
+}
+
+/// The name of these bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", digits.concat())
+}
+
+/// The problem that an operation failed with.
+///
+/// # Panics
+///
+/// When it didn't, or not with a problem.
+pub fn problem<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Problem {
+    match result {
+        Err(ClientError::Problem(problem)) => *problem,
+        other => panic!("a problem was expected: {other:?}"),
+    }
+}
