@@ -144,7 +144,12 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) async fn http1(address: SocketAddr) -> Self {
+    /// A new HTTP/1.1 connection to any address.
+    ///
+    /// # Panics
+    ///
+    /// When there is none to be had.
+    pub async fn http1(address: SocketAddr) -> Self {
         let stream = TokioIo::new(connect(address).await);
         let (sender, connection) = http1::handshake(stream)
             .await

@@ -100,7 +100,7 @@ fn described(operation: &Operation) -> OperationBuilder {
         built = built.parameter(text_parameter(TENANT_HEADER, place, meaning));
     }
     built = match operation.request {
-        Body::Nothing => built,
+        Body::Nothing | Body::Metrics => built,
         Body::Bytes => built.request_body(Some(
             RequestBodyBuilder::new()
                 .content("application/wasm", Content::new::<RefOr<Schema>>(None))
@@ -115,6 +115,16 @@ fn described(operation: &Operation) -> OperationBuilder {
         )),
     };
     match operation.response {
+        Body::Metrics => built.response(
+            "200",
+            ResponseBuilder::new()
+                .description("OpenMetrics text.")
+                .content(
+                    "application/openmetrics-text",
+                    Content::new::<RefOr<Schema>>(None),
+                )
+                .build(),
+        ),
         Body::Nothing | Body::Bytes => {
             built.response("204", ResponseBuilder::new().description("Done.").build())
         }

@@ -22,6 +22,8 @@ pub enum Body {
     Nothing,
     /// A component's bytes.
     Bytes,
+    /// Text for Prometheus.
+    Metrics,
     /// JSON of a type.
     Json(TypeSchema),
 }
@@ -330,6 +332,16 @@ pub const GET_USAGE: Operation = operation(
     json::<UsagePage>(),
 );
 
+/// Metrics.
+pub const GET_METRICS: Operation = of_node(operation(
+    "getMetrics",
+    Way(&Method::GET, "/metrics", Scope::Read),
+    "Tells what the node has counted, for Prometheus",
+    &[],
+    Body::Nothing,
+    Body::Metrics,
+));
+
 /// All operations.
 pub const ALL: &[&Operation] = &[
     &WHO_AM_I,
@@ -350,4 +362,5 @@ pub const ALL: &[&Operation] = &[
     &REMOVE_TOKEN,
     &LIST_AUDIT,
     &GET_USAGE,
+    &GET_METRICS,
 ];

@@ -16,6 +16,7 @@ use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::admission::{Gate, Gates, Permit};
+use crate::failures::FailureCounts;
 use crate::meter::{AccessEvent, AccessLog, RequestId};
 use crate::placement::{Place, place};
 use crate::previews::Previews;
@@ -62,6 +63,7 @@ pub struct Edge {
     node: Arc<Gate>,
     previews: Arc<dyn Previews>,
     log: Arc<dyn AccessLog>,
+    failures: FailureCounts,
     server_timing: bool,
     draining: AtomicBool,
     next_id: AtomicU64,
@@ -92,6 +94,7 @@ impl Edge {
             node: Gate::new(requests_max),
             previews,
             log,
+            failures: FailureCounts::default(),
             server_timing,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(id_seed),
@@ -111,6 +114,16 @@ impl Edge {
     /// From now on new requests are refused; those that are in go on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new requests are refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How often requests failed, and why.
+    pub fn failures(&self) -> &FailureCounts {
+        &self.failures
     }
 
     /// Requests that are being worked on.
@@ -316,6 +329,9 @@ impl Visit {
             drop(permit);
             let Some(record) = record else { return };
             let failure = usage.fault.clone().map(Failure::Guest);
+            if let Some(failure) = &failure {
+                edge.failures.count(failure.code());
+            }
             let status = usage
                 .status
                 .or_else(|| failure.as_ref().map(Failure::status))
@@ -344,6 +360,7 @@ impl Visit {
         let Some(record) = self.record.take() else {
             return;
         };
+        edge.failures.count(failure.code());
         edge.log.record(&AccessEvent {
             request_id: self.request_id,
             client: record.client,

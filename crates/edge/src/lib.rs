@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod dispatch;
+pub mod failures;
 pub mod ingress;
 pub mod meter;
 pub mod placement;

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everwarm_manifest::{Digest, World};
@@ -199,6 +200,16 @@ pub struct Compiler {
     command: CompilerCommand,
     limits: CompileLimits,
     permits: Semaphore,
+    waiting: AtomicU64,
+}
+
+/// Counts a component from when it is asked for until it is compiled or given up.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Compiler {
@@ -209,7 +220,13 @@ impl Compiler {
             command,
             limits,
             permits,
+            waiting: AtomicU64::new(0),
         }
+    }
+
+    /// Components that are compiled, or wait for their turn.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Compiles one component into the file `output`, which must exist and be empty. Waits for its
@@ -223,6 +240,8 @@ impl Compiler {
         job: CompileJob<'_>,
         output: &Path,
     ) -> Result<Compiled, CompileError> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
         let _permit = self
             .permits
             .acquire()

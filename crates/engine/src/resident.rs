@@ -90,6 +90,7 @@ pub struct ResidentSet {
 struct State {
     slots: HashMap<FunctionKey, Arc<Slot>>,
     bytes: u64,
+    evictions: u64,
 }
 
 impl ResidentSet {
@@ -130,7 +131,7 @@ impl ResidentSet {
     /// Forgets the functions that `keep` doesn't name; requests that run in them go on.
     pub fn retain(&self, keep: impl Fn(&FunctionSpec) -> bool) {
         let mut state = self.state.lock();
-        let State { slots, bytes } = &mut *state;
+        let State { slots, bytes, .. } = &mut *state;
         slots.retain(|_, slot| {
             let kept = keep(&slot.spec);
             if !kept && let Some(function) = slot.resident() {
@@ -143,6 +144,11 @@ impl ResidentSet {
     /// Bytes of machine code that are mapped.
     pub fn bytes(&self) -> u64 {
         self.state.lock().bytes
+    }
+
+    /// Functions that were put out for others since the start.
+    pub fn evictions(&self) -> u64 {
+        self.state.lock().evictions
     }
 
     /// The function of a slot, loaded if need be, once however many ask.
@@ -207,6 +213,7 @@ impl ResidentSet {
             let Some((oldest, bytes)) = oldest else { break };
             *oldest.loaded.lock() = Arc::default();
             state.bytes = state.bytes.saturating_sub(bytes);
+            state.evictions += 1;
             tracing::debug!(function = %oldest.spec.name, bytes, "function is no longer resident");
         }
     }

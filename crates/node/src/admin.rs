@@ -12,10 +12,11 @@ mod failure;
 mod first_token;
 mod history;
 mod pages;
+mod request_id;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::middleware;
@@ -137,13 +138,30 @@ fn router(admin: Admin) -> Router {
     );
     let operations = add(operations, &admin, &operations::LIST_AUDIT, history::audit);
     let operations = add(operations, &admin, &operations::GET_USAGE, history::usage);
+    let operations = add(
+        operations,
+        &admin,
+        &operations::GET_METRICS,
+        history::metrics,
+    );
     operations
         .route("/openapi.json", get(openapi))
         .route("/healthz", get(|| async { StatusCode::NO_CONTENT }))
+        .route("/readyz", get(ready))
         .fallback(|| async { Failed::no_such_operation() })
         .method_not_allowed_fallback(|| async { Failed::no_such_operation() })
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .layer(middleware::from_fn(request_id::give))
         .with_state(admin)
+}
+
+/// Whether a balancer may send requests here. No secret, like whether the node is there at all.
+async fn ready(State(admin): State<Admin>) -> StatusCode {
+    if admin.node.is_ready() {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
 }
 
 /// The document is no secret: it is the same on every node of a release.

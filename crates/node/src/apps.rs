@@ -173,7 +173,7 @@ impl Apps {
             .collect()
     }
 
-    fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.0.values().flat_map(|app| app.targets())
     }
 

@@ -15,6 +15,7 @@ pub mod metering;
 mod node;
 pub mod operate;
 mod previews;
+mod readiness;
 mod targets;
 pub mod telemetry;
 

@@ -91,7 +91,12 @@ impl MachineCode {
             .map_err(keep)
     }
 
-    fn is_there(&self, spec: &FunctionSpec) -> bool {
+    /// Components that are compiled, or wait for it.
+    pub(crate) fn compiles_waiting(&self) -> u64 {
+        self.compiler.waiting()
+    }
+
+    pub(crate) fn is_there(&self, spec: &FunctionSpec) -> bool {
         let fingerprint = self.runtime.fingerprint(spec.world);
         self.compiled.open(spec.component, fingerprint).is_ok()
     }

@@ -29,6 +29,7 @@ use crate::locks::AppLocks;
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
+use crate::readiness::Readiness;
 use crate::targets::Targets;
 
 /// Tenants that are asked for at once.
@@ -53,6 +54,8 @@ pub struct Node {
     pub(crate) switching: tokio::sync::Mutex<()>,
     /// Held while one app is worked on.
     pub(crate) locks: AppLocks,
+    /// Whether what serves has its code.
+    pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
     acceptor: Mutex<Option<JoinHandle<()>>>,
@@ -189,6 +192,7 @@ impl Node {
             previews,
             switching: tokio::sync::Mutex::default(),
             locks: AppLocks::default(),
+            readiness: Readiness::default(),
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),

@@ -50,6 +50,10 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     let (end_admin, ended) = watch::channel(false);
     let admin = tokio::spawn(admin::serve(listener, Arc::clone(&node), ended));
 
+    let getting_ready = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.get_ready().await }
+    });
     printer.event(&json!({
         "event": "ready",
         "listen": listen,
@@ -85,6 +89,7 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
         () = stop.requested() => return Ok(Exit::Interrupted),
         () = drained => {}
     }
+    getting_ready.abort();
     metering.abort();
     printer.event(&json!({"event": "stopped"}));
     Ok(Exit::Success)

@@ -17,6 +17,7 @@ use everwarm_store::catalog::UnixMillis;
 
 use super::Admin;
 use super::failure::Failed;
+use super::request_id;
 use crate::operate::Actor;
 
 /// Whom the node takes the caller for.
@@ -70,6 +71,7 @@ pub(super) async fn check(
     let response = next.run(request).await;
     tracing::info!(
         operation = operation.id,
+        request_id = request_id::current(),
         %token,
         status = response.status().as_u16(),
         "admin request"

@@ -11,6 +11,7 @@ use everwarm_store::audit::AuditError;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::usage::UsageError;
 
+use super::request_id;
 use crate::deploy::{DeployError, DeployFailure};
 
 /// An operation that failed.
@@ -198,7 +199,8 @@ impl From<AccountError> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let Self(problem) = self;
+        let Self(mut problem) = self;
+        problem.request_id = request_id::current();
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let code = HeaderValue::from_str(&problem.code);

@@ -16,6 +16,7 @@ use super::accounts::Owner;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::pages::{Asked, cut};
+use crate::telemetry::metrics::MEDIA_TYPE;
 
 const HOUR_S: u64 = 3_600;
 /// Hours that are told of unless told otherwise.
@@ -93,6 +94,11 @@ pub(super) async fn usage(
         "text/csv; charset=utf-8; header=present",
     )];
     Ok((csv, page.to_csv()).into_response())
+}
+
+pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
+    let media_type = [(header::CONTENT_TYPE, MEDIA_TYPE)];
+    (media_type, admin.node.metrics()).into_response()
 }
 
 #[allow(
