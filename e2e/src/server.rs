@@ -68,7 +68,16 @@ impl DataFolder {
     ///
     /// When it doesn't.
     pub async fn start(&self) -> Server {
-        let node = Node::ready(self.command()).await;
+        self.start_with(self.command()).await
+    }
+
+    /// As [`Self::start`], with a command that serves from this folder.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    pub async fn start_with(&self, command: Command) -> Server {
+        let node = Node::ready(command).await;
         let text = std::fs::read_to_string(self.path().join("admin.token"));
         let text = text.expect("the first start has written a token");
         let token = Token::parse(&text).expect("what it has written is a token");

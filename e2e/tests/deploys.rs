@@ -230,3 +230,33 @@ async fn lists_come_in_pages() {
     let rest = client.apps(Some("a")).await.unwrap();
     assert_eq!(rest.items.len(), 2);
 }
+
+#[tokio::test]
+async fn old_versions_are_forgotten_and_what_serves_or_served_before_is_not() {
+    let data = DataFolder::new();
+    let mut command = data.command();
+    command.args(["--versions-max", "2"]);
+    let server = data.start_with(command).await;
+    let client = server.client();
+    let mut shorts = Vec::new();
+    for turn in 0..4 {
+        let app = NewApp::new("shop", "hello", &[&format!("/{turn}")]);
+        shorts.push(app.deploy(&client).await.unwrap().version.short);
+    }
+    for turn in 4..8 {
+        let app = NewApp::new("shop", "hello", &[&format!("/{turn}")]).percent(0);
+        shorts.push(app.deploy(&client).await.unwrap().version.short);
+    }
+    let versions = client.versions("shop", None).await.unwrap().items;
+    let left: Vec<&str> = versions.iter().map(|version| &*version.short).collect();
+    // The newest two, what serves, and what served before.
+    assert_eq!(left, [&shorts[7], &shorts[6], &shorts[3], &shorts[2]]);
+    let gone = format!("0{}--shop.example.com", shorts[0]);
+    server.get(&gone, "/0").await.failed(404, "EW3001");
+    server.get("shop.example.com", "/3").await.ok();
+    let back = client
+        .roll_back("shop", &everwarm_api::messages::Rollback::default())
+        .await;
+    assert!(back.unwrap().past.is_empty());
+    server.get("shop.example.com", "/2").await.ok();
+}

@@ -22,6 +22,7 @@ use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+mod collect;
 mod map;
 mod record;
 

@@ -15,6 +15,8 @@ use crate::domain::Domain;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
+/// Versions of each app that are kept, unless told otherwise.
+const VERSIONS_MAX: u32 = 20;
 /// Requests that a node works on at once, unless told otherwise.
 const REQUESTS_MAX: u32 = 4_096;
 
@@ -29,6 +31,8 @@ pub struct NodeConfig {
     pub domain: Domain,
     /// Whether to serve what served when the node last ran.
     pub restore: bool,
+    /// Versions of each app that are kept, besides those that serve and the one that a rollback goes to next.
+    pub versions_max: u32,
     /// Threads of the data plane; one a core by default.
     pub lanes: NonZeroUsize,
     /// Machine code that may stay mapped, in bytes.
@@ -63,6 +67,7 @@ impl NodeConfig {
             data_dir,
             domain: Domain::any(),
             restore: false,
+            versions_max: VERSIONS_MAX,
             lanes: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             resident_bytes_max: RESIDENT_BYTES_MAX,
             requests_max: REQUESTS_MAX,

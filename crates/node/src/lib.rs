@@ -9,6 +9,7 @@ mod apps;
 pub mod config;
 pub mod deploy;
 mod domain;
+pub mod garbage;
 mod locks;
 mod machine_code;
 pub mod metering;

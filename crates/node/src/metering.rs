@@ -3,7 +3,6 @@
 //! Owns that nothing counts twice and little is lost: a batch that may or may not have arrived is sent again under
 //! its number, and what a crash can lose is younger than [`FLUSH_EVERY`] and one write.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use everwarm_edge::dispatch::Target;
@@ -93,7 +92,7 @@ impl Node {
     }
 
     /// Stores usage from time to time, for as long as the node runs.
-    pub async fn keep_books(self: Arc<Self>) {
+    pub async fn keep_books(&self) {
         loop {
             tokio::time::sleep(FLUSH_EVERY).await;
             if let Err(error) = self.flush_usage().await {

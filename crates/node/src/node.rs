@@ -44,6 +44,8 @@ pub struct Node {
     /// Makes code again that requests found missing.
     mender: JoinHandle<()>,
     pub(crate) inspect_limits: InspectLimits,
+    /// Versions of each app that are kept.
+    pub(crate) versions_max: u32,
     pub(crate) edge: Arc<Edge>,
     pub(crate) plane: Arc<DataPlane>,
     pub(crate) domain: Domain,
@@ -185,6 +187,7 @@ impl Node {
             code,
             mender,
             inspect_limits: config.inspect_limits,
+            versions_max: config.versions_max,
             edge,
             plane,
             domain,

@@ -57,6 +57,7 @@ impl Node {
             .await;
         let (version, traffic) = done.map_err(|source| watch.failure(source))?;
         tracing::info!(app = %key.1, version = %version.id, "version is deployed");
+        self.prune(&key).await;
         Ok(Deployed {
             version,
             traffic,

@@ -3,6 +3,7 @@
 //! Owns the contract. Doesn't know what a component is, nor anything of compiled artifacts: those
 //! are a node's own and never come from a store.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -76,6 +77,13 @@ pub trait Artifacts: Send + Sync {
         &'a self,
         tenant: &'a TenantId,
     ) -> StoreFuture<'a, Result<u64, ArtifactError>>;
+
+    /// The names of all artifacts, of all tenants.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Failed`] when the engine can't list them.
+    fn digests(&self) -> StoreFuture<'_, Result<BTreeSet<Digest>, ArtifactError>>;
 
     /// Forgets what no version refers to and nobody has put or asked for since `before`, of all tenants.
     ///

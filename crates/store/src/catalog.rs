@@ -153,8 +153,8 @@ pub trait Catalog: Send + Sync {
         note: Note,
     ) -> StoreFuture<'a, Result<bool, CatalogError>>;
 
-    /// Forgets an app's versions but the newest `keep` and those that its traffic names. Returns what was
-    /// forgotten.
+    /// Forgets an app's versions but the newest `keep`, those that serve, and the one that a rollback goes to next.
+    /// The past that traffic has is without them then. Returns what was forgotten.
     ///
     /// # Errors
     ///

@@ -52,7 +52,7 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     versions::apps_are_listed_page_by_page,
     versions::new_app_beyond_the_quota_is_refused,
     hosts::removed_app_is_gone_with_its_hosts,
-    versions::versions_that_traffic_names_outlive_pruning,
+    versions::versions_that_traffic_needs_outlive_pruning,
     accounts::every_change_is_in_the_audit_log_and_nothing_else,
     artifacts::artifact_reads_back_as_it_was_put,
     artifacts::artifact_put_twice_is_one_artifact,

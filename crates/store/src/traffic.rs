@@ -186,9 +186,16 @@ impl Traffic {
         std::iter::once(self.main).chain(self.canary.as_ref().map(|canary| canary.version))
     }
 
-    /// Every version that is named: serving, or where a rollback may go.
-    pub fn named(&self) -> impl Iterator<Item = VersionId> {
-        self.serving().chain(self.past.iter().copied())
+    /// The versions that have to be there: those that serve, and the one that a rollback goes to next.
+    pub fn needed(&self) -> impl Iterator<Item = VersionId> {
+        self.serving().chain(self.past.first().copied())
+    }
+
+    /// The same with a past that doesn't name these.
+    #[must_use]
+    pub fn without(mut self, gone: &[VersionId]) -> Self {
+        self.past.retain(|version| !gone.contains(version));
+        self
     }
 }
 

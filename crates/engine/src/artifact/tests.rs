@@ -357,3 +357,31 @@ fn threads_that_record_and_open_at_once_never_discard_good_code() {
     });
     node.load(1).unwrap();
 }
+
+#[test]
+fn code_of_components_that_nobody_needs_is_removed_when_it_is_old_enough() {
+    use std::time::{Duration, SystemTime};
+
+    let node = Node::with_one();
+    node.add(2, TWO);
+    let strange = node.code(1).with_file_name("strange.cwasm");
+    fs::write(&strange, "somebody else's").unwrap();
+    let needs_one = |digest: Digest| digest == component(1);
+    let (past, future) = (
+        SystemTime::now() - Duration::from_hours(1),
+        SystemTime::now() + Duration::from_hours(1),
+    );
+    assert_eq!(node.artifacts.collect(past, needs_one).unwrap(), 0);
+    node.load(2).unwrap();
+    // It is mapped, and goes on running; only its files are gone.
+    let mapped = node
+        .artifacts
+        .load(component(2), &node.fingerprint, &node.engine)
+        .unwrap();
+    assert!(node.artifacts.collect(future, needs_one).unwrap() >= mapped.bytes);
+    assert!(matches!(node.load(2), Err(OpenError::Missing)));
+    assert!(!node.record(2).exists());
+    node.load(1).unwrap();
+    assert!(strange.exists());
+    drop(mapped);
+}

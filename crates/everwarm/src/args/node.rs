@@ -1,6 +1,7 @@
 //! What can be typed about nodes that others deploy to: running one, and asking one.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum, ValueHint};
@@ -23,6 +24,9 @@ pub(crate) struct ServeArgs {
     /// Where the node keeps its data [default: everwarm-data, or systemd's state directory]
     #[arg(long, value_name = "FOLDER", env = "EVERWARM_DATA_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Versions of each app that are kept, besides those that serve and the one before [default: 20]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_VERSIONS_MAX")]
+    pub(crate) versions_max: Option<NonZeroU32>,
     /// A file with the same settings as TOML; flags and the environment come before it
     #[arg(long, value_name = "FILE", env = "EVERWARM_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -36,7 +36,11 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     }
     let mut stop = Stop::listen()?;
     let node = Arc::new(start(&serve, printer).await?);
-    let metering = tokio::spawn(Arc::clone(&node).keep_books());
+    let chores = tokio::spawn({
+        let node = Arc::clone(&node);
+        // Neither ends by itself.
+        async move { tokio::join!(node.keep_books(), node.keep_clean()) }
+    });
     let token_file = make_first_token(&node)
         .await
         .map_err(|error| Failure::new(Exit::Node, error.code(), told(&error)))?;
@@ -90,7 +94,7 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
         () = drained => {}
     }
     getting_ready.abort();
-    metering.abort();
+    chores.abort();
     printer.event(&json!({"event": "stopped"}));
     Ok(Exit::Success)
 }
@@ -105,6 +109,9 @@ async fn start(serve: &Serve, printer: &Printer) -> Result<Node, Failure> {
     let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, access_log);
     config.listen = Some(serve.listen);
     settings::set_bounds(&mut config, serve.bounds());
+    if let Some(versions) = serve.versions_max {
+        config.versions_max = versions.get();
+    }
     Ok(Node::start(config).await?)
 }
 

@@ -25,6 +25,7 @@ struct File {
     admin: Option<String>,
     base_domain: Option<String>,
     data_dir: Option<PathBuf>,
+    versions_max: Option<NonZeroU32>,
     requests_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     log: Option<String>,
@@ -39,6 +40,8 @@ pub(crate) struct Serve {
     #[serde(serialize_with = "as_text")]
     pub(crate) base_domain: Hostname,
     pub(crate) data_dir: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) versions_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
             .or(file.data_dir)
             .or(state_dir)
             .unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
+        versions_max: args.versions_max.or(file.versions_max),
         requests_max: args.bounds.requests_max.or(file.requests_max),
         resident_max,
         log: args.log.log.clone().or(file.log),

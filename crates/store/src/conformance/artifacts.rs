@@ -138,6 +138,8 @@ pub(super) async fn artifact_beyond_the_quota_is_refused(store: &dyn Store) {
         .put(&bob, first, 15)
         .await
         .expect("he has none yet");
+    let all = artifacts.digests().await.expect("artifacts can be listed");
+    assert_eq!(all.len(), 1, "two tenants' same bytes have one name");
     let kept = artifacts.bytes_kept(&ann).await;
     assert_eq!(kept.expect("bytes can be counted"), 10);
 }

@@ -251,34 +251,38 @@ pub(super) async fn new_app_beyond_the_quota_is_refused(store: &dyn Store) {
     another.expect("an app that is there may have another version");
 }
 
-pub(super) async fn versions_that_traffic_names_outlive_pruning(store: &dyn Store) {
+pub(super) async fn versions_that_traffic_needs_outlive_pruning(store: &dyn Store) {
     let t = tenant("default");
+    let app = app_name("hello");
     let mut ids = Vec::new();
     for marker in 1..=5 {
         let version = new_version("hello", marker, u64::from(marker) * 1_000);
         ids.push(put(store, &t, version).await.id);
     }
-    let app = app_name("hello");
-    let promoted = Traffic::changed(Some(&Traffic::all_to(ids[0])), Change::Promote(ids[2]));
-    let set = store.catalog().set_traffic(
-        &t,
-        &app,
-        promoted.expect("it can be promoted"),
-        BTreeSet::new(),
-        note(Action::Promote, "hello"),
-    );
-    set.await.expect("versions that are kept can serve");
-    let pruned = store
+    let mut traffic = Traffic::all_to(ids[0]);
+    for next in [ids[1], ids[2]] {
+        let promoted = Traffic::changed(Some(&traffic), Change::Promote(next));
+        traffic = promoted.expect("it can be promoted");
+    }
+    let note = note(Action::Promote, "hello");
+    let set = store
         .catalog()
-        .prune_versions(&t, &app_name("hello"), 1)
-        .await;
+        .set_traffic(&t, &app, traffic, BTreeSet::new(), note);
+    set.await.expect("versions that are kept can serve");
+    let pruned = store.catalog().prune_versions(&t, &app, 1).await;
     let mut pruned = pruned.expect("old versions can be forgotten");
     pruned.sort_unstable();
-    let mut expected = vec![ids[1], ids[3]];
+    let mut expected = vec![ids[0], ids[3]];
     expected.sort_unstable();
     assert_eq!(pruned, expected);
+    let left = version_ids(store, &t, "hello").await;
+    assert_eq!(left, [ids[4], ids[2], ids[1]]);
+    let serving = store.catalog().serving(&t, &app).await;
+    let serving = serving
+        .expect("what serves can be read")
+        .expect("something serves");
     assert_eq!(
-        version_ids(store, &t, "hello").await,
-        [ids[4], ids[2], ids[0]]
+        (serving.main.id, serving.traffic.past),
+        (ids[2], vec![ids[1]])
     );
 }

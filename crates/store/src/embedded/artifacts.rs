@@ -106,6 +106,13 @@ impl Artifacts for Embedded {
         ))
     }
 
+    fn digests(&self) -> StoreFuture<'_, Result<BTreeSet<Digest>, ArtifactError>> {
+        Box::pin(self.on_catalog(
+            |connection| digests(connection).map_err(failed("list the artifacts")),
+            stopped,
+        ))
+    }
+
     fn collect(&self, before: UnixMillis) -> StoreFuture<'_, Result<Collected, ArtifactError>> {
         Box::pin(async move {
             let _no_upload = self.uploads.write().await;
@@ -158,6 +165,12 @@ fn bytes_kept(connection: &Connection, tenant: &TenantId) -> rusqlite::Result<u6
         |row| row.get(0),
     )?;
     Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+fn digests(connection: &Connection) -> rusqlite::Result<BTreeSet<Digest>> {
+    let mut query = connection.prepare("SELECT DISTINCT digest FROM artifact")?;
+    let rows = query.query_map([], |row| Ok(Digest::from_bytes(row.get(0)?)))?;
+    rows.collect()
 }
 
 fn insert(

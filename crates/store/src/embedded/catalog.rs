@@ -133,10 +133,7 @@ pub(super) fn set_traffic(
     note: &Note,
 ) -> Result<(), CatalogError> {
     let failed = failed("set an app's traffic");
-    let text = serde_json::to_string(traffic).map_err(|error| CatalogError::Failed {
-        doing: "write an app's traffic as JSON",
-        source: Box::new(error),
-    })?;
+    let text = traffic_text(traffic)?;
     let transaction = connection.transaction().map_err(&failed)?;
     for version in traffic.serving() {
         let exists: bool = transaction
@@ -156,15 +153,30 @@ pub(super) fn set_traffic(
     if let Some(taken) = hosts::claim(&transaction, tenant, app, hosts).map_err(&failed)? {
         return Err(CatalogError::HostTaken(taken));
     }
-    transaction
-        .execute(
-            "INSERT INTO traffic (tenant, app, traffic) VALUES (?1, ?2, ?3)
-             ON CONFLICT (tenant, app) DO UPDATE SET traffic = excluded.traffic",
-            params![tenant.as_str(), app.as_str(), text],
-        )
-        .map_err(&failed)?;
+    write_traffic(&transaction, tenant, app, &text).map_err(&failed)?;
     audit::insert(&transaction, Some(tenant), note).map_err(&failed)?;
     transaction.commit().map_err(&failed)
+}
+
+pub(super) fn traffic_text(traffic: &Traffic) -> Result<String, CatalogError> {
+    serde_json::to_string(traffic).map_err(|error| CatalogError::Failed {
+        doing: "write an app's traffic as JSON",
+        source: Box::new(error),
+    })
+}
+
+pub(super) fn write_traffic(
+    connection: &Connection,
+    tenant: &TenantId,
+    app: &AppName,
+    text: &str,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO traffic (tenant, app, traffic) VALUES (?1, ?2, ?3)
+         ON CONFLICT (tenant, app) DO UPDATE SET traffic = excluded.traffic",
+        params![tenant.as_str(), app.as_str(), text],
+    )?;
+    Ok(())
 }
 
 pub(super) fn serving(
@@ -178,7 +190,7 @@ pub(super) fn serving(
         .transpose()
 }
 
-fn traffic(
+pub(super) fn traffic(
     connection: &Connection,
     tenant: &TenantId,
     app: &AppName,
@@ -299,49 +311,6 @@ pub(super) fn versions_with_digits(
         rows.collect()
     }()
     .map_err(failed("look for a version"))
-}
-
-pub(super) fn prune_versions(
-    connection: &mut Connection,
-    tenant: &TenantId,
-    app: &AppName,
-    keep: u32,
-) -> Result<Vec<VersionId>, CatalogError> {
-    let failed = failed("remove old versions");
-    let named: BTreeSet<VersionId> = traffic(connection, tenant, app)?
-        .iter()
-        .flat_map(Traffic::named)
-        .collect();
-    let transaction = connection.transaction().map_err(&failed)?;
-    let old = || -> rusqlite::Result<Vec<VersionId>> {
-        let mut query = transaction.prepare_cached(
-            "SELECT id FROM version WHERE tenant = ?1 AND app = ?2
-             ORDER BY created_ms DESC, rowid DESC LIMIT -1 OFFSET ?3",
-        )?;
-        let rows = query.query_map(params![tenant.as_str(), app.as_str(), keep], |row| {
-            Ok(VersionId::from_bytes(row.get(0)?))
-        })?;
-        rows.collect()
-    }()
-    .map_err(&failed)?;
-    let old: Vec<VersionId> = old.into_iter().filter(|id| !named.contains(id)).collect();
-    for id in &old {
-        let of_version = params![tenant.as_str(), app.as_str(), id.as_bytes()];
-        transaction
-            .execute(
-                "DELETE FROM component WHERE tenant = ?1 AND app = ?2 AND version = ?3",
-                of_version,
-            )
-            .and_then(|_| {
-                transaction.execute(
-                    "DELETE FROM version WHERE tenant = ?1 AND app = ?2 AND id = ?3",
-                    of_version,
-                )
-            })
-            .map_err(&failed)?;
-    }
-    transaction.commit().map_err(&failed)?;
-    Ok(old)
 }
 
 pub(super) fn version(

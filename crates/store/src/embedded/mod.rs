@@ -22,6 +22,7 @@ mod files;
 mod hosts;
 mod node_key;
 mod ports;
+mod prune;
 mod schema;
 mod usage;
 mod worker;

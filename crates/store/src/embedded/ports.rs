@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use everwarm_manifest::{AppName, HostPattern, TenantId};
 
-use super::{Embedded, accounts, apps, audit, catalog, hosts, usage};
+use super::{Embedded, accounts, apps, audit, catalog, hosts, prune, usage};
 use crate::accounts::{AccountError, Accounts, Quotas, Tenant, Token, TokenId};
 use crate::audit::{Audit, AuditError, Entry, Note};
 use crate::catalog::{AppSummary, Catalog, CatalogError, NewVersion, Serving, Version, VersionId};
@@ -186,7 +186,7 @@ impl Catalog for Embedded {
     ) -> StoreFuture<'a, Result<Vec<VersionId>, CatalogError>> {
         let (tenant, app) = (tenant.clone(), app.clone());
         Box::pin(self.on_catalog(
-            move |connection| catalog::prune_versions(connection, &tenant, &app, keep),
+            move |connection| prune::prune_versions(connection, &tenant, &app, keep),
             catalog_stopped,
         ))
     }
