@@ -89,11 +89,15 @@ impl CompiledArtifacts {
     /// When the folder can't be made or written to.
     pub fn open_dir(root: PathBuf, key: &SecretBox<[u8; 32]>) -> io::Result<Self> {
         let incoming = root.join(INCOMING);
-        if incoming.is_dir() {
-            // Left by a compile that was cut short.
-            fs::remove_dir_all(&incoming)?;
-        }
         fs::create_dir_all(&incoming)?;
+        // Left by compiles that were cut short. One whose node was killed may write its last even now: the folder
+        // stays, and what comes late goes at the next start.
+        for entry in fs::read_dir(&incoming)? {
+            match fs::remove_file(entry?.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         // Only this user may name files here, and so only this user can put any in.
         fs::set_permissions(&root, Permissions::from_mode(0o700))?;
         Ok(Self {

@@ -174,6 +174,31 @@ fn second_process_is_told_who_holds_the_folder() {
 }
 
 #[test]
+fn folder_whose_process_is_just_ending_is_taken_over() {
+    use std::io::{BufRead as _, BufReader};
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "holder_of_the_lock_for_other_tests",
+            "--nocapture",
+        ])
+        .env("EVERWARM_TEST_HOLD_LOCK", dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "locked"));
+    let root = dir.path().to_owned();
+    let next = std::thread::spawn(move || Embedded::open(&root).map(drop));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    next.join().unwrap().unwrap();
+}
+
+#[test]
 fn catalog_of_a_later_release_is_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = open(dir.path()).data_dir().catalog();

@@ -5,9 +5,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::OpenError;
 
+/// How long a process that ends may take to let the folder go.
+const LET_GO_TIME_MAX: Duration = Duration::from_secs(1);
+/// How often the lock is tried meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A process id has at most this many digits on the systems we run on.
 const PID_DIGITS_MAX: u64 = 20;
 
@@ -36,16 +41,23 @@ impl DataDir {
             .truncate(false)
             .open(&path)
             .map_err(OpenError::io("open the lock file", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    dir: root.to_owned(),
-                    holder: read_holder(&mut lock),
-                });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(OpenError::io("lock", &path)(source));
+        let deadline = Instant::now() + LET_GO_TIME_MAX;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A process that was killed lets go when the last of it is gone.
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(OpenError::InUse {
+                        dir: root.to_owned(),
+                        holder: read_holder(&mut lock),
+                    });
+                }
+                Err(TryLockError::Error(source)) => {
+                    return Err(OpenError::io("lock", &path)(source));
+                }
             }
         }
         write_holder(&mut lock).map_err(OpenError::io("write to the lock file", &path))?;
