@@ -142,6 +142,10 @@ impl Session {
             .deploy(&tenant, deploy, Quotas::UNBOUNDED, &by)
             .await?;
         self.live = Some(live);
+        // What the edit has replaced is let go once its last sums are taken. They are tried again at the next one.
+        if let Err(error) = self.node.flush_usage().await {
+            tracing::warn!(%error, "usage can't be stored");
+        }
         Ok(Outcome::Live(Box::new(deployed)))
     }
 

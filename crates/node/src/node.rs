@@ -166,7 +166,6 @@ impl Node {
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
         let address = listener.as_ref().map(Listener::address);
-        let acceptor = listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&plane))));
         let incremental = config.incremental.then(|| Incremental {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
@@ -199,12 +198,15 @@ impl Node {
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
-            acceptor: Mutex::new(acceptor),
+            acceptor: Mutex::default(),
             address,
         };
         if config.restore {
             node.restore().await?;
         }
+        // Last: until now there were no routes, and whoever came had found none.
+        *node.acceptor.lock() =
+            listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&node.plane))));
         Ok(node)
     }
 
@@ -238,11 +240,6 @@ impl Node {
     /// Where the node listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.address
-    }
-
-    /// Under which hosts apps answer.
-    pub fn domain(&self) -> &Domain {
-        &self.domain
     }
 
     /// Serves one request without a socket, on the same way as any other.
