@@ -83,7 +83,7 @@ async fn failed_deploy_says_its_stage_and_leaves_the_old_version_serving() {
             "verify",
             "EW2003",
         ),
-        (missing, "verify", "EW4003"),
+        (missing, "verify", "EW5006"),
         (
             NewApp::new("shop", "hello", &["other.example.com/*"]),
             "verify",

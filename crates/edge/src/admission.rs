@@ -125,17 +125,6 @@ pub enum Refusal {
     TenantRate,
 }
 
-impl Refusal {
-    /// All reasons.
-    pub const ALL: [Self; 5] = [
-        Self::Node,
-        Self::Function,
-        Self::Tenant,
-        Self::TenantMemory,
-        Self::TenantRate,
-    ];
-}
-
 /// The gates that a request has to pass, besides the node's.
 #[derive(Debug, Clone)]
 pub struct Gates {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use everwarm_engine::compile::CompileError;
 use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;
-use everwarm_manifest::{App, Digest, FunctionName, World};
+use everwarm_manifest::{App, Digest, FunctionName};
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
 use everwarm_store::traffic::{ChangeError, Percent, Traffic};
@@ -104,16 +104,6 @@ pub struct Deployed {
     pub traffic: Option<Traffic>,
     /// How long each stage took.
     pub stages: Vec<(Stage, Duration)>,
-}
-
-impl Deployed {
-    /// The world that each function is served in.
-    pub fn worlds(&self) -> BTreeMap<FunctionName, World> {
-        let components = self.version.components.iter();
-        components
-            .map(|(name, component)| (name.clone(), component.world))
-            .collect()
-    }
 }
 
 /// A deploy that failed at a stage; the old version goes on serving.

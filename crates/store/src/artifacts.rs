@@ -155,7 +155,8 @@ impl ArtifactError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Quota { .. } => "EW5008",
-            Self::NotFound { .. } | Self::Damaged { .. } | Self::Failed { .. } => "EW4003",
+            Self::NotFound { .. } => "EW5006",
+            Self::Damaged { .. } | Self::Failed { .. } => "EW4003",
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use bytes::Bytes;
 use everwarm_manifest::{App, AppName, TenantId, World};
@@ -139,24 +139,30 @@ fn holder_of_the_lock_for_other_tests() {
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
 }
 
-#[test]
-fn second_process_is_told_who_holds_the_folder() {
+/// Starts a process that has locked the folder when this returns.
+fn hold_lock(dir: &Path) -> Child {
     use std::io::{BufRead as _, BufReader};
 
-    let dir = tempfile::tempdir().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
             "holder_of_the_lock_for_other_tests",
             "--nocapture",
         ])
-        .env("EVERWARM_TEST_HOLD_LOCK", dir.path())
+        .env("EVERWARM_TEST_HOLD_LOCK", dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == "locked"));
+    holder
+}
+
+#[test]
+fn second_process_is_told_who_holds_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = hold_lock(dir.path());
 
     let error = Embedded::open(dir.path()).unwrap_err();
     assert_eq!(error.code(), "EW4002");
@@ -175,22 +181,8 @@ fn second_process_is_told_who_holds_the_folder() {
 
 #[test]
 fn folder_whose_process_is_just_ending_is_taken_over() {
-    use std::io::{BufRead as _, BufReader};
-
     let dir = tempfile::tempdir().unwrap();
-    let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "holder_of_the_lock_for_other_tests",
-            "--nocapture",
-        ])
-        .env("EVERWARM_TEST_HOLD_LOCK", dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap() == "locked"));
+    let mut holder = hold_lock(dir.path());
     let root = dir.path().to_owned();
     let next = std::thread::spawn(move || Embedded::open(&root).map(drop));
     holder.kill().unwrap();

@@ -41,8 +41,7 @@ impl Artifacts for Embedded {
 
             let _no_collection = self.uploads.read().await;
             let owner = tenant.clone();
-            let digest = self
-                .on_files(move |files| files.put(&owner, &bytes), stopped)
+            self.on_files(move |files| files.put(&owner, digest, &bytes), stopped)
                 .await?;
             let owner = tenant.clone();
             let record = move |connection: &mut Connection| {

@@ -49,11 +49,16 @@ impl ArtifactFiles {
             .join(format!("{name}.wasm"))
     }
 
-    pub(super) fn put(&self, tenant: &TenantId, bytes: &Bytes) -> Result<Digest, ArtifactError> {
-        let digest = digest_of(bytes);
+    /// `digest` is that of the bytes: the caller has it.
+    pub(super) fn put(
+        &self,
+        tenant: &TenantId,
+        digest: Digest,
+        bytes: &Bytes,
+    ) -> Result<(), ArtifactError> {
         let path = self.path(tenant, digest);
         match hash_file(&path) {
-            Ok(found) if found == digest => return Ok(digest),
+            Ok(found) if found == digest => return Ok(()),
             Ok(found) => {
                 tracing::warn!(path = %path.display(), %found, "damaged artifact is replaced");
             }
@@ -61,8 +66,7 @@ impl ArtifactFiles {
             Err(source) => return Err(failed("check the artifact", &path, source)),
         }
         self.write_whole(&path, bytes)
-            .map_err(|source| failed("write the artifact", &path, source))?;
-        Ok(digest)
+            .map_err(|source| failed("write the artifact", &path, source))
     }
 
     pub(super) fn get(&self, tenant: &TenantId, digest: Digest) -> Result<Bytes, ArtifactError> {
