@@ -2,12 +2,13 @@
 //!
 //! Owns the lock and the layout. Knows nothing of what the files hold.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::OpenError;
+use super::disk::{LocalDisk, make_dirs};
 
 /// How long a process that ends may take to let the folder go.
 const LET_GO_TIME_MAX: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ impl DataDir {
     /// [`OpenError::InUse`] when another process holds the lock, [`OpenError::Io`] when the folder
     /// can't be made or written to.
     pub fn lock(root: &Path) -> Result<Self, OpenError> {
-        make_private_dir(root)?;
+        make_dirs(&LocalDisk, root).map_err(OpenError::io("make the folder", root))?;
         let path = root.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -91,17 +92,6 @@ impl DataDir {
     pub fn node_key(&self) -> PathBuf {
         self.root.join("node.key")
     }
-}
-
-/// Makes a folder that only this user can look into. An existing folder keeps its mode: it is the
-/// operator's.
-pub(super) fn make_private_dir(path: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(OpenError::io("make the folder", path))
 }
 
 /// Who holds the lock, for the message only: the lock is the kernel's, not the number.

@@ -18,6 +18,7 @@ mod artifacts;
 mod audit;
 mod catalog;
 mod data_dir;
+pub mod disk;
 mod files;
 mod hosts;
 mod node_key;
@@ -31,6 +32,7 @@ pub use data_dir::DataDir;
 pub use node_key::{KEY_LEN, NodeKey};
 pub use schema::SCHEMA_VERSION;
 
+use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
 use worker::Worker;
 
@@ -53,12 +55,23 @@ impl Embedded {
     ///
     /// [`OpenError`], each variant with what to do about it.
     pub fn open(root: &Path) -> Result<Self, OpenError> {
+        Self::open_on(root, Medium::local())
+    }
+
+    /// As [`Embedded::open`], on a disk of one's own. The folder's lock is on the operating system's all the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Embedded::open`].
+    pub fn open_on(root: &Path, medium: Medium) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(root)?;
-        let node_key = NodeKey::load_or_create(&data_dir.node_key())?;
-        data_dir::make_private_dir(&data_dir.artifacts())?;
-        data_dir::make_private_dir(&data_dir.compiled())?;
-        let connection = schema::open(&data_dir.catalog())?;
-        let files = ArtifactFiles::open(data_dir.artifacts())
+        let disk = &medium.disk;
+        for folder in [data_dir.artifacts(), data_dir.compiled()] {
+            make_dirs(&**disk, &folder).map_err(OpenError::io("make the folder", &folder))?;
+        }
+        let node_key = NodeKey::load_or_create(&**disk, &data_dir.node_key())?;
+        let connection = schema::open(&data_dir.catalog(), &medium)?;
+        let files = ArtifactFiles::open(medium.disk, data_dir.artifacts())
             .map_err(OpenError::io("prepare the folder", &data_dir.artifacts()))?;
         let start = OpenError::io("start a thread for the store in", root);
         Ok(Self {

@@ -2,9 +2,7 @@
 //!
 //! Owns the key's life. Doesn't know what is signed with it: each use asks for a key of its own.
 
-use std::fs::{File, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io;
 use std::path::Path;
 
 use hmac::{Hmac, Mac as _};
@@ -12,7 +10,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 use sha2::Sha256;
 
 use super::OpenError;
-use super::files::persist;
+use super::disk::{Disk, write_whole};
 
 /// Length of the key, in bytes.
 pub const KEY_LEN: usize = 32;
@@ -28,49 +26,40 @@ impl NodeKey {
     ///
     /// [`OpenError::NodeKey`] when the file isn't a key or others may read it: a key that is known
     /// to others protects nothing, so it isn't used.
-    pub(super) fn load_or_create(path: &Path) -> Result<Self, OpenError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::create(path),
-            Err(error) => return Err(OpenError::io("open the node's key", path)(error)),
+    pub(super) fn load_or_create(disk: &dyn Disk, path: &Path) -> Result<Self, OpenError> {
+        let metadata = match disk.metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::create(disk, path);
+            }
+            Err(error) => return Err(OpenError::io("look at the node's key", path)(error)),
         };
         let fault = |fault: String| OpenError::NodeKey {
             path: path.to_owned(),
             fault,
         };
-        let metadata = file
-            .metadata()
-            .map_err(OpenError::io("look at the node's key", path))?;
-        if metadata.mode() & 0o077 != 0 {
-            let mode = metadata.mode() & 0o777;
+        if metadata.mode & 0o077 != 0 {
+            let mode = metadata.mode & 0o777;
             return Err(fault(format!("other users can reach it (mode {mode:o})")));
         }
         let mut key = SecretBox::new(Box::new([0_u8; KEY_LEN]));
-        if metadata.len() != KEY_LEN as u64 {
-            let len = metadata.len();
+        if metadata.len != KEY_LEN as u64 {
+            let len = metadata.len;
             return Err(fault(format!("it has {len} bytes instead of {KEY_LEN}")));
         }
-        (&file)
-            .read_exact(key.expose_secret_mut())
+        disk.open(path)
+            .and_then(|mut file| file.read_exact(key.expose_secret_mut()))
             .map_err(OpenError::io("read the node's key", path))?;
         Ok(Self(key))
     }
 
-    fn create(path: &Path) -> Result<Self, OpenError> {
+    fn create(disk: &dyn Disk, path: &Path) -> Result<Self, OpenError> {
         let mut key = SecretBox::new(Box::new([0_u8; KEY_LEN]));
         getrandom::fill(key.expose_secret_mut()).map_err(|error| OpenError::NodeKey {
             path: path.to_owned(),
             fault: format!("the system gave no random bytes to make it: {error}"),
         })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        tempfile::Builder::new()
-            .prefix("node.key.")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder)
-            .and_then(|mut temp| {
-                temp.write_all(key.expose_secret())?;
-                persist(temp, path)
-            })
+        write_whole(disk, &path.with_extension("new"), path, key.expose_secret())
             .map_err(OpenError::io("write the node's key", path))?;
         Ok(Self(key))
     }
@@ -93,13 +82,14 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::{NodeKey, OpenError};
+    use crate::embedded::disk::LocalDisk;
 
     #[test]
     fn key_is_made_once_and_only_its_user_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.key");
-        let first = NodeKey::load_or_create(&path).unwrap();
-        let again = NodeKey::load_or_create(&path).unwrap();
+        let first = NodeKey::load_or_create(&LocalDisk, &path).unwrap();
+        let again = NodeKey::load_or_create(&LocalDisk, &path).unwrap();
         assert_eq!(
             first.derive("a").expose_secret(),
             again.derive("a").expose_secret()
@@ -111,8 +101,8 @@ mod tests {
     #[test]
     fn keys_of_two_purposes_and_of_two_nodes_differ() {
         let dir = tempfile::tempdir().unwrap();
-        let one = NodeKey::load_or_create(&dir.path().join("1.key")).unwrap();
-        let two = NodeKey::load_or_create(&dir.path().join("2.key")).unwrap();
+        let one = NodeKey::load_or_create(&LocalDisk, &dir.path().join("1.key")).unwrap();
+        let two = NodeKey::load_or_create(&LocalDisk, &dir.path().join("2.key")).unwrap();
         let keys = [one.derive("a"), one.derive("b"), two.derive("a")];
         assert_ne!(keys[0].expose_secret(), keys[1].expose_secret());
         assert_ne!(keys[0].expose_secret(), keys[2].expose_secret());
@@ -122,9 +112,9 @@ mod tests {
     fn key_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.key");
-        NodeKey::load_or_create(&path).unwrap();
+        NodeKey::load_or_create(&LocalDisk, &path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let error = NodeKey::load_or_create(&path).unwrap_err();
+        let error = NodeKey::load_or_create(&LocalDisk, &path).unwrap_err();
         assert!(matches!(error, OpenError::NodeKey { .. }));
         assert!(error.to_string().contains("mode 640"), "{error}");
     }
@@ -133,14 +123,14 @@ mod tests {
     fn truncated_key_is_refused_and_not_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("node.key");
-        NodeKey::load_or_create(&path).unwrap();
+        NodeKey::load_or_create(&LocalDisk, &path).unwrap();
         fs::OpenOptions::new()
             .write(true)
             .open(&path)
             .unwrap()
             .set_len(7)
             .unwrap();
-        let error = NodeKey::load_or_create(&path).unwrap_err();
+        let error = NodeKey::load_or_create(&LocalDisk, &path).unwrap_err();
         assert!(error.to_string().contains("7 bytes"), "{error}");
         assert_eq!(fs::metadata(&path).unwrap().len(), 7);
     }
@@ -148,7 +138,7 @@ mod tests {
     #[test]
     fn key_does_not_show_in_debug_output() {
         let dir = tempfile::tempdir().unwrap();
-        let key = NodeKey::load_or_create(&dir.path().join("node.key")).unwrap();
+        let key = NodeKey::load_or_create(&LocalDisk, &dir.path().join("node.key")).unwrap();
         assert!(format!("{key:?}").contains("REDACTED"));
     }
 }

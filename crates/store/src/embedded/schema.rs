@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
+use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
 pub const SCHEMA_VERSION: i64 = 2;
@@ -128,7 +129,7 @@ const STEPS: [&str; 2] = [
 ];
 
 /// Opens the catalog, and makes or upgrades its tables.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open(path: &Path, medium: &Medium) -> Result<Connection, OpenError> {
     let sqlite = |doing| {
         move |source| OpenError::Sqlite {
             doing,
@@ -136,7 +137,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
             source,
         }
     };
-    let mut connection = Connection::open(path).map_err(sqlite("open the catalog"))?;
+    let flags = OpenFlags::default();
+    let opened = match &medium.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
+        None => Connection::open_with_flags(path, flags),
+    };
+    let mut connection = opened.map_err(sqlite("open the catalog"))?;
+    // First of all: from the start on, the index of the write-ahead log is in this process's memory. The folder's lock
+    // keeps other nodes out; this one keeps a curious `sqlite3` from writing.
+    connection
+        .pragma_update(None, "locking_mode", "EXCLUSIVE")
+        .map_err(sqlite("lock the catalog"))?;
     let found = schema_version(&connection).map_err(sqlite("read the catalog"))?;
     if found > SCHEMA_VERSION {
         return Err(OpenError::SchemaNewer {
@@ -144,7 +155,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
             found,
         });
     }
-    configure(&connection).map_err(sqlite("configure the catalog"))?;
+    configure(&connection, medium).map_err(sqlite("configure the catalog"))?;
     upgrade(&mut connection, found).map_err(sqlite("make the tables of the catalog"))?;
     Ok(connection)
 }
@@ -153,13 +164,12 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, medium: &Medium) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An acknowledged write survives power loss.
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous = if medium.synchronous { "FULL" } else { "OFF" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // The folder's lock keeps other nodes out; this one keeps a curious `sqlite3` from writing.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     // Nothing in the file is code: a doctored schema can't call functions.
     connection.pragma_update(None, "trusted_schema", false)
 }

@@ -1,0 +1,244 @@
+//! What a node asks of its store in its life, and what can be seen of it.
+//!
+//! Owns the steps and what a reader sees after each. Knows nothing of disks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use everwarm_manifest::{App, AppName, FunctionName, HostPattern, RoutePattern, TenantId, World};
+use everwarm_store::accounts::{Accounts as _, Quotas, Scope, Token, TokenId};
+use everwarm_store::artifacts::{Artifacts as _, digest_of};
+use everwarm_store::audit::{Action, Audit as _, Note};
+use everwarm_store::catalog::{Catalog as _, Component, NewVersion, UnixMillis, VersionId};
+use everwarm_store::embedded::Embedded;
+use everwarm_store::traffic::{Canary, Percent, Traffic};
+use everwarm_store::usage::{Batch, Row, Sums, UnixHour, UsageLog as _};
+
+/// More than a sector, and no whole number of them.
+const COMPONENT_BYTES: usize = 5_000;
+/// Functions that a batch of usage has rows of: enough to fill some pages.
+const FUNCTIONS: u16 = 40;
+/// Later than anything here was written.
+const LATER: UnixMillis = UnixMillis(u64::MAX >> 1);
+
+/// One call of a port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Step {
+    Tenant,
+    Token(u8),
+    Revoke(u8),
+    Upload(u8),
+    Version(&'static str, u8),
+    Promote(&'static str, u8),
+    Canary(&'static str, u8, u8),
+    Usage(u64),
+    Prune(&'static str, u32),
+    Remove(&'static str),
+    Collect,
+}
+
+/// Deploys, a canary, a promotion, a rollback, usage, pruning, removal, collection, and a deploy of what was collected.
+pub(crate) const STORY: &[Step] = &[
+    Step::Tenant,
+    Step::Token(1),
+    Step::Upload(1),
+    Step::Version("shop", 1),
+    Step::Promote("shop", 1),
+    Step::Usage(1),
+    Step::Upload(2),
+    Step::Version("shop", 2),
+    Step::Canary("shop", 1, 2),
+    Step::Promote("shop", 2),
+    Step::Usage(2),
+    Step::Promote("shop", 1),
+    Step::Token(2),
+    Step::Revoke(1),
+    Step::Upload(3),
+    Step::Version("blog", 3),
+    Step::Promote("blog", 3),
+    Step::Upload(4),
+    Step::Version("blog", 4),
+    Step::Promote("blog", 4),
+    Step::Collect,
+    Step::Prune("shop", 1),
+    Step::Remove("blog"),
+    Step::Collect,
+    Step::Upload(3),
+    Step::Version("blog", 3),
+    Step::Promote("blog", 3),
+    Step::Usage(3),
+];
+
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+impl Step {
+    /// Does it. `Ok` is an acknowledgement.
+    pub(crate) async fn run(self, store: &Embedded) -> Outcome {
+        let tenant = tenant();
+        match self {
+            Self::Tenant => {
+                let note = note(Action::PutTenant, "acme");
+                store.put_tenant(&tenant, Quotas::default(), note).await?;
+            }
+            Self::Token(marker) => {
+                let note = note(Action::PutToken, "ci");
+                store.put_token(token(marker), 10, note).await?;
+            }
+            Self::Revoke(marker) => {
+                let (id, note) = (token(marker).id, note(Action::RemoveToken, "ci"));
+                store.remove_token(Some(&tenant), id, note).await?;
+            }
+            Self::Upload(marker) => {
+                store.put(&tenant, bytes(marker), u64::MAX).await?;
+            }
+            Self::Version(app, marker) => {
+                store.put_version(&tenant, version(app, marker), 10).await?;
+            }
+            Self::Promote(app, marker) => {
+                let traffic = Traffic::all_to(version(app, marker).id());
+                set_traffic(store, app, traffic).await?;
+            }
+            Self::Canary(app, main, canary) => {
+                let traffic = Traffic {
+                    canary: Some(Canary {
+                        version: version(app, canary).id(),
+                        percent: Percent::new(10)?,
+                        sticky_header: None,
+                    }),
+                    ..Traffic::all_to(version(app, main).id())
+                };
+                set_traffic(store, app, traffic).await?;
+            }
+            Self::Usage(number) => store.add(batch(number)).await?,
+            Self::Prune(app, keep) => {
+                let app = AppName::new(app)?;
+                store.prune_versions(&tenant, &app, keep).await?;
+            }
+            Self::Remove(app) => {
+                let note = note(Action::RemoveApp, app);
+                store.remove_app(&tenant, &AppName::new(app)?, note).await?;
+            }
+            Self::Collect => {
+                store.collect(LATER).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All that can be read from a store, as text; an error when anything can't be, or something that is referred to isn't
+/// there.
+pub(crate) async fn seen(
+    store: &Embedded,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut seen = Vec::new();
+    for tenant in store.tenants(None, 10).await? {
+        seen.push(format!("{:?} {:?}", tenant.id, tenant.quotas));
+        for token in store.tokens(Some(&tenant.id)).await? {
+            seen.push(format!("{token:?}"));
+        }
+        for app in store.apps(&tenant.id, None, 10).await? {
+            seen.push(format!("{app:?}"));
+            for version in store.versions(&tenant.id, &app.name, None, 10).await? {
+                seen.push(format!("{:?} {:?}", version.id, version.components));
+                for component in version.components.values() {
+                    // Checks the bytes against the digest.
+                    store.get(&tenant.id, component.digest).await?;
+                }
+            }
+        }
+        let bytes = store.bytes_kept(&tenant.id).await?;
+        seen.push(format!("{bytes} bytes of artifacts"));
+    }
+    for digest in store.digests().await? {
+        store.get(&tenant(), digest).await?;
+        seen.push(format!("{digest:?}"));
+    }
+    seen.push(format!("{:?}", store.list_serving().await?));
+    for entry in store.entries(None, None, 100).await? {
+        seen.push(format!("{entry:?}"));
+    }
+    for row in store
+        .rows(None, UnixHour(0), UnixHour(u32::MAX), 1_000)
+        .await?
+    {
+        seen.push(format!("{row:?}"));
+    }
+    Ok(seen.join("\n"))
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("acme").expect("a valid name")
+}
+
+fn note(action: Action, subject: &str) -> Note {
+    Note {
+        at: UnixMillis(1),
+        actor: "a story".to_owned(),
+        action,
+        subject: subject.to_owned(),
+        detail: String::new(),
+    }
+}
+
+fn token(marker: u8) -> Token {
+    Token {
+        id: TokenId([marker; 8]),
+        tenant: Some(tenant()),
+        name: "ci".to_owned(),
+        scope: Scope::Deploy,
+        secret_hash: [marker; 32],
+        created: UnixMillis(1),
+        expires: None,
+    }
+}
+
+fn bytes(marker: u8) -> Bytes {
+    vec![marker; COMPONENT_BYTES].into()
+}
+
+fn version(app: &str, marker: u8) -> NewVersion {
+    let text = format!(
+        "name = \"{app}\"\n[[function]]\nname = \"f\"\ncomponent = \"f.wasm\"\nroutes = [\"/{marker}/*\"]\n"
+    );
+    let manifest = App::parse(&text, "everwarm.toml").expect("the story's manifests are valid");
+    let component = Component {
+        digest: digest_of(&bytes(marker)),
+        world: World::Wasi02,
+    };
+    let name = FunctionName::new("f").expect("a valid name");
+    let components = BTreeMap::from([(name, component)]);
+    NewVersion::new(manifest, components, UnixMillis(u64::from(marker)))
+        .expect("a complete version")
+}
+
+async fn set_traffic(store: &Embedded, app: &str, traffic: Traffic) -> Outcome {
+    let host: RoutePattern = format!("{app}.example.com/*").parse()?;
+    let hosts: [HostPattern; 1] = [host.host];
+    let (app, note) = (AppName::new(app)?, note(Action::Deploy, app));
+    store
+        .set_traffic(&tenant(), &app, traffic, hosts.into(), note)
+        .await?;
+    Ok(())
+}
+
+fn batch(number: u64) -> Batch {
+    let rows = (0..FUNCTIONS).map(|function| Row {
+        hour: UnixHour(500_000),
+        tenant: tenant(),
+        app: AppName::new("shop").expect("a valid name"),
+        version: VersionId::from_bytes([1; 32]),
+        function: FunctionName::new(&format!("f{function}")).expect("a valid name"),
+        start_level: "warm".to_owned(),
+        status_class: 2,
+        sums: Sums {
+            requests: number,
+            ..Sums::default()
+        },
+    });
+    Batch {
+        run: 1,
+        number,
+        rows: rows.collect(),
+    }
+}
