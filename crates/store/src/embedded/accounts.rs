@@ -20,7 +20,7 @@ pub(super) fn put_tenant(
         source: Box::new(error),
     })?;
     || -> rusqlite::Result<()> {
-        let transaction = connection.transaction()?;
+        let transaction = connection.savepoint()?;
         transaction.execute(
             "INSERT INTO tenant (id, quotas, created_ms) VALUES (?1, ?2, ?3)
              ON CONFLICT (id) DO UPDATE SET quotas = excluded.quotas",
@@ -71,7 +71,7 @@ pub(super) fn remove_tenant(
     note: &Note,
 ) -> Result<bool, AccountError> {
     let failed = failed("remove a tenant");
-    let transaction = connection.transaction().map_err(&failed)?;
+    let transaction = connection.savepoint().map_err(&failed)?;
     let apps: u32 = transaction
         .query_row(
             "SELECT count(DISTINCT app) FROM version WHERE tenant = ?1",
@@ -105,7 +105,7 @@ pub(super) fn put_token(
     note: &Note,
 ) -> Result<(), AccountError> {
     let failed = failed("keep a token");
-    let transaction = connection.transaction().map_err(&failed)?;
+    let transaction = connection.savepoint().map_err(&failed)?;
     if let Some(tenant) = &token.tenant {
         let exists: bool = transaction
             .query_row(
@@ -184,7 +184,7 @@ pub(super) fn remove_token(
     note: &Note,
 ) -> Result<bool, AccountError> {
     || -> rusqlite::Result<bool> {
-        let transaction = connection.transaction()?;
+        let transaction = connection.savepoint()?;
         let removed = transaction.execute(
             "DELETE FROM token WHERE id = ?1 AND tenant IS ?2",
             params![id.0, owner.map(TenantId::as_str)],

@@ -92,7 +92,7 @@ pub(super) fn remove_app(
     note: &Note,
 ) -> Result<bool, CatalogError> {
     let removed = || -> rusqlite::Result<bool> {
-        let transaction = connection.transaction()?;
+        let transaction = connection.savepoint()?;
         let of_app = params![tenant.as_str(), app.as_str()];
         for table in ["host", "traffic", "component"] {
             transaction.execute(

@@ -17,7 +17,7 @@ use crate::{EngineError, StoreFuture};
 
 fn stopped(source: EngineError) -> ArtifactError {
     ArtifactError::Failed {
-        doing: "ask its threads".to_owned(),
+        doing: "use its folder".to_owned(),
         source,
     }
 }
@@ -209,7 +209,7 @@ fn forget_unused(
     connection: &mut Connection,
     before: UnixMillis,
 ) -> rusqlite::Result<BTreeSet<(String, [u8; 32])>> {
-    let transaction = connection.transaction()?;
+    let transaction = connection.savepoint()?;
     transaction.execute(
         "DELETE FROM artifact WHERE put_ms < ?1 AND NOT EXISTS (
              SELECT 1 FROM component c

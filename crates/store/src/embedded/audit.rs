@@ -1,14 +1,14 @@
 //! The audit log in SQLite. Owns its SQL; entries are written by whoever makes the change, in its transaction.
 
 use everwarm_manifest::TenantId;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::audit::{Action, AuditError, DETAIL_BYTES_MAX, ENTRIES_MAX, Entry, Note};
 use crate::catalog::UnixMillis;
 
 /// Writes an entry, and forgets the oldest beyond the bound.
 pub(super) fn insert(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     tenant: Option<&TenantId>,
     note: &Note,
 ) -> rusqlite::Result<()> {

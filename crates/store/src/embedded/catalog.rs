@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use everwarm_manifest::{
     App, AppName, Digest, Function, FunctionName, HostPattern, TenantId, World,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{audit, hosts};
 use crate::audit::Note;
@@ -28,7 +28,7 @@ pub(super) fn put_version(
     let failed = failed("keep a version");
     let app = new.version.manifest.name.clone();
     let id = new.version.id;
-    let transaction = connection.transaction().map_err(&failed)?;
+    let transaction = connection.savepoint().map_err(&failed)?;
     if !has_room(&transaction, tenant, &app, apps_max).map_err(&failed)? {
         return Err(CatalogError::Quota { apps_max });
     }
@@ -54,7 +54,7 @@ pub(super) fn put_version(
 
 /// Whether the app is one of the tenant's already, or may become one.
 fn has_room(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     tenant: &TenantId,
     app: &AppName,
     apps_max: u32,
@@ -75,11 +75,7 @@ fn has_room(
     Ok(apps < apps_max)
 }
 
-fn is_kept(
-    transaction: &Transaction<'_>,
-    tenant: &TenantId,
-    digest: Digest,
-) -> rusqlite::Result<bool> {
+fn is_kept(transaction: &Connection, tenant: &TenantId, digest: Digest) -> rusqlite::Result<bool> {
     transaction.query_row(
         "SELECT EXISTS (SELECT 1 FROM artifact WHERE tenant = ?1 AND digest = ?2)",
         params![tenant.as_str(), digest.as_bytes()],
@@ -89,7 +85,7 @@ fn is_kept(
 
 /// Whether it is new.
 fn insert_version(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     tenant: &TenantId,
     new: &NewVersion,
 ) -> rusqlite::Result<bool> {
@@ -134,7 +130,7 @@ pub(super) fn set_traffic(
 ) -> Result<(), CatalogError> {
     let failed = failed("set an app's traffic");
     let text = traffic_text(traffic)?;
-    let transaction = connection.transaction().map_err(&failed)?;
+    let transaction = connection.savepoint().map_err(&failed)?;
     for version in traffic.serving() {
         let exists: bool = transaction
             .query_row(

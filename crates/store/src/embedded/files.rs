@@ -13,6 +13,7 @@ use everwarm_manifest::{Digest, TenantId};
 use sha2::{Digest as _, Sha256};
 
 use super::disk::{Disk, make_dirs, write_whole};
+use super::worker::{Job, State};
 use crate::artifacts::{ArtifactError, Collected, digest_of};
 use crate::catalog::UnixMillis;
 
@@ -28,6 +29,15 @@ pub(super) struct ArtifactFiles {
 
 /// Where files are written before they get their name. No tenant's name starts with a dot.
 const INCOMING: &str = ".incoming";
+
+impl State for ArtifactFiles {
+    fn turn(&mut self, jobs: Vec<Job<Self>>) {
+        for job in jobs {
+            // Each file is synced by itself.
+            job(self)(Ok(()));
+        }
+    }
+}
 
 impl ArtifactFiles {
     /// Takes the folder over. Whatever an earlier process left half-written there is removed.

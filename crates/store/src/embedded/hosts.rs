@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use everwarm_manifest::{AppName, HostPattern, TenantId};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
 /// Stands for any label in the key of a wildcard. No label has it.
 const WILDCARD: &str = "*";
@@ -14,7 +14,7 @@ const WILDCARD: &str = "*";
 /// Replaces what an app claims. Returns the first host that overlaps with another tenant's; nothing may be
 /// committed then. [`HostPattern::Any`] claims nothing: it is a route within hosts, not a host.
 pub(super) fn claim(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     tenant: &TenantId,
     app: &AppName,
     hosts: &BTreeSet<HostPattern>,

@@ -17,6 +17,7 @@ mod apps;
 mod artifacts;
 mod audit;
 mod catalog;
+mod commits;
 mod data_dir;
 pub mod disk;
 mod files;

@@ -14,21 +14,21 @@ use crate::{EngineError, StoreFuture};
 
 fn catalog_stopped(source: EngineError) -> CatalogError {
     CatalogError::Failed {
-        doing: "ask its catalog",
+        doing: "change or read its catalog",
         source,
     }
 }
 
 fn accounts_stopped(source: EngineError) -> AccountError {
     AccountError::Failed {
-        doing: "ask its catalog",
+        doing: "change or read its catalog",
         source,
     }
 }
 
 fn usage_stopped(source: EngineError) -> UsageError {
     UsageError::Failed {
-        doing: "ask its catalog",
+        doing: "change or read its catalog",
         source,
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn prune_versions(
         .map(|traffic| traffic_text(&traffic.without(&old)))
         .transpose()?;
     let removed = || -> rusqlite::Result<()> {
-        let transaction = connection.transaction()?;
+        let transaction = connection.savepoint()?;
         for id in &old {
             let of_version = params![tenant.as_str(), app.as_str(), id.as_bytes()];
             transaction.execute(

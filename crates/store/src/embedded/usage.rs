@@ -11,7 +11,7 @@ const RUNS_MAX: u32 = 16;
 
 pub(super) fn add(connection: &mut Connection, batch: &Batch) -> Result<(), UsageError> {
     || -> rusqlite::Result<()> {
-        let transaction = connection.transaction()?;
+        let transaction = connection.savepoint()?;
         let (run, number) = (batch.run.cast_signed(), signed(batch.number));
         let last: Option<i64> = transaction
             .query_row(

@@ -1,15 +1,30 @@
 //! A thread that owns a piece of state and does one job on it after another.
 //!
-//! Owns how blocking work is kept off the caller's runtime. Knows nothing of what the jobs do.
+//! Owns how blocking work is kept off the caller's runtime, and that what waits is handed to the state together.
+//! Knows nothing of what the jobs do, or of what a state makes of a turn.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::EngineError;
+
 /// Jobs that may wait for one worker; callers beyond that wait to hand theirs in.
 const JOBS_WAITING_MAX: usize = 256;
+/// Jobs of one turn.
+const TURN_MAX: usize = 128;
 
-type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+/// A job: does its work, and returns what tells its caller once it is known whether the work is kept.
+pub(super) type Job<S> = Box<dyn FnOnce(&mut S) -> Answer + Send>;
+/// Tells a job's caller.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), Lost>)>;
+
+/// A piece of state that a worker can own.
+pub(super) trait State: Send + Sized + 'static {
+    /// Does the jobs that have come meanwhile, in order, and answers each. At least one.
+    fn turn(&mut self, jobs: Vec<Job<Self>>);
+}
 
 /// A thread and its state. Dropping it finishes the jobs already handed in, then drops the state.
 #[derive(Debug)]
@@ -18,19 +33,31 @@ pub(super) struct Worker<S> {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The worker's thread is gone: a job panicked.
-#[derive(Debug, thiserror::Error)]
-#[error("the store's thread has stopped: restart the node")]
-pub(super) struct Stopped;
+/// Why a job's work isn't kept, or not known to be.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Lost {
+    /// The worker's thread is gone: a job panicked.
+    #[error("the store's thread has stopped: restart the node")]
+    Stopped,
+    /// The jobs of its turn couldn't be made to last.
+    #[error("it couldn't be committed: {0}")]
+    NotCommitted(Arc<EngineError>),
+}
 
-impl<S: Send + 'static> Worker<S> {
+impl<S: State> Worker<S> {
     pub(super) fn spawn(name: &str, mut state: S) -> std::io::Result<Self> {
         let (jobs, mut waiting) = mpsc::channel::<Job<S>>(JOBS_WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 while let Some(job) = waiting.blocking_recv() {
-                    job(&mut state);
+                    let mut turn = vec![job];
+                    while turn.len() < TURN_MAX
+                        && let Ok(job) = waiting.try_recv()
+                    {
+                        turn.push(job);
+                    }
+                    state.turn(turn);
                 }
             })?;
         Ok(Self {
@@ -39,21 +66,24 @@ impl<S: Send + 'static> Worker<S> {
         })
     }
 
-    /// Runs a job on the state and answers what it returns.
-    pub(super) async fn run<T, F>(&self, job: F) -> Result<T, Stopped>
+    /// Runs a job on the state and answers what it returns, once that is kept.
+    pub(super) async fn run<T, F>(&self, job: F) -> Result<T, Lost>
     where
         T: Send + 'static,
         F: FnOnce(&mut S) -> T + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or(Stopped)?;
+        let jobs = self.jobs.as_ref().ok_or(Lost::Stopped)?;
         jobs.send(Box::new(move |state| {
-            // A caller that has left wants no answer; the job is done all the same.
-            let _ = answer.send(job(state));
+            let done = job(state);
+            Box::new(move |kept: Result<(), Lost>| {
+                // A caller that has left wants no answer; the job is done all the same.
+                let _ = answer.send(kept.map(|()| done));
+            })
         }))
         .await
-        .map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+        .map_err(|_| Lost::Stopped)?;
+        answered.await.unwrap_or(Err(Lost::Stopped))
     }
 }
 
@@ -70,7 +100,15 @@ impl<S> Drop for Worker<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::Worker;
+    use super::{Job, State, Worker};
+
+    impl State for u32 {
+        fn turn(&mut self, jobs: Vec<Job<Self>>) {
+            for job in jobs {
+                job(self)(Ok(()));
+            }
+        }
+    }
 
     #[tokio::test]
     async fn jobs_run_one_after_another_on_the_same_state() {
@@ -86,9 +124,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_job_is_an_error_to_its_caller_and_the_next() {
-        let worker = Worker::spawn("test", ()).unwrap();
-        let first = worker.run(|()| panic!("a fault injected by a test")).await;
+        let worker = Worker::spawn("test", 0_u32).unwrap();
+        let first = worker.run(|_| panic!("a fault injected by a test")).await;
         assert!(first.is_err());
-        assert!(worker.run(|()| ()).await.is_err());
+        assert!(worker.run(|_| ()).await.is_err());
     }
 }

@@ -9,6 +9,7 @@
 
 mod simulated;
 mod story;
+mod together;
 mod vfs;
 
 use std::path::Path;

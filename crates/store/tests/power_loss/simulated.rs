@@ -45,6 +45,10 @@ struct State {
     /// Changes of names since, in order.
     unsynced_names: Vec<(PathBuf, Option<Node>)>,
     operations: u64,
+    /// Syncs of files, which are what a commit waits for.
+    syncs: u64,
+    /// Bytes that files may have in all.
+    capacity: usize,
     power_ends_at: Option<u64>,
     lies: Lies,
 }
@@ -79,6 +83,14 @@ impl Change {
                 file[*at..end].copy_from_slice(bytes);
             }
             Self::Length(length) => file.resize(*length, 0),
+        }
+    }
+
+    /// Where a file that it is applied to ends at least; a shorter one takes nothing.
+    fn end(&self) -> usize {
+        match self {
+            Self::Write { at, bytes } => at + bytes.len(),
+            Self::Length(_) => 0,
         }
     }
 
@@ -135,6 +147,8 @@ impl SimulatedDisk {
             names,
             unsynced_names: Vec::new(),
             operations: 0,
+            syncs: 0,
+            capacity: usize::MAX,
             power_ends_at: None,
             lies: Lies::Never,
         })))
@@ -148,6 +162,27 @@ impl SimulatedDisk {
     /// Operations that change the disk, until now.
     pub(crate) fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// Syncs of files, until now.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// Bytes that files have in all.
+    pub(crate) fn used(&self) -> usize {
+        let state = self.state();
+        state.files.iter().map(|file| file.bytes.len()).sum()
+    }
+
+    /// From now on files may have so many bytes in all.
+    pub(crate) fn set_capacity(&self, bytes: usize) {
+        self.state().capacity = bytes;
+    }
+
+    /// Lets everybody wait who wants something of the disk, until the guard is dropped.
+    pub(crate) fn hold(&self) -> impl Drop {
+        Held(self.state())
     }
 
     /// Lets the power end before that operation: it fails, and all after it.
@@ -202,6 +237,8 @@ impl SimulatedDisk {
             names,
             unsynced_names: Vec::new(),
             operations: 0,
+            syncs: 0,
+            capacity: usize::MAX,
             power_ends_at: None,
             lies: Lies::Never,
         })))
@@ -271,6 +308,13 @@ impl State {
     }
 }
 
+/// Keeps the disk from working.
+struct Held<'a>(#[expect(dead_code, reason = "held, not read")] MutexGuard<'a, State>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {}
+}
+
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -306,7 +350,13 @@ impl Opened {
 
     fn apply(&self, change: Change) -> io::Result<()> {
         let mut state = self.disk.change()?;
+        let used: usize = state.files.iter().map(|file| file.bytes.len()).sum();
+        let capacity = state.capacity;
         let file = &mut state.files[self.file];
+        if used - file.bytes.len() + change.end().max(file.bytes.len()) > capacity {
+            // What the layer takes as "the disk is full".
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         change.apply(&mut file.bytes);
         file.unsynced.push(change);
         Ok(())
@@ -325,6 +375,7 @@ impl Opened {
 
     pub(crate) fn sync_bytes(&self) -> io::Result<()> {
         let mut state = self.disk.change()?;
+        state.syncs += 1;
         let file = &mut state.files[self.file];
         file.synced = file.bytes.clone();
         file.unsynced.clear();

@@ -167,11 +167,11 @@ pub(crate) async fn seen(
     Ok(seen.join("\n"))
 }
 
-fn tenant() -> TenantId {
+pub(crate) fn tenant() -> TenantId {
     TenantId::new("acme").expect("a valid name")
 }
 
-fn note(action: Action, subject: &str) -> Note {
+pub(crate) fn note(action: Action, subject: &str) -> Note {
     Note {
         at: UnixMillis(1),
         actor: "a story".to_owned(),
@@ -181,7 +181,7 @@ fn note(action: Action, subject: &str) -> Note {
     }
 }
 
-fn token(marker: u8) -> Token {
+pub(crate) fn token(marker: u8) -> Token {
     Token {
         id: TokenId([marker; 8]),
         tenant: Some(tenant()),

@@ -1,0 +1,64 @@
+//! Group commit: the catalog's jobs that wait for each other share one transaction, and so one wait for the disk.
+//!
+//! Owns when a transaction begins and ends around jobs, each of which is a savepoint in it: one that fails takes nothing
+//! of its neighbours with it. Nobody is answered before the commit. Knows nothing of what the jobs do.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::worker::{Answer, Job, Lost, State};
+
+impl State for Connection {
+    fn turn(&mut self, jobs: Vec<Job<Self>>) {
+        let mut jobs = jobs.into_iter();
+        while jobs.len() > 1 {
+            match together(self, &mut jobs) {
+                (answers, Ok(())) => tell(answers, &Ok(())),
+                // What is left of the turn goes on by itself: it may be less than what was too much.
+                (answers, Err(error)) => {
+                    tracing::error!(%error, "the catalog couldn't commit");
+                    tell(answers, &Err(Lost::NotCommitted(Arc::new(Box::new(error)))));
+                    break;
+                }
+            }
+        }
+        for job in jobs {
+            // Alone, its savepoint is its transaction.
+            job(self)(Ok(()));
+        }
+    }
+}
+
+fn tell(answers: Vec<Answer>, kept: &Result<(), Lost>) {
+    for answer in answers {
+        answer(kept.clone());
+    }
+}
+
+/// Does jobs in one transaction. Those that are left weren't begun.
+fn together(
+    connection: &mut Connection,
+    jobs: &mut std::vec::IntoIter<Job<Connection>>,
+) -> (Vec<Answer>, rusqlite::Result<()>) {
+    let mut answers = Vec::new();
+    if let Err(error) = connection.execute_batch("BEGIN") {
+        return (answers, Err(error));
+    }
+    for job in jobs.by_ref() {
+        answers.push(job(connection));
+        if connection.is_autocommit() {
+            // SQLite itself rolled all of it back: the disk is full or failed.
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+            let reason = "the transaction was rolled back: the disk is full or failed".to_owned();
+            let error = rusqlite::Error::SqliteFailure(error, Some(reason));
+            return (answers, Err(error));
+        }
+    }
+    let committed = connection.execute_batch("COMMIT");
+    if committed.is_err() && !connection.is_autocommit() {
+        // It can't be undone more than that; what comes next fails at its start if this did.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    (answers, committed)
+}
