@@ -1,6 +1,7 @@
 //! `everwarm serve` as a process, and clients of its admin API.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::app::World;
-use crate::client::Request;
+use crate::client::{Connection, Request};
+use crate::deadline::eventually;
 use crate::installed;
 use crate::node::{Node, everwarm_command};
 use crate::reply::Reply;
@@ -178,6 +180,30 @@ impl Server {
         self.node
             .send(Request::get(path).header("host", host))
             .await
+    }
+
+    /// Sends a request to the admin API, as it is.
+    ///
+    /// # Panics
+    ///
+    /// When there is no response at all.
+    pub async fn ask_admin(&self, request: Request) -> Reply {
+        let address = self.admin.trim_start_matches("http://");
+        let address: SocketAddr = address.parse().expect("the node says its address");
+        Connection::http1(address).await.send(request).await
+    }
+
+    /// Waits until the node says that it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't.
+    pub async fn until_ready(&self) {
+        eventually("the node is ready", async || {
+            let reply = self.ask_admin(Request::get("/readyz")).await;
+            (reply.status() == 204).then_some(())
+        })
+        .await;
     }
 
     /// Ends the process without asking it, and starts another one on the same data.

@@ -1,28 +1,14 @@
 //! What a node says of itself to those who watch it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::SocketAddr;
-
 use everwarm_api::messages::Scope;
-use everwarm_e2e::{Connection, DataFolder, NewApp, Reply, Request, Server, eventually};
-
-async fn admin(server: &Server, request: Request) -> Reply {
-    let address: SocketAddr = server
-        .admin()
-        .strip_prefix("http://")
-        .unwrap()
-        .parse()
-        .unwrap();
-    Connection::http1(address).await.send(request).await
-}
+use everwarm_e2e::{DataFolder, NewApp, Request, Server, eventually};
 
 async fn metrics(server: &Server) -> String {
     let token = format!("Bearer {}", server.first_token().expose());
-    let reply = admin(
-        server,
-        Request::get("/metrics").header("authorization", &token),
-    )
-    .await;
+    let reply = server
+        .ask_admin(Request::get("/metrics").header("authorization", &token))
+        .await;
     assert!(
         reply
             .header("content-type")
@@ -86,7 +72,8 @@ async fn metrics_count_requests_failures_and_latencies_by_function() {
 async fn metrics_are_for_the_nodes_tokens_alone() {
     let data = DataFolder::new();
     let server = data.start().await;
-    admin(&server, Request::get("/metrics"))
+    server
+        .ask_admin(Request::get("/metrics"))
         .await
         .failed(401, "EW5003");
     server
@@ -103,7 +90,7 @@ async fn metrics_are_for_the_nodes_tokens_alone() {
     let made = server.client_for("ann").make_token(&new).await.unwrap();
     let token = format!("Bearer {}", made.token);
     let request = Request::get("/metrics").header("authorization", &token);
-    admin(&server, request).await.failed(403, "EW5004");
+    server.ask_admin(request).await.failed(403, "EW5004");
 }
 
 #[tokio::test]
@@ -122,11 +109,8 @@ async fn node_whose_machine_code_is_gone_is_ready_when_it_has_made_it_again() {
     // What a newer binary finds: code for its engine isn't there.
     std::fs::remove_dir_all(data.path().join("compiled")).unwrap();
     let server = data.start().await;
-    admin(&server, Request::get("/healthz")).await;
-    eventually("the node is ready", async || {
-        (admin(&server, Request::get("/readyz")).await.status() == 204).then_some(())
-    })
-    .await;
+    server.ask_admin(Request::get("/healthz")).await;
+    server.until_ready().await;
     for host in ["one.example.com", "two.example.com"] {
         server.get(host, "/").await.ok();
     }
@@ -142,12 +126,13 @@ async fn node_whose_machine_code_is_gone_is_ready_when_it_has_made_it_again() {
 async fn document_of_the_admin_api_is_served_to_everybody() {
     let data = DataFolder::new();
     let server = data.start().await;
-    let reply = admin(&server, Request::get("/openapi.json")).await;
+    let reply = server.ask_admin(Request::get("/openapi.json")).await;
     reply.ok();
     let document = reply.json();
     assert_eq!(document["info"]["title"], "Everwarm admin API");
     assert!(document["paths"]["/v1/apps/{app}/versions"]["post"].is_object());
-    admin(&server, Request::get("/v1/nothing"))
+    server
+        .ask_admin(Request::get("/v1/nothing"))
         .await
         .failed(404, "EW5015");
 }

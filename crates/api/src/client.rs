@@ -4,6 +4,7 @@
 //! are shown.
 
 mod address;
+mod backup;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::address::{filled, query};
+pub use self::backup::Archive;
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, SecretToken,
     SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,

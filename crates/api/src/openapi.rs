@@ -100,7 +100,7 @@ fn described(operation: &Operation) -> OperationBuilder {
         built = built.parameter(text_parameter(TENANT_HEADER, place, meaning));
     }
     built = match operation.request {
-        Body::Nothing | Body::Metrics => built,
+        Body::Nothing | Body::Other { .. } => built,
         Body::Bytes => built.request_body(Some(
             RequestBodyBuilder::new()
                 .content("application/wasm", Content::new::<RefOr<Schema>>(None))
@@ -115,14 +115,14 @@ fn described(operation: &Operation) -> OperationBuilder {
         )),
     };
     match operation.response {
-        Body::Metrics => built.response(
+        Body::Other {
+            media_type,
+            meaning,
+        } => built.response(
             "200",
             ResponseBuilder::new()
-                .description("OpenMetrics text.")
-                .content(
-                    "application/openmetrics-text",
-                    Content::new::<RefOr<Schema>>(None),
-                )
+                .description(format!("Done: {meaning}."))
+                .content(media_type, Content::new::<RefOr<Schema>>(None))
                 .build(),
         ),
         Body::Nothing | Body::Bytes => {

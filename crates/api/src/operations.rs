@@ -22,8 +22,13 @@ pub enum Body {
     Nothing,
     /// A component's bytes.
     Bytes,
-    /// Text for Prometheus.
-    Metrics,
+    /// Anything else.
+    Other {
+        /// Its media type.
+        media_type: &'static str,
+        /// What it is.
+        meaning: &'static str,
+    },
     /// JSON of a type.
     Json(TypeSchema),
 }
@@ -339,7 +344,23 @@ pub const GET_METRICS: Operation = of_node(operation(
     "Tells what the node has counted, for Prometheus",
     &[],
     Body::Nothing,
-    Body::Metrics,
+    Body::Other {
+        media_type: "application/openmetrics-text",
+        meaning: "OpenMetrics text",
+    },
+));
+
+/// A backup.
+pub const BACK_UP: Operation = of_node(operation(
+    "backUp",
+    Way(&Method::GET, "/v1/backup", Scope::Admin),
+    "Gives a consistent copy of all that the node keeps, while it goes on serving. One that breaks off is none",
+    &[],
+    Body::Nothing,
+    Body::Other {
+        media_type: "application/x-tar",
+        meaning: "a tar archive for `everwarm restore`",
+    },
 ));
 
 /// All operations.
@@ -363,4 +384,5 @@ pub const ALL: &[&Operation] = &[
     &LIST_AUDIT,
     &GET_USAGE,
     &GET_METRICS,
+    &BACK_UP,
 ];

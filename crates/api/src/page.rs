@@ -63,7 +63,7 @@ fn body(body: Body) -> Option<String> {
     match body {
         Body::Nothing => None,
         Body::Bytes => Some("bytes".to_owned()),
-        Body::Metrics => Some("OpenMetrics text".to_owned()),
+        Body::Other { meaning, .. } => Some(meaning.to_owned()),
         Body::Json(schema) => Some(format!("`{}`", (schema.name)())),
     }
 }

@@ -89,6 +89,10 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// Who changed what on a node
     Audit(AuditArgs),
+    /// Copy all that a node keeps into a file, while it serves
+    Backup(BackupArgs),
+    /// Make a data folder of a backup, for `serve` to start on
+    Restore(RestoreArgs),
     /// The tenants of a node, and what each may use
     #[command(subcommand)]
     Tenant(TenantCommand),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use everwarm_api::client::ClientError;
 use everwarm_build::{BuildError, ProjectError};
 use everwarm_manifest::ManifestErrors;
+use everwarm_node::backup::RestoreError;
 
 /// The exit codes. `docs/cli.md` lists them; scripts rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,12 @@ pub(crate) fn told(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        Self::new(Exit::Node, error.code(), told(&error))
+    }
 }
 
 impl From<ProjectError> for Failure {

@@ -13,7 +13,7 @@ use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod serve;
 
-pub(crate) use serve::Serve;
+pub(crate) use serve::{Serve, node_data_dir};
 
 /// Where `up` listens unless it is told otherwise.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";

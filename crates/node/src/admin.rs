@@ -6,6 +6,7 @@
 mod accounts;
 mod apps;
 mod auth;
+mod backups;
 mod components;
 mod deploys;
 mod failure;
@@ -144,6 +145,7 @@ fn router(admin: Admin) -> Router {
         &operations::GET_METRICS,
         history::metrics,
     );
+    let operations = add(operations, &admin, &operations::BACK_UP, backups::back_up);
     operations
         .route("/openapi.json", get(openapi))
         .route("/healthz", get(|| async { StatusCode::NO_CONTENT }))

@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod apps;
+pub mod backup;
 pub mod config;
 pub mod deploy;
 mod domain;

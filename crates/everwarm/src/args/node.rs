@@ -144,6 +144,28 @@ pub(crate) struct UsageArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    /// The file to write, `-` for standard output [default: everwarm-<date>.tar]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup, `-` for standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// An empty folder, or one that isn't there yet [default: everwarm-data, or systemd's state directory]
+    #[arg(long, value_name = "FOLDER", env = "EVERWARM_DATA_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Only check that the backup is whole
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
     /// All tenants; needs a token of the node
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod apps;
 mod audit;
+mod backup;
 mod build;
 mod completions;
 mod deploy;
@@ -9,6 +10,7 @@ mod doctor;
 mod invoke;
 mod login;
 mod new;
+mod restore;
 mod rm;
 mod schema;
 mod serve;
@@ -50,6 +52,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Rm(args) => wait(rm::run(args, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
+        Command::Backup(args) => wait(backup::run(args, printer)),
+        Command::Restore(args) => restore::run(&args, printer),
         Command::Tenant(command) => wait(tenant::run(command, printer)),
         Command::Token(command) => wait(token::run(command, printer)),
         // `main` has started it already.

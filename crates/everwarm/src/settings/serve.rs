@@ -60,9 +60,8 @@ impl Serve {
     /// # Errors
     /// When the file can't be read, or a value isn't one.
     pub(crate) fn resolve(args: &ServeArgs) -> Result<Self, Failure> {
-        let state_dir = env::var_os(STATE_DIRECTORY).map(PathBuf::from);
         let file = args.config.as_deref().map(read).transpose()?;
-        resolved(args, file.unwrap_or_default(), state_dir)
+        resolved(args, file.unwrap_or_default(), state_dir())
     }
 
     /// The bounds as `up` has them.
@@ -72,6 +71,26 @@ impl Serve {
             resident_max: self.resident_max,
         }
     }
+}
+
+/// Where a node keeps its data that no file says it of.
+pub(crate) fn node_data_dir(flag: Option<PathBuf>) -> PathBuf {
+    data_dir_of(flag, None, state_dir())
+}
+
+/// Where systemd has a service keep its state.
+fn state_dir() -> Option<PathBuf> {
+    env::var_os(STATE_DIRECTORY).map(PathBuf::from)
+}
+
+fn data_dir_of(
+    flag: Option<PathBuf>,
+    file: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+) -> PathBuf {
+    flag.or(file)
+        .or(state_dir)
+        .unwrap_or_else(|| DATA_DIR_DEFAULT.into())
 }
 
 fn read(path: &Path) -> Result<File, Failure> {
@@ -109,12 +128,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         admin: address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?,
         base_domain: Hostname::parse(base_domain)
             .map_err(|error| wrong("base-domain", error.to_string()))?,
-        data_dir: args
-            .data_dir
-            .clone()
-            .or(file.data_dir)
-            .or(state_dir)
-            .unwrap_or_else(|| DATA_DIR_DEFAULT.into()),
+        data_dir: data_dir_of(args.data_dir.clone(), file.data_dir, state_dir),
         versions_max: args.versions_max.or(file.versions_max),
         requests_max: args.bounds.requests_max.or(file.requests_max),
         resident_max,

@@ -9,6 +9,7 @@ use everwarm_store::accounts::AccountError;
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::audit::AuditError;
 use everwarm_store::catalog::CatalogError;
+use everwarm_store::embedded::backup::BackupError;
 use everwarm_store::usage::UsageError;
 
 use super::request_id;
@@ -101,6 +102,7 @@ impl Failed {
             "EW5007" => (StatusCode::CONFLICT, "Host taken"),
             "EW5008" => (StatusCode::FORBIDDEN, "Quota reached"),
             "EW5010" => (StatusCode::UNPROCESSABLE_ENTITY, "Health check failed"),
+            "EW5016" => (StatusCode::CONFLICT, "Backup going on"),
             "EW5011" => (StatusCode::CONFLICT, "Traffic can't change so"),
             "EW1005" => (StatusCode::CONFLICT, "Route conflict"),
             "EW4003" => {
@@ -157,6 +159,12 @@ impl From<CatalogError> for Failed {
 
 impl From<ArtifactError> for Failed {
     fn from(error: ArtifactError) -> Self {
+        Self::coded(error.code(), &error)
+    }
+}
+
+impl From<BackupError> for Failed {
+    fn from(error: BackupError) -> Self {
         Self::coded(error.code(), &error)
     }
 }

@@ -114,6 +114,10 @@ impl Artifacts for Embedded {
 
     fn collect(&self, before: UnixMillis) -> StoreFuture<'_, Result<Collected, ArtifactError>> {
         Box::pin(async move {
+            // A backup has it until it is out, which depends on who takes it: the next collection finds what is left.
+            let Ok(_no_backup) = self.collecting.try_lock() else {
+                return Ok(Collected::default());
+            };
             let _no_upload = self.uploads.write().await;
             let forget = move |connection: &mut Connection| {
                 forget_unused(connection, before).map_err(failed("look for unused artifacts"))

@@ -4,7 +4,7 @@
 //! not at all, after power loss too. Knows nothing of threads.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl State for ArtifactFiles {
     fn turn(&mut self, jobs: Vec<Job<Self>>) {
         for job in jobs {
             // Each file is synced by itself.
-            job(self)(Ok(()));
+            (job.work)(self)(Ok(()));
         }
     }
 }
@@ -177,16 +177,24 @@ impl ArtifactFiles {
     }
 
     fn hash_file(&self, path: &Path) -> io::Result<Digest> {
-        let mut file = self.disk.open(path)?;
-        let mut hasher = Sha256::new();
-        let mut chunk = vec![0; HASH_CHUNK];
-        loop {
-            let read = file.read(&mut chunk)?;
-            if read == 0 {
-                return Ok(Digest::from_bytes(hasher.finalize().into()));
-            }
-            hasher.update(&chunk[..read]);
+        hash_all(&mut *self.disk.open(path)?)
+    }
+}
+
+/// The digest of a file on the operating system's disk.
+pub(super) fn hash_file(path: &Path) -> io::Result<Digest> {
+    hash_all(&mut std::fs::File::open(path)?)
+}
+
+fn hash_all(file: &mut dyn Read) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; HASH_CHUNK];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
         }
+        hasher.update(&chunk[..read]);
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 
 use crate::{EngineError, Store};
 
@@ -16,6 +16,7 @@ mod accounts;
 mod apps;
 mod artifacts;
 mod audit;
+pub mod backup;
 mod catalog;
 mod commits;
 mod data_dir;
@@ -46,6 +47,8 @@ pub struct Embedded {
     files: Worker<ArtifactFiles>,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
+    /// Held while garbage is collected, and while a backup reads what a collection would take from it.
+    collecting: Mutex<()>,
     data_dir: DataDir,
 }
 
@@ -66,6 +69,9 @@ impl Embedded {
     /// As [`Embedded::open`].
     pub fn open_on(root: &Path, medium: Medium) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(root)?;
+        if root.join(backup::UNFINISHED).exists() {
+            return Err(OpenError::RestoreUnfinished(root.to_owned()));
+        }
         let disk = &medium.disk;
         for folder in [data_dir.artifacts(), data_dir.compiled()] {
             make_dirs(&**disk, &folder).map_err(OpenError::io("make the folder", &folder))?;
@@ -80,6 +86,7 @@ impl Embedded {
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
             uploads: RwLock::new(()),
+            collecting: Mutex::new(()),
             data_dir,
         })
     }
@@ -129,6 +136,21 @@ impl Embedded {
         done.unwrap_or_else(|error| Err(stopped(Box::new(error))))
     }
 
+    /// As [`Embedded::on_catalog`], outside of any transaction.
+    async fn alone_on_catalog<T, F>(&self, job: F) -> Result<T, backup::BackupError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, backup::BackupError> + Send + 'static,
+    {
+        let done = self.catalog.run_alone(job).await;
+        done.unwrap_or_else(|error| {
+            Err(backup::BackupError::Failed {
+                doing: "read its catalog",
+                source: Box::new(error),
+            })
+        })
+    }
+
     /// As [`Embedded::on_catalog`], on the thread for files.
     async fn on_files<T, E, F>(&self, job: F, stopped: fn(EngineError) -> E) -> Result<T, E>
     where
@@ -168,6 +190,12 @@ pub enum OpenError {
         /// The version that it has.
         found: i64,
     },
+    /// A restore into the folder didn't end.
+    #[error(
+        "a restore into {} didn't end, and what is there isn't whole: empty the folder, and restore again",
+        .0.display()
+    )]
+    RestoreUnfinished(PathBuf),
     /// The node's key can't be used.
     #[error(
         "the node's key {} can't be used: {fault}. Make it readable by its owner alone \
@@ -210,6 +238,7 @@ impl OpenError {
         match self {
             Self::InUse { .. } => "EW4002",
             Self::SchemaNewer { .. } => "EW4004",
+            Self::RestoreUnfinished(_) => "EW4007",
             Self::NodeKey { .. } | Self::Sqlite { .. } | Self::Io { .. } => "EW4003",
         }
     }

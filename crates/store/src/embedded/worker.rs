@@ -15,8 +15,14 @@ const JOBS_WAITING_MAX: usize = 256;
 /// Jobs of one turn.
 const TURN_MAX: usize = 128;
 
-/// A job: does its work, and returns what tells its caller once it is known whether the work is kept.
-pub(super) type Job<S> = Box<dyn FnOnce(&mut S) -> Answer + Send>;
+/// A job.
+pub(super) struct Job<S> {
+    /// Whether it can't share a transaction with others.
+    pub(super) alone: bool,
+    /// Does its work, and returns what tells its caller once it is known whether the work is kept.
+    pub(super) work: Box<dyn FnOnce(&mut S) -> Answer + Send>,
+}
+
 /// Tells a job's caller.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), Lost>)>;
 
@@ -72,17 +78,34 @@ impl<S: State> Worker<S> {
         T: Send + 'static,
         F: FnOnce(&mut S) -> T + Send + 'static,
     {
+        self.send(false, job).await
+    }
+
+    /// As [`Worker::run`], and no other job is done together with it.
+    pub(super) async fn run_alone<T, F>(&self, job: F) -> Result<T, Lost>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
+    {
+        self.send(true, job).await
+    }
+
+    async fn send<T, F>(&self, alone: bool, job: F) -> Result<T, Lost>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(Lost::Stopped)?;
-        jobs.send(Box::new(move |state| {
+        let work = Box::new(move |state: &mut S| {
             let done = job(state);
             Box::new(move |kept: Result<(), Lost>| {
                 // A caller that has left wants no answer; the job is done all the same.
                 let _ = answer.send(kept.map(|()| done));
-            })
-        }))
-        .await
-        .map_err(|_| Lost::Stopped)?;
+            }) as Answer
+        });
+        let job = Job { alone, work };
+        jobs.send(job).await.map_err(|_| Lost::Stopped)?;
         answered.await.unwrap_or(Err(Lost::Stopped))
     }
 }
@@ -105,7 +128,7 @@ mod tests {
     impl State for u32 {
         fn turn(&mut self, jobs: Vec<Job<Self>>) {
             for job in jobs {
-                job(self)(Ok(()));
+                (job.work)(self)(Ok(()));
             }
         }
     }

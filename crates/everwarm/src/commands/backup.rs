@@ -1,0 +1,78 @@
+//! `backup`: a copy of all that a node keeps, in a file that is there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use everwarm_api::client::Archive;
+use everwarm_node::backup::{Restored, check};
+use tempfile::NamedTempFile;
+
+use super::restore;
+use crate::args::BackupArgs;
+use crate::credentials;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+use crate::time;
+
+pub(crate) async fn run(args: BackupArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let client = credentials::client(&args.node)?;
+    if args.file.as_deref() == Some(Path::new("-")) {
+        let mut archive = client.back_up().await?;
+        while let Some(piece) = archive.piece().await? {
+            io::stdout()
+                .write_all(&piece)
+                .map_err(failed("write to standard output"))?;
+        }
+        return Ok(Exit::Success);
+    }
+    let path = args.file.unwrap_or_else(default_name);
+    if path.exists() {
+        return Err(Failure::uncoded(
+            Exit::Usage,
+            format!("{} is there already: choose another name", path.display()),
+        ));
+    }
+    let archive = client.back_up().await?;
+    let (restored, bytes) = keep(archive, &path).await?;
+    restore::show(&restored, &path, bytes, "backed up", printer);
+    Ok(Exit::Success)
+}
+
+fn default_name() -> PathBuf {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = now.unwrap_or_default().as_millis();
+    let stamp = time::utc(u64::try_from(ms).unwrap_or(u64::MAX));
+    format!("everwarm-{}.tar", stamp.replace(' ', "-").replace(':', "")).into()
+}
+
+/// Writes the archive beside its place, checks what was written, and gives it its name.
+async fn keep(mut archive: Archive, path: &Path) -> Result<(Restored, u64), Failure> {
+    let write = failed("write the backup");
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Readable by its user alone, and gone when anything below fails.
+    let mut file = NamedTempFile::new_in(folder).map_err(&write)?;
+    let mut bytes = 0;
+    while let Some(piece) = archive.piece().await? {
+        file.write_all(&piece).map_err(&write)?;
+        bytes += piece.len() as u64;
+    }
+    file.as_file().sync_all().map_err(&write)?;
+    let scratch = tempfile::tempdir_in(folder).map_err(&write)?;
+    let written = File::open(file.path()).map_err(failed("read the backup"))?;
+    let checked = check(io::BufReader::new(written), scratch.path())?;
+    file.persist_noclobber(path)
+        .map_err(|error| write(error.error))?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(&write)?;
+    Ok((checked, bytes))
+}
+
+fn failed(doing: &'static str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::uncoded(Exit::Failure, format!("couldn't {doing}: {error}"))
+}

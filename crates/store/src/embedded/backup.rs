@@ -1,0 +1,231 @@
+//! Backups: a consistent copy of a store that goes on working, as one archive that `tar` can list.
+//!
+//! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until the
+//! archive is out. The archive's form is in `archive`, the way back in `restore`. The node's key stays behind: it is
+//! the node's alone, and protects nothing but machine code, which a restored node makes again.
+
+mod archive;
+mod restore;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use everwarm_manifest::{Digest, TenantId};
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::Embedded;
+use super::files::hash_file;
+use super::schema::SCHEMA_VERSION;
+use crate::artifacts::{ArtifactError, Artifacts as _};
+use crate::catalog::UnixMillis;
+use crate::{EngineError, StoreFuture};
+
+use archive::{About, artifact_name, entry_end, entry_head};
+pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
+
+/// Bytes of a file that are sent at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Another backup, or a collection of garbage.
+    #[error("another backup or a collection of garbage is going on: try again when it is over")]
+    Busy,
+    /// Whoever wanted it is gone.
+    #[error("the archive isn't taken any more")]
+    Gone,
+    /// An artifact is missing or damaged.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The engine failed.
+    #[error("the store failed to {doing}")]
+    Failed {
+        /// What was being attempted.
+        doing: &'static str,
+        /// What the engine says.
+        #[source]
+        source: EngineError,
+    },
+}
+
+impl BackupError {
+    /// The stable code of the error's page in `docs/errors`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Busy => "EW5016",
+            Self::Artifact(error) => error.code(),
+            Self::Gone | Self::Failed { .. } => "EW4003",
+        }
+    }
+}
+
+fn failed<E: Into<EngineError>>(doing: &'static str) -> impl Fn(E) -> BackupError {
+    move |source| BackupError::Failed {
+        doing,
+        source: source.into(),
+    }
+}
+
+/// The copy of the catalog, which is gone when this value is.
+struct Copy(PathBuf);
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // It may not have been made yet; the next backup overwrites what is left.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Embedded {
+    /// Sends a backup, piece by piece, as fast as its receiver takes it. What is deployed meanwhile may be in it or not;
+    /// what is in it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; what was sent until then is no backup, and restoring it is refused.
+    pub fn back_up(&self, pieces: mpsc::Sender<Bytes>) -> StoreFuture<'_, Result<(), BackupError>> {
+        Box::pin(async move {
+            // Held to the end: what the copy refers to stays.
+            let _no_collection = self.collecting.try_lock().map_err(|_| BackupError::Busy)?;
+            let copy = Copy(self.data_dir.root().join("backup.sqlite"));
+            let path = copy.0.clone();
+            let artifacts = self
+                .alone_on_catalog(move |connection| copy_catalog(connection, &path))
+                .await?;
+            let path = copy.0.clone();
+            let (digest, bytes) = self
+                .on_file(move || Ok((hash_file(&path)?, std::fs::metadata(&path)?.len())))
+                .await?;
+            let about = About {
+                format: archive::FORMAT,
+                everwarm: env!("CARGO_PKG_VERSION").to_owned(),
+                schema: SCHEMA_VERSION,
+                made_ms: UnixMillis::now().0,
+                catalog: digest,
+                artifacts: artifacts.len() as u64,
+            };
+            let sender = Sender { pieces };
+            let about = about.to_json();
+            sender.entry(archive::ABOUT, about.len() as u64).await?;
+            sender.send(about.clone()).await?;
+            sender.end(about.len() as u64).await?;
+            sender.entry(archive::CATALOG, bytes).await?;
+            self.send_file(&sender, &copy.0, bytes).await?;
+            sender.end(bytes).await?;
+            drop(copy);
+            for (tenant, digest) in artifacts {
+                // Checked on the way: a damaged one is no backup.
+                let artifact = self.get(&tenant, digest).await?;
+                let bytes = artifact.len() as u64;
+                sender.entry(&artifact_name(&tenant, digest), bytes).await?;
+                sender.send(artifact).await?;
+                sender.end(bytes).await?;
+            }
+            sender.send(Bytes::from_static(&archive::END)).await
+        })
+    }
+}
+
+impl Embedded {
+    /// Reads a file of the operating system's, on the thread for files.
+    async fn on_file<T, F>(&self, job: F) -> Result<T, BackupError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> io::Result<T> + Send + 'static,
+    {
+        let read = failed("read the catalog's copy");
+        let done = self.files.run(move |_| job()).await;
+        done.map_err(|error| failed("use its folder")(Box::new(error) as EngineError))?
+            .map_err(&read)
+    }
+
+    /// Sends a file that has so many bytes. Others have the thread between two pieces.
+    async fn send_file(&self, sender: &Sender, path: &Path, bytes: u64) -> Result<(), BackupError> {
+        let path = path.to_owned();
+        let mut file = self.on_file(move || File::open(path)).await?;
+        let mut left = bytes;
+        while left > 0 {
+            let length = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+            let piece;
+            (file, piece) = self
+                .on_file(move || {
+                    let mut piece = vec![0; length];
+                    file.read_exact(&mut piece)?;
+                    Ok((file, piece))
+                })
+                .await?;
+            left -= length as u64;
+            sender.send(piece.into()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies the catalog into a file, and lists the artifacts that the copy has.
+fn copy_catalog(
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<Vec<(TenantId, Digest)>, BackupError> {
+    let copied = || -> Result<(), EngineError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let text = path
+            .to_str()
+            .ok_or("the data folder's path isn't UTF-8, which SQLite needs here")?;
+        // The folder may be open to others; the file isn't.
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        connection.execute("VACUUM INTO ?1", [text])?;
+        Ok(())
+    };
+    copied().map_err(failed("copy the catalog"))?;
+    let listed = || -> Result<Vec<(TenantId, Digest)>, EngineError> {
+        // Nothing came between: this thread has the connection.
+        let mut query =
+            connection.prepare("SELECT tenant, digest FROM artifact ORDER BY tenant, digest")?;
+        let mut rows = query.query([])?;
+        let mut artifacts = Vec::new();
+        while let Some(row) = rows.next()? {
+            let tenant: String = row.get(0)?;
+            artifacts.push((TenantId::new(&tenant)?, Digest::from_bytes(row.get(1)?)));
+        }
+        Ok(artifacts)
+    };
+    listed().map_err(failed("list the artifacts"))
+}
+
+/// Where the archive goes.
+struct Sender {
+    pieces: mpsc::Sender<Bytes>,
+}
+
+impl Sender {
+    async fn send(&self, mut bytes: Bytes) -> Result<(), BackupError> {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+            let sent = self.pieces.send(piece).await;
+            sent.map_err(|_| BackupError::Gone)?;
+        }
+        Ok(())
+    }
+
+    async fn entry(&self, name: &str, bytes: u64) -> Result<(), BackupError> {
+        let head = entry_head(name, bytes).map_err(failed("name a part of the backup"))?;
+        self.send(head).await
+    }
+
+    async fn end(&self, bytes: u64) -> Result<(), BackupError> {
+        self.send(entry_end(bytes)).await
+    }
+}

@@ -1,0 +1,336 @@
+//! From a backup to a data folder.
+//!
+//! Owns what an archive has to be, which is checked whole: nothing that isn't in its catalog is taken, all that is in it
+//! has to be there, every byte is checked against a digest. A folder whose restore didn't end is marked, and no node
+//! starts on it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use everwarm_manifest::{Digest, TenantId};
+use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
+use tar::{Archive, Entry, EntryType};
+
+use super::super::OpenError;
+use super::super::data_dir::DataDir;
+use super::super::disk::{Disk, LocalDisk, Medium, write_whole};
+use super::super::files::ArtifactFiles;
+use super::super::schema;
+use super::archive::{ABOUT, About, CATALOG, FORMAT, artifact_of};
+use crate::artifacts::{ArtifactError, digest_of};
+use crate::catalog::UnixMillis;
+
+/// The file that marks a folder whose restore didn't end.
+pub const UNFINISHED: &str = "restore-unfinished";
+/// The longest description of an archive, in bytes.
+const ABOUT_BYTES_MAX: u64 = 64 << 10;
+/// The largest catalog that is taken, in bytes.
+const CATALOG_BYTES_MAX: u64 = 64 << 30;
+/// The largest artifact that is taken, in bytes: it is held in memory.
+const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that are copied at once.
+const CHUNK: usize = 256 << 10;
+
+/// What a backup held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The release that made it.
+    pub everwarm: String,
+    /// When it was made.
+    pub made: UnixMillis,
+    /// Artifacts.
+    pub artifacts: u64,
+    /// Their bytes.
+    pub artifact_bytes: u64,
+}
+
+/// Why a backup isn't restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Something is there already.
+    #[error(
+        "{} isn't empty: restore into a new folder, so that nothing is lost",
+        .0.display()
+    )]
+    NotEmpty(PathBuf),
+    /// The archive isn't one, or not whole.
+    #[error("this is no whole backup: {0}. Use another one, or make it again")]
+    Damaged(String),
+    /// It was made by a later release.
+    #[error(
+        "the backup was made by everwarm {0}, and this binary doesn't know its form: restore it with that release"
+    )]
+    Newer(String),
+    /// The folder can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An artifact can't be kept.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The archive can't be read, or the folder not written.
+    #[error("failed to {doing}: {source}")]
+    Io {
+        /// What was being attempted.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl RestoreError {
+    /// The stable code of the error's page in `docs/errors`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotEmpty(_) | Self::Damaged(_) | Self::Newer(_) => "EW4008",
+            Self::Open(error) => error.code(),
+            Self::Artifact(error) => error.code(),
+            Self::Io { .. } => "EW4003",
+        }
+    }
+}
+
+fn io_failed(doing: &'static str) -> impl Fn(io::Error) -> RestoreError {
+    move |source| RestoreError::Io { doing, source }
+}
+
+fn damaged(reason: impl Into<String>) -> RestoreError {
+    RestoreError::Damaged(reason.into())
+}
+
+/// Restores a backup into an empty folder, or one that isn't there yet. Blocks on the disk.
+///
+/// # Errors
+///
+/// [`RestoreError`]; the folder is marked then, and has to be emptied before it can be used.
+pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError> {
+    let is_empty = match fs::read_dir(root) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(io_failed("look into the folder")(error)),
+    };
+    if !is_empty {
+        return Err(RestoreError::NotEmpty(root.to_owned()));
+    }
+    let data_dir = DataDir::lock(root)?;
+    let mark = root.join(UNFINISHED);
+    let disk = LocalDisk;
+    let written = write_whole(&disk, &mark.with_extension("new"), &mark, b"");
+    written.map_err(io_failed("mark the folder"))?;
+
+    let files = ArtifactFiles::open(Arc::new(disk), data_dir.artifacts())
+        .map_err(io_failed("prepare the folder of artifacts"))?;
+    let catalog = root.join("catalog.restored");
+    let restored = read(archive, &catalog, Some(&files))?;
+
+    fs::rename(&catalog, data_dir.catalog()).map_err(io_failed("put the catalog in place"))?;
+    disk.sync_dir(root)
+        .and_then(|()| disk.remove_file(&mark))
+        .and_then(|()| disk.sync_dir(root))
+        .map_err(io_failed("end the restore"))?;
+    Ok(restored)
+}
+
+/// Reads a backup whole and checks it, as [`restore`] does, and keeps nothing of it but its catalog in `scratch`, an empty
+/// folder. Blocks on the disk.
+///
+/// # Errors
+///
+/// [`RestoreError`].
+pub fn check(archive: impl Read, scratch: &Path) -> Result<Restored, RestoreError> {
+    read(archive, &scratch.join("catalog.restored"), None)
+}
+
+fn read(
+    archive: impl Read,
+    catalog: &Path,
+    keep: Option<&ArtifactFiles>,
+) -> Result<Restored, RestoreError> {
+    let mut archive = Archive::new(archive);
+    let read = io_failed("read the backup");
+    let mut entries = archive.entries().map_err(&read)?;
+    let mut next = |wanted: &'static str| match entries.next() {
+        Some(Ok(entry)) => Ok(entry),
+        Some(Err(error)) => Err(damaged(error.to_string())),
+        None => Err(damaged(format!("it ends before {wanted}"))),
+    };
+    let about = read_about(next(ABOUT)?)?;
+    take_catalog(next(CATALOG)?, &about, catalog)?;
+    let mut missing = list_artifacts(catalog)?;
+    let mut restored = Restored {
+        everwarm: about.everwarm,
+        made: UnixMillis(about.made_ms),
+        artifacts: 0,
+        artifact_bytes: 0,
+    };
+    while !missing.is_empty() {
+        let entry = next("its last artifact")?;
+        restored.artifact_bytes += take_artifact(entry, &mut missing, keep)?;
+        restored.artifacts += 1;
+    }
+    match entries.next() {
+        None => Ok(restored),
+        Some(_) => Err(damaged("it goes on after its last artifact")),
+    }
+}
+
+/// The name of a part that is a file.
+fn name_of<R: Read>(entry: &Entry<'_, R>) -> Result<String, RestoreError> {
+    let name = entry.path_bytes();
+    let name = String::from_utf8_lossy(&name).into_owned();
+    if entry.header().entry_type() == EntryType::Regular {
+        Ok(name)
+    } else {
+        Err(damaged(format!(
+            "`{}` in it is no file",
+            name.escape_debug()
+        )))
+    }
+}
+
+fn expect<R: Read>(entry: &Entry<'_, R>, wanted: &str, bytes_max: u64) -> Result<(), RestoreError> {
+    let name = name_of(entry)?;
+    if name != wanted {
+        let name = name.escape_debug().to_string();
+        return Err(damaged(format!(
+            "it has `{name}` in the place of `{wanted}`"
+        )));
+    }
+    if entry.size() > bytes_max {
+        return Err(damaged(format!(
+            "`{wanted}` in it has {} bytes",
+            entry.size()
+        )));
+    }
+    Ok(())
+}
+
+/// What archives of later forms say too.
+#[derive(serde::Deserialize)]
+struct Any {
+    format: u32,
+    everwarm: String,
+    schema: i64,
+}
+
+fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
+    expect(&entry, ABOUT, ABOUT_BYTES_MAX)?;
+    let mut json = Vec::new();
+    entry
+        .read_to_end(&mut json)
+        .map_err(io_failed("read the backup"))?;
+    let no_json = |error: serde_json::Error| damaged(format!("`{ABOUT}` in it: {error}"));
+    let any: Any = serde_json::from_slice(&json).map_err(no_json)?;
+    if any.format > FORMAT || any.schema > schema::SCHEMA_VERSION {
+        return Err(RestoreError::Newer(any.everwarm));
+    }
+    serde_json::from_slice(&json).map_err(no_json)
+}
+
+/// Writes the catalog and checks its digest.
+fn take_catalog(
+    mut entry: Entry<'_, impl Read>,
+    about: &About,
+    path: &Path,
+) -> Result<(), RestoreError> {
+    expect(&entry, CATALOG, CATALOG_BYTES_MAX)?;
+    let mut file = LocalDisk
+        .create(path)
+        .map_err(io_failed("write the catalog"))?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = entry
+            .read(&mut chunk)
+            .map_err(io_failed("read the backup"))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&chunk[..read]);
+        file.write_all(&chunk[..read])
+            .map_err(io_failed("write the catalog"))?;
+    }
+    let found = Digest::from_bytes(hasher.finalize().into());
+    if found != about.catalog {
+        return Err(damaged("its catalog has other bytes than it says"));
+    }
+    file.sync().map_err(io_failed("write the catalog"))
+}
+
+type Missing = BTreeMap<(TenantId, Digest), u64>;
+
+/// Opens the catalog, brings it up to date, has SQLite check it, and lists the artifacts that it needs.
+fn list_artifacts(path: &Path) -> Result<Missing, RestoreError> {
+    let connection = schema::open(path, &Medium::local())?;
+    let listed = || -> Result<Missing, Box<dyn std::error::Error>> {
+        let verdict: String =
+            connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+        if verdict != "ok" {
+            return Err(verdict.into());
+        }
+        let mut query = connection.prepare("SELECT tenant, digest, bytes FROM artifact")?;
+        let mut rows = query.query([])?;
+        let mut missing = Missing::new();
+        while let Some(row) = rows.next()? {
+            let tenant: String = row.get(0)?;
+            let bytes: i64 = row.get(2)?;
+            let key = (TenantId::new(&tenant)?, Digest::from_bytes(row.get(1)?));
+            missing.insert(key, u64::try_from(bytes)?);
+        }
+        Ok(missing)
+    }();
+    let missing = listed.map_err(|error| damaged(format!("its catalog: {error}")))?;
+    close(connection, path)?;
+    Ok(missing)
+}
+
+/// Writes SQLite's log back, so that the catalog is one file.
+fn close(connection: Connection, path: &Path) -> Result<(), RestoreError> {
+    let closed = connection.close().map_err(|(_, source)| OpenError::Sqlite {
+        doing: "close the catalog",
+        path: path.to_owned(),
+        source,
+    });
+    closed?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(io_failed("write the catalog"))
+}
+
+/// Checks an artifact, and keeps it. Returns how many bytes it has.
+fn take_artifact(
+    mut entry: Entry<'_, impl Read>,
+    missing: &mut Missing,
+    keep: Option<&ArtifactFiles>,
+) -> Result<u64, RestoreError> {
+    let name = name_of(&entry)?;
+    let unknown = || damaged(format!("its catalog knows no `{}`", name.escape_debug()));
+    let key = artifact_of(&name).ok_or_else(unknown)?;
+    let bytes = missing.remove(&key).ok_or_else(unknown)?;
+    if entry.size() != bytes || bytes > ARTIFACT_BYTES_MAX {
+        return Err(damaged(format!(
+            "`{name}` in it has {} bytes",
+            entry.size()
+        )));
+    }
+    let mut artifact = Vec::new();
+    entry
+        .read_to_end(&mut artifact)
+        .map_err(io_failed("read the backup"))?;
+    let artifact = Bytes::from(artifact);
+    let (tenant, digest) = key;
+    if digest_of(&artifact) != digest {
+        return Err(damaged(format!(
+            "`{name}` in it has other bytes than its name says"
+        )));
+    }
+    if let Some(files) = keep {
+        files.put(&tenant, digest, &artifact)?;
+    }
+    Ok(bytes)
+}
