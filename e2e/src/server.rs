@@ -41,6 +41,15 @@ impl DataFolder {
         self.0.path().join("data")
     }
 
+    /// Where it is for somebody outside of the mounts that a node may have of its own.
+    pub fn seen_by(&self, node: &Node) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", node.process().id()));
+        if !root.exists() {
+            return self.path();
+        }
+        root.join(self.path().strip_prefix("/").unwrap_or(&self.path()))
+    }
+
     /// The command that serves from it, on ports that are free.
     pub fn command(&self) -> Command {
         let mut command = everwarm_command();
@@ -80,7 +89,7 @@ impl DataFolder {
     /// As [`Self::start`].
     pub async fn start_with(&self, command: Command) -> Server {
         let node = Node::ready(command).await;
-        let text = std::fs::read_to_string(self.path().join("admin.token"));
+        let text = std::fs::read_to_string(self.seen_by(&node).join("admin.token"));
         let text = text.expect("the first start has written a token");
         let token = Token::parse(&text).expect("what it has written is a token");
         let admin = node.ready["admin"]

@@ -41,7 +41,7 @@ mod tests {
         let _other = locks.lock(&b).await;
         let again = locks.lock(&a);
         tokio::pin!(again);
-        assert!(futures_util::poll!(&mut again).is_pending());
+        assert!(futures_util::FutureExt::now_or_never(&mut again).is_none());
         drop(first);
         drop(again.await);
         // Nothing is left of a lock that nobody has.

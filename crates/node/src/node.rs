@@ -1,6 +1,7 @@
 //! A running node: start and drain. What it is asked to do meanwhile is in `operate`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,6 @@ use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
-use everwarm_store::accounts::AccountError;
-use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::{self, Embedded};
 use http::Response;
 use parking_lot::Mutex;
@@ -77,11 +76,20 @@ pub enum StartError {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// What serves can't be read.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The tenants can't be read.
-    #[error(transparent)]
-    Accounts(#[from] AccountError),
+    #[error(
+        "what served before can't be read from the data folder {}: check its disk, or restore a backup into a new \
+         folder (everwarm restore)",
+        .data_dir.display()
+    )]
+    Unreadable {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// The code of its cause.
+        code: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Two apps have the same route.
     #[error("what served before can't serve again: {0}")]
     Routes(String),
@@ -104,9 +112,9 @@ impl StartError {
         match self {
             Self::Store(error) => error.code(),
             Self::Bind(error) => error.code(),
-            Self::Catalog(error) => error.code(),
+            Self::Unreadable { code, .. } => code,
             Self::Routes(_) => "EW1005",
-            Self::Accounts(_) | Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
+            Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
@@ -218,7 +226,9 @@ impl Node {
                 .store
                 .accounts()
                 .tenants(after.as_ref(), TENANTS_A_PAGE);
-            let page = page.await?;
+            let page = page
+                .await
+                .map_err(|error| self.unreadable("EW4003", error))?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             for tenant in &page {
@@ -226,7 +236,8 @@ impl Node {
             }
         }
         let mut apps = Apps::default();
-        for serving in self.store.catalog().list_serving().await? {
+        let serving = self.store.catalog().list_serving().await;
+        for serving in serving.map_err(|error| self.unreadable(error.code(), error))? {
             let key = (serving.tenant.clone(), serving.main.manifest.name.clone());
             let live = LiveApp::new(&serving, &self.domain, &self.targets);
             apps.add(key, live);
@@ -235,6 +246,18 @@ impl Node {
         self.edge.switch_routes(table);
         *self.apps.lock() = apps;
         Ok(())
+    }
+
+    fn unreadable(
+        &self,
+        code: &'static str,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> StartError {
+        StartError::Unreadable {
+            data_dir: self.store.data_dir().root().to_owned(),
+            code,
+            source: Box::new(source),
+        }
     }
 
     /// Where the node listens.

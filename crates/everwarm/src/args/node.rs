@@ -145,7 +145,7 @@ pub(crate) struct UsageArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackupArgs {
-    /// The file to write, `-` for standard output [default: everwarm-<date>.tar]
+    /// The file to write, `-` for standard output [default: everwarm-DATE.tar]
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
