@@ -286,7 +286,24 @@ impl NewApp {
     /// # Panics
     ///
     /// When a component can't be read.
-    pub async fn deploy(mut self, client: &Client) -> Result<Deployed, ClientError> {
+    pub async fn deploy(self, client: &Client) -> Result<Deployed, ClientError> {
+        self.deploy_once(client, None).await
+    }
+
+    /// As [`Self::deploy`], with a key that it is known by when it is sent again.
+    ///
+    /// # Errors
+    ///
+    /// What the node says.
+    ///
+    /// # Panics
+    ///
+    /// When a component can't be read.
+    pub async fn deploy_once(
+        mut self,
+        client: &Client,
+        key: Option<&str>,
+    ) -> Result<Deployed, ClientError> {
         for (function, path) in &self.components {
             let bytes = std::fs::read(path).expect("the component can be read");
             let digest = digest(&bytes);
@@ -295,7 +312,7 @@ impl NewApp {
             }
             self.deploy.components.insert(function.clone(), digest);
         }
-        client.deploy(&self.name, &self.deploy).await
+        client.deploy(&self.name, &self.deploy, key).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! A node that others deploy to: what a deploy makes of an app, and what a failed one leaves as it was.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use everwarm_api::messages::HealthCheck;
+use everwarm_api::messages::{HealthCheck, Quotas, Scope};
 use everwarm_e2e::server::{digest, problem};
 use everwarm_e2e::{DataFolder, NewApp, World, component};
 
@@ -54,6 +54,62 @@ async fn same_bytes_are_uploaded_once_and_other_bytes_never_under_their_name() {
     assert!(client.has_component(&name).await.unwrap());
     let no_name = client.put_component("sha256:x", b"x".to_vec().into()).await;
     assert_eq!(problem(no_name).code, "EW5009");
+}
+
+#[tokio::test]
+async fn deploy_that_is_sent_again_with_its_key_is_not_done_again() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    let client = server.client();
+    let hello = NewApp::new("shop", "hello", &["/*"]);
+    let first = hello.clone().deploy_once(&client, Some("a")).await;
+    let first = first.unwrap();
+    let echo = NewApp::new("shop", "echo", &["/*"]);
+    let second = echo.clone().deploy_once(&client, Some("b")).await.unwrap();
+
+    // Its answer was lost, and its sender tries again after somebody else has deployed, and the node has died.
+    let server = server.kill_and_restart(&data).await;
+    let client = server.client();
+    let again = hello.clone().deploy_once(&client, Some("a")).await.unwrap();
+    assert_eq!(again.version.id, first.version.id);
+    assert_eq!(again.traffic.unwrap().main, second.version.id);
+    assert!(again.stages.is_empty());
+    let entries = client.audit(false, None).await.unwrap().items;
+    let deploys = entries.iter().filter(|entry| entry.action == "deploy");
+    assert_eq!(deploys.count(), 2);
+
+    let other = echo.deploy_once(&client, Some("a")).await;
+    assert_eq!(problem(other).code, "EW5017");
+    for key in ["", "two words", &"k".repeat(129)] {
+        let bad = hello.clone().deploy_once(&client, Some(key)).await;
+        assert_eq!(problem(bad).code, "EW5009", "{key}");
+    }
+    // Another tenant's keys are its own.
+    let ann = server.tenant("ann", Quotas::default(), Scope::Deploy).await;
+    let hers = NewApp::new("annas", "hello", &["/*"]);
+    hers.deploy_once(&ann, Some("a")).await.unwrap();
+    // Without a key it is done as often as it is sent.
+    hello.deploy(&client).await.unwrap();
+    assert_eq!(server.get("shop.example.com", "/").await.ok(), HELLO);
+}
+
+#[tokio::test]
+async fn version_of_an_app_that_was_never_live_has_its_preview() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    let hello = NewApp::new("shop", "hello", &["/*"]).percent(0);
+    let deployed = hello.clone().deploy(&server.client()).await.unwrap();
+    server
+        .get("shop.example.com", "/")
+        .await
+        .failed(404, "EW3001");
+    let preview = format!("0{}--shop.example.com", deployed.version.short);
+    assert_eq!(server.get(&preview, "/").await.ok(), HELLO);
+    // The same version of two tenants is nobody's.
+    let ann = server.tenant("ann", Quotas::default(), Scope::Deploy).await;
+    let hers = hello.deploy(&ann).await.unwrap();
+    assert_eq!(hers.version.id, deployed.version.id);
+    server.get(&preview, "/").await.failed(404, "EW3001");
 }
 
 #[tokio::test]

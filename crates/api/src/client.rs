@@ -191,13 +191,22 @@ impl Client {
             .await
     }
 
-    /// Deploys. The same content is the same version, so that repeating a call whose answer was lost is safe.
+    /// Deploys. With a key that is new for each deploy, repeating a call whose answer was lost does nothing twice.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn deploy(&self, app: &str, deploy: &Deploy) -> Result<Deployed, ClientError> {
-        let body = body(deploy)?;
-        self.json(&operations::DEPLOY, &[app], "", Some(body)).await
+    pub async fn deploy(
+        &self,
+        app: &str,
+        deploy: &Deploy,
+        key: Option<&str>,
+    ) -> Result<Deployed, ClientError> {
+        let mut request = self.request(&operations::DEPLOY, &[app], "", body(deploy)?)?;
+        if let Some(key) = key {
+            let headers = request.headers_mut();
+            headers.insert(operations::IDEMPOTENCY_HEADER, header_value(key)?);
+        }
+        self.read(request).await
     }
 
     /// Gives a version all requests of its app, or a part.

@@ -12,7 +12,7 @@ use utoipa::openapi::{
     Ref, RefOr, Required, ResponseBuilder, Schema,
 };
 
-use crate::operations::{ALL, Body, Operation, TENANT_HEADER, TypeSchema};
+use crate::operations::{ALL, Body, Operation, Place, TENANT_HEADER, TypeSchema};
 use crate::problem::{self, Problem};
 
 /// How a token is sent, in the document's words.
@@ -87,10 +87,10 @@ fn described(operation: &Operation) -> OperationBuilder {
         )))
         .response("default", failed());
     for parameter in operation.parameters {
-        let place = if parameter.in_path {
-            (ParameterIn::Path, Required::True)
-        } else {
-            (ParameterIn::Query, Required::False)
+        let place = match parameter.place {
+            Place::Path => (ParameterIn::Path, Required::True),
+            Place::Query => (ParameterIn::Query, Required::False),
+            Place::Header => (ParameterIn::Header, Required::False),
         };
         built = built.parameter(text_parameter(parameter.name, place, parameter.meaning));
     }
@@ -238,7 +238,7 @@ mod tests {
             let listed: BTreeSet<&str> = operation
                 .parameters
                 .iter()
-                .filter(|parameter| parameter.in_path)
+                .filter(|parameter| parameter.place == Place::Path)
                 .map(|parameter| parameter.name)
                 .collect();
             assert_eq!(in_template, listed, "{}", operation.id);

@@ -14,6 +14,8 @@ use crate::messages::{
 
 /// The field that says for which tenant a token of the node acts. Absent: the default tenant.
 pub const TENANT_HEADER: &str = "everwarm-tenant";
+/// The field with the key of a deploy (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
 /// What kind of body an operation has.
 #[derive(Debug, Clone, Copy)]
@@ -52,13 +54,35 @@ const fn json<T: ToSchema>() -> Body {
     })
 }
 
-/// A parameter in the path or the query.
+/// Where a parameter is sent. Only those of the path are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the path.
+    Path,
+    /// In the query.
+    Query,
+    /// In a header.
+    Header,
+}
+
+impl Place {
+    /// The word for it in OpenAPI.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// A parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is a part of the path; else it is in the query, and may be left out.
-    pub in_path: bool,
+    /// Where it is sent.
+    pub place: Place,
     /// What it means.
     pub meaning: &'static str,
 }
@@ -94,7 +118,7 @@ const BEFORE: Parameter = in_query("before", "The `next` of the page before.");
 const fn in_path(name: &'static str, meaning: &'static str) -> Parameter {
     Parameter {
         name,
-        in_path: true,
+        place: Place::Path,
         meaning,
     }
 }
@@ -102,7 +126,7 @@ const fn in_path(name: &'static str, meaning: &'static str) -> Parameter {
 const fn in_query(name: &'static str, meaning: &'static str) -> Parameter {
     Parameter {
         name,
-        in_path: false,
+        place: Place::Query,
         meaning,
     }
 }
@@ -214,8 +238,15 @@ pub const LIST_VERSIONS: Operation = operation(
 pub const DEPLOY: Operation = operation(
     "deploy",
     Way(&Method::POST, "/v1/apps/{app}/versions", Scope::Deploy),
-    "Deploys a version whose components have been uploaded. The same content is the same version: repeating a deploy is safe",
-    &[APP],
+    "Deploys a version whose components have been uploaded. The same content is the same version",
+    &[
+        APP,
+        Parameter {
+            name: IDEMPOTENCY_HEADER,
+            place: Place::Header,
+            meaning: "Made by the sender for this deploy, 1 to 128 visible ASCII characters. Sent again within a day, the deploy isn't done again: what came of it is told, without stages.",
+        },
+    ],
     json::<Deploy>(),
     json::<Deployed>(),
 );

@@ -39,7 +39,7 @@ fn one(text: &mut String, operation: &Operation) {
         scope.as_str()
     );
     for parameter in operation.parameters {
-        let place = if parameter.in_path { "path" } else { "query" };
+        let place = parameter.place.as_str();
         let _ = write!(
             text,
             "\n- `{}` ({place}): {}",

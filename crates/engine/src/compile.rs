@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use everwarm_manifest::{Digest, World};
 use secrecy::{ExposeSecret as _, SecretBox};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::artifact::Fingerprint;
 use crate::incremental::Reuse;
+use crate::inspect::{ComponentFacts, InspectError, InspectLimits};
 
 mod child;
 mod job;
@@ -26,10 +27,17 @@ mod process;
 
 pub use child::compiler_main;
 
-use job::{ChildLimits, IncrementalJob, Job};
+use job::{ChildLimits, CompileTask, IncrementalJob, Job, Outcome, Task};
 
 /// What the binary's command line calls [`compiler_main`].
 pub const COMPILER_VERB: &str = "compile-component";
+
+/// Address space of a process that only reads a component, in bytes.
+const INSPECT_MEMORY_BYTES_MAX: u64 = 2 << 30;
+/// CPU time of it.
+const INSPECT_CPU_TIME_S_MAX: u64 = 10;
+/// How long it may take.
+const INSPECT_WALL_TIME_MS_MAX: u64 = 20_000;
 
 /// How to start a process that runs [`compiler_main`].
 #[derive(Debug, Clone)]
@@ -136,20 +144,24 @@ pub enum CompileError {
     },
     /// It took longer than its limit.
     #[error(
-        "the component took longer to compile than {limit}: make it smaller (`opt-level = \"s\"`, \
+        "the component took longer to {doing} than {limit}: make it smaller (`opt-level = \"s\"`, \
          fewer dependencies), or raise the node's limit"
     )]
     TooLong {
+        /// What was done with it: compile or check.
+        doing: &'static str,
         /// The limit, in words.
         limit: String,
     },
     /// It took more memory than its limit.
     #[error(
-        "the component needs more than {} MiB of memory to compile: make it smaller \
+        "the component needs more than {} MiB of memory to {doing}: make it smaller \
          (`opt-level = \"s\"`, fewer dependencies), or raise the node's limit",
         .bytes_max >> 20
     )]
     TooMuchMemory {
+        /// What was done with it: compile or check.
+        doing: &'static str,
         /// The limit.
         bytes_max: u64,
     },
@@ -240,38 +252,89 @@ impl Compiler {
         job: CompileJob<'_>,
         output: &Path,
     ) -> Result<Compiled, CompileError> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        let _permit = self
-            .permits
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
+        let _turn = self.turn().await;
         let started = Instant::now();
-        let outcome =
-            process::run(&self.command, &self.limits, &self.line_of(&job, output)).await?;
-        Ok(Compiled {
-            code_bytes: outcome.code_bytes,
-            took: started.elapsed(),
-            reuse: outcome.reuse,
-        })
+        let line = self.line_of(&job, output);
+        match process::run(&self.command, &self.limits, &line).await? {
+            Outcome::Compiled(success) => Ok(Compiled {
+                code_bytes: success.code_bytes,
+                took: started.elapsed(),
+                reuse: success.reuse,
+            }),
+            _ => Err(beside_the_point()),
+        }
+    }
+
+    /// Reads what a component says of itself, in a process that it can do no harm in: as [`inspect`](crate::inspect::inspect),
+    /// for components of strangers. Waits for its turn first. Dropping the future kills the process.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError`] when it can't be read within its bounds. That it isn't a component that can be served is in the
+    /// inner result.
+    pub async fn inspect(
+        &self,
+        path: &Path,
+        component: Digest,
+        limits: InspectLimits,
+    ) -> Result<Result<ComponentFacts, InspectError>, CompileError> {
+        let _turn = self.turn().await;
+        let bounds = CompileLimits {
+            memory_bytes_max: INSPECT_MEMORY_BYTES_MAX.min(self.limits.memory_bytes_max),
+            cpu_time_s_max: INSPECT_CPU_TIME_S_MAX.min(self.limits.cpu_time_s_max),
+            wall_time_ms_max: INSPECT_WALL_TIME_MS_MAX.min(self.limits.wall_time_ms_max),
+            ..self.limits
+        };
+        let job = Job {
+            component_path: path.to_owned(),
+            component,
+            limits: child_limits(&bounds),
+            task: Task::Inspect {
+                component_bytes_max: limits.component_bytes_max,
+            },
+        };
+        match process::run(&self.command, &bounds, &job).await? {
+            Outcome::Inspected(found) => Ok(found),
+            _ => Err(beside_the_point()),
+        }
+    }
+
+    async fn turn(&self) -> (Waiting<'_>, SemaphorePermit<'_>) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(&self.waiting);
+        let permit = self.permits.acquire().await;
+        (waiting, permit.expect("the semaphore is never closed"))
     }
 
     fn line_of(&self, job: &CompileJob<'_>, output: &Path) -> Job {
         Job {
             component_path: job.path.to_owned(),
             component: job.component,
-            world: job.world,
-            fingerprint: job.fingerprint.clone(),
-            output_path: output.to_owned(),
-            limits: ChildLimits {
-                memory_bytes_max: self.limits.memory_bytes_max,
-                cpu_time_s_max: self.limits.cpu_time_s_max,
-            },
-            incremental: job.incremental.map(|incremental| IncrementalJob {
-                dir: incremental.dir.to_owned(),
-                key: *incremental.key.expose_secret(),
+            limits: child_limits(&self.limits),
+            task: Task::Compile(CompileTask {
+                world: job.world,
+                fingerprint: job.fingerprint.clone(),
+                output_path: output.to_owned(),
+                incremental: job.incremental.map(|incremental| IncrementalJob {
+                    dir: incremental.dir.to_owned(),
+                    key: *incremental.key.expose_secret(),
+                }),
             }),
         }
+    }
+}
+
+fn child_limits(limits: &CompileLimits) -> ChildLimits {
+    ChildLimits {
+        memory_bytes_max: limits.memory_bytes_max,
+        cpu_time_s_max: limits.cpu_time_s_max,
+    }
+}
+
+/// The child is the same binary: it answers what it was asked.
+fn beside_the_point() -> CompileError {
+    CompileError::Failed {
+        doing: "answer".to_owned(),
+        reason: "it told of something that it wasn't asked".to_owned(),
     }
 }

@@ -5,7 +5,10 @@
 //! and types only: the code of functions is checked by the compiler. Bytes come from outside, so
 //! nothing here runs them, keeps them or panics on them. Doesn't know what a node provides.
 
+use std::borrow::Cow;
+
 use everwarm_manifest::{Isolation, World};
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, Parser, Payload, ValidPayload, Validator, WasmFeatures,
 };
@@ -23,6 +26,8 @@ const HANDLER_03: &str = "wasi:http/handler@0.3.0";
 
 /// The first bytes of everything in WebAssembly's binary format.
 const WASM_MAGIC: &[u8] = b"\0asm";
+/// Bytes that the names of a component's imports and exports may have in all.
+const NAMES_BYTES_MAX: usize = 32 << 10;
 /// Modules and components that one component may nest, and how deep is bounded by it too.
 const NESTED_MAX: usize = 10_000;
 
@@ -43,7 +48,7 @@ impl Default for InspectLimits {
 }
 
 /// What a component says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentFacts {
     /// The component's size, in bytes.
     pub bytes: u64,
@@ -55,7 +60,7 @@ pub struct ComponentFacts {
 }
 
 /// Which HTTP interfaces a component exports: at least one, or there are no facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Handlers {
     Only(World),
     Both,
@@ -138,13 +143,13 @@ impl WorldError {
 }
 
 /// Why bytes aren't the component of an HTTP function.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum InspectError {
     /// The bytes are something else.
     #[error("this isn't a WebAssembly component but {looks_like}")]
     NotWasm {
         /// What the first bytes look like, and what to do then.
-        looks_like: &'static str,
+        looks_like: Cow<'static, str>,
     },
     /// A core module.
     #[error(
@@ -223,7 +228,7 @@ pub fn inspect(bytes: &[u8], limits: InspectLimits) -> Result<ComponentFacts, In
     }
     if !bytes.starts_with(WASM_MAGIC) {
         return Err(InspectError::NotWasm {
-            looks_like: looks_like(bytes),
+            looks_like: looks_like(bytes).into(),
         });
     }
     if Parser::is_core_wasm(bytes) {
@@ -305,6 +310,15 @@ fn read_types(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), InspectError> 
             }
             _ => {}
         }
+    }
+    let bytes: usize = imports.iter().chain(&exports).map(String::len).sum();
+    if bytes > NAMES_BYTES_MAX {
+        return Err(InspectError::Invalid {
+            offset: 0,
+            reason: format!(
+                "the names of its imports and exports have more than {NAMES_BYTES_MAX} bytes"
+            ),
+        });
     }
     Ok((imports, exports))
 }

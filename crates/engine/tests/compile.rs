@@ -17,6 +17,7 @@ use everwarm_engine::compile::{
     compiler_main,
 };
 use everwarm_engine::config::{self, Purpose};
+use everwarm_engine::inspect::{InspectLimits, inspect};
 use everwarm_manifest::{Digest, World};
 use secrecy::SecretBox;
 use sha2::{Digest as _, Sha256};
@@ -227,6 +228,47 @@ async fn component_that_takes_too_much_memory_is_stopped() {
 }
 
 #[tokio::test]
+async fn component_is_read_in_a_process_as_it_is_here() {
+    let handler =
+        "(component (instance $i) (export \"wasi:http/incoming-handler@0.2.3\" (instance $i)))";
+    let limits = InspectLimits::default();
+    for bytes in [
+        wat::parse_str(handler).unwrap(),
+        wat::parse_str("(component)").unwrap(),
+        wat::parse_str("(module)").unwrap(),
+        b"this is no component".to_vec(),
+        wat::parse_str(handler).unwrap()[..20].to_vec(),
+    ] {
+        let bench = Bench::with_bytes(World::Wasi02, &bytes);
+        let compiler = Compiler::new(real_compiler(), CompileLimits::default());
+        let found = compiler.inspect(&bench.path, bench.component, limits);
+        let found = found.await.unwrap().map_err(|error| error.to_string());
+        let here = inspect(&bytes, limits).map_err(|error| error.to_string());
+        assert_eq!(found, here);
+    }
+}
+
+#[tokio::test]
+async fn component_that_takes_too_long_to_read_is_stopped() {
+    let bench = Bench::new(&component_of(2, 400_000, 0));
+    let limits = CompileLimits {
+        // Less than a process takes to start.
+        wall_time_ms_max: 1,
+        ..CompileLimits::default()
+    };
+    let compiler = Compiler::new(real_compiler(), limits);
+    let found = compiler.inspect(&bench.path, bench.component, InspectLimits::default());
+    let error = found.await.unwrap_err();
+    assert_eq!(error.code(), "EW2005");
+    assert!(error.to_string().contains("to check"), "{error}");
+    // Other bytes than the ones that were meant are never read.
+    fs::write(&bench.path, "other").unwrap();
+    let compiler = Compiler::new(real_compiler(), CompileLimits::default());
+    let found = compiler.inspect(&bench.path, bench.component, InspectLimits::default());
+    assert!(found.await.unwrap_err().to_string().contains("name says"));
+}
+
+#[tokio::test]
 async fn process_that_hangs_is_killed_at_the_deadline() {
     let bench = Bench::new("(component)");
     let pid_file = bench.dir.path().join("pid");
@@ -348,9 +390,9 @@ fn child_ends_when_its_parent_has_gone() {
     // A parent that goes before it gave a job, and one that goes in the middle.
     let bench = Bench::new(&component_of(2, 400_000, 0));
     let job = format!(
-        "{{\"component_path\":{:?},\"component\":\"{}\",\"world\":\"wasi-0.2\",\"fingerprint\":\"{}\",\
-         \"output_path\":\"/dev/null\",\"limits\":{{\"memory_bytes_max\":8589934592,\
-         \"cpu_time_s_max\":100}},\"incremental\":null}}\n",
+        "{{\"component_path\":{:?},\"component\":\"{}\",\"limits\":{{\"memory_bytes_max\":8589934592,\
+         \"cpu_time_s_max\":100}},\"task\":{{\"Compile\":{{\"world\":\"wasi-0.2\",\"fingerprint\":\"{}\",\
+         \"output_path\":\"/dev/null\",\"incremental\":null}}}}}}\n",
         bench.path,
         bench.component,
         bench.fingerprint.as_str()

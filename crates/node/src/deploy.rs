@@ -14,6 +14,7 @@ use everwarm_engine::resident::LoadError;
 use everwarm_manifest::{App, Digest, FunctionName};
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
+use everwarm_store::once::Once;
 use everwarm_store::traffic::{ChangeError, Percent, Traffic};
 use http::StatusCode;
 
@@ -28,6 +29,8 @@ pub struct Deploy {
     pub rollout: Rollout,
     /// The path of a request that it has to answer with 2xx before it gets any other.
     pub health: Option<String>,
+    /// Sent again with the same key, it isn't done again.
+    pub once: Option<Once>,
 }
 
 impl Deploy {
@@ -38,6 +41,7 @@ impl Deploy {
             components: Components::Bytes(components),
             rollout: Rollout::All,
             health: None,
+            once: None,
         }
     }
 }
@@ -102,7 +106,7 @@ pub struct Deployed {
     pub version: Version,
     /// Who gets which requests now; `None` when nothing of the app serves yet.
     pub traffic: Option<Traffic>,
-    /// How long each stage took.
+    /// How long each stage took; none for a deploy that had been done before, under the same key.
     pub stages: Vec<(Stage, Duration)>,
 }
 
@@ -186,6 +190,16 @@ pub enum DeployError {
         /// What happened.
         reason: String,
     },
+    /// The key was another deploy's.
+    #[error(
+        "this idempotency key was sent with another deploy: make a new key for each deploy, and send it again only with the same"
+    )]
+    KeyReused,
+    /// What was done under the key is gone.
+    #[error(
+        "this deploy was done before, and its version has been removed since: deploy with a new idempotency key"
+    )]
+    Forgotten,
     /// A route is taken by another app.
     #[error("{0}: change one of the two routes")]
     Routes(String),
@@ -221,6 +235,7 @@ impl DeployError {
             Self::Incomplete(_) => "EW2011",
             Self::Routes(_) => "EW1005",
             Self::Traffic(_) => "EW5011",
+            Self::KeyReused | Self::Forgotten => "EW5017",
             Self::HostTaken(_) => "EW5007",
             Self::Unhealthy { .. } | Self::NoAnswer { .. } => "EW5010",
             Self::Catalog(error) => error.code(),

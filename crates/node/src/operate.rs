@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use everwarm_engine::inspect::{check_imports, inspect};
+use everwarm_engine::inspect::{ComponentFacts, InspectError, check_imports, inspect};
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_manifest::{App, AppName, FunctionName, HostPattern, TenantId};
 use everwarm_store::Store as _;
@@ -15,6 +15,7 @@ use everwarm_store::audit::{Action, DETAIL_BYTES_MAX, Note};
 use everwarm_store::catalog::{
     CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
 };
+use everwarm_store::once::Once;
 use everwarm_store::traffic::{Canary, Change, Traffic};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Uri, header};
@@ -52,6 +53,10 @@ impl Node {
         let key = (tenant.clone(), deploy.app.name.clone());
         let _one_at_a_time = self.locks.lock(&key).await;
         let mut watch = Stopwatch::start(Stage::Verify);
+        let before = self.done_before(&key, deploy.once.as_ref()).await;
+        if let Some(done) = before.map_err(|source| watch.failure(source))? {
+            return Ok(done);
+        }
         let done = self
             .deploy_staged(&key, deploy, quotas, by, &mut watch)
             .await;
@@ -63,6 +68,29 @@ impl Node {
             traffic,
             stages: watch.end(),
         })
+    }
+
+    /// What came of a deploy that is sent again.
+    async fn done_before(
+        &self,
+        key: &AppKey,
+        once: Option<&Once>,
+    ) -> Result<Option<Deployed>, DeployError> {
+        let Some(once) = once else { return Ok(None) };
+        let (tenant, app) = key;
+        let catalog = self.store.catalog();
+        let done = catalog.done(tenant, &once.key, UnixMillis::now()).await?;
+        let Some(done) = done else { return Ok(None) };
+        if done.request != once.request {
+            return Err(DeployError::KeyReused);
+        }
+        let version = catalog.version(tenant, app, done.version).await?;
+        let serving = catalog.serving(tenant, app).await?;
+        Ok(Some(Deployed {
+            version: version.ok_or(DeployError::Forgotten)?,
+            traffic: serving.map(|serving| serving.traffic),
+            stages: Vec::new(),
+        }))
     }
 
     async fn deploy_staged(
@@ -111,7 +139,8 @@ impl Node {
                 return Ok((version, serving.map(|serving| serving.traffic)));
             }
         };
-        let traffic = self.switch(key, change, Action::Deploy, by).await?;
+        let once = deploy.once.map(|once| (once, version.id));
+        let traffic = self.switch(key, change, Action::Deploy, by, once).await?;
         Ok((version, Some(traffic)))
     }
 
@@ -129,7 +158,7 @@ impl Node {
     ) -> Result<Traffic, DeployError> {
         let key = (tenant.clone(), app.clone());
         let _one_at_a_time = self.locks.lock(&key).await;
-        self.switch(&key, change, Action::Promote, by).await
+        self.switch(&key, change, Action::Promote, by, None).await
     }
 
     /// Goes back to what served before: nothing is built, and nothing compiled unless its code has gone.
@@ -147,7 +176,7 @@ impl Node {
         let key = (tenant.clone(), app.clone());
         let _one_at_a_time = self.locks.lock(&key).await;
         let change = to.map_or(Change::Back, Change::Promote);
-        self.switch(&key, change, Action::Rollback, by).await
+        self.switch(&key, change, Action::Rollback, by, None).await
     }
 
     /// Removes an app with all its versions. Says whether there was one. Requests that are in go on.
@@ -207,14 +236,26 @@ impl Node {
         match components {
             Components::Bytes(components) => {
                 for (name, bytes) in components {
-                    let world = self.world(app, &name, &bytes)?;
+                    // Whoever runs `up` built them.
+                    let inspected = inspect(&bytes, self.inspect_limits);
+                    let world = self.world(app, &name, inspected)?;
                     verified.insert(name, (Stored::Not(bytes), world));
                 }
             }
             Components::Stored(digests) => {
                 for (name, digest) in digests {
-                    let bytes = self.store.artifacts().get(tenant, digest).await?;
-                    let world = self.world(app, &name, &bytes)?;
+                    // A stranger's bytes are read in a process of their own.
+                    let path = self.store.artifacts().local_file(tenant, digest).await?;
+                    let inspected = self
+                        .code
+                        .compiler
+                        .inspect(&path, digest, self.inspect_limits)
+                        .await
+                        .map_err(|source| DeployError::Compile {
+                            function: name.clone(),
+                            source,
+                        })?;
+                    let world = self.world(app, &name, inspected)?;
                     verified.insert(name, (Stored::As(digest), world));
                 }
             }
@@ -226,9 +267,8 @@ impl Node {
         &self,
         app: &App,
         name: &FunctionName,
-        bytes: &[u8],
+        inspected: Result<ComponentFacts, InspectError>,
     ) -> Result<everwarm_manifest::World, DeployError> {
-        let inspected = inspect(bytes, self.inspect_limits);
         let facts = inspected.map_err(|source| DeployError::Inspect {
             function: name.clone(),
             source,
@@ -325,6 +365,7 @@ impl Node {
         change: Change,
         action: Action,
         by: &Actor,
+        once: Option<(Once, VersionId)>,
     ) -> Result<Traffic, DeployError> {
         let (tenant, app) = key;
         let catalog = self.store.catalog();
@@ -360,7 +401,7 @@ impl Node {
             let apps = before.with(key.clone(), live);
             let table = apps.table().map_err(DeployError::Routes)?;
             let note = note(by, action, app.as_str(), describe(&traffic));
-            let set = catalog.set_traffic(tenant, app, traffic.clone(), hosts, note);
+            let set = catalog.set_traffic(tenant, app, traffic.clone(), hosts, note, once);
             set.await?;
             Ok((apps, table))
         };

@@ -8,6 +8,7 @@ use everwarm_edge::previews::{Finding, Previews};
 use everwarm_edge::router::RouteTable;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
+use everwarm_manifest::AppName;
 use everwarm_store::Store as _;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::Embedded;
@@ -77,6 +78,31 @@ impl StoredPreviews {
         Some(table)
     }
 
+    async fn find_of(
+        &self,
+        app: AppKey,
+        digits: String,
+    ) -> Result<Option<Arc<RouteTable<Route>>>, CatalogError> {
+        if let Some(table) = self.kept(&app, &digits) {
+            return Ok(Some(table));
+        }
+        self.look_up(app, digits).await
+    }
+
+    async fn find_by_version(
+        &self,
+        app: AppName,
+        digits: String,
+    ) -> Result<Option<Arc<RouteTable<Route>>>, CatalogError> {
+        let catalog = self.store.catalog();
+        let owners = catalog.owners_of_version(&app, &digits, 2).await?;
+        // Two tenants have it: neither is meant.
+        let [(tenant, _)] = &owners[..] else {
+            return Ok(None);
+        };
+        self.find_of((tenant.clone(), app), digits).await
+    }
+
     async fn look_up(
         &self,
         app: AppKey,
@@ -122,12 +148,13 @@ impl Previews for StoredPreviews {
     fn find<'a>(&'a self, host: &'a str) -> Finding<'a> {
         Box::pin(async move {
             let PreviewName { app, digits } = self.domain.preview(host)?;
-            let tenant = self.apps.lock().owner_of(&app)?.clone();
-            let key = (tenant, app);
-            if let Some(table) = self.kept(&key, &digits) {
-                return Some(table);
-            }
-            self.look_up(key, digits).await.unwrap_or_else(|error| {
+            let owner = self.apps.lock().owner_of(&app).cloned();
+            let found = match owner {
+                Some(tenant) => self.find_of((tenant, app), digits).await,
+                // Nothing of the app serves yet: its version says whose it is.
+                None => self.find_by_version(app, digits).await,
+            };
+            found.unwrap_or_else(|error| {
                 tracing::error!(%error, %host, "a preview can't be read from the store");
                 None
             })

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::Note;
+use crate::once::{Done, IdempotencyKey, Once};
 use crate::traffic::Traffic;
 use crate::{EngineError, StoreFuture};
 
@@ -84,8 +85,34 @@ pub trait Catalog: Send + Sync {
         hosts: BTreeSet<HostPattern>,
     ) -> StoreFuture<'a, Result<Option<HostPattern>, CatalogError>>;
 
+    /// The tenants whose app of that name has a version whose identity begins with these hexadecimal digits, with the
+    /// version, at most `count_max`.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't look.
+    fn owners_of_version<'a>(
+        &'a self,
+        app: &'a AppName,
+        digits: &'a str,
+        count_max: u32,
+    ) -> StoreFuture<'a, Result<Vec<(TenantId, VersionId)>, CatalogError>>;
+
+    /// What was done under a key within [`REMEMBERED_MS`](crate::once::REMEMBERED_MS) before `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't look.
+    fn done<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        key: &'a IdempotencyKey,
+        now: UnixMillis,
+    ) -> StoreFuture<'a, Result<Option<Done>, CatalogError>>;
+
     /// Sets an app's traffic and claims its hosts, in one atomic switch: a reader sees all of the old state or all
-    /// of this. Hosts that the app had and doesn't name any more are free again.
+    /// of this. Hosts that the app had and doesn't name any more are free again. With `once`, what [`Catalog::done`]
+    /// tells of it is a part of the switch.
     ///
     /// # Errors
     ///
@@ -98,6 +125,7 @@ pub trait Catalog: Send + Sync {
         traffic: Traffic,
         hosts: BTreeSet<HostPattern>,
         note: Note,
+        once: Option<(Once, VersionId)>,
     ) -> StoreFuture<'a, Result<(), CatalogError>>;
 
     /// What serves of one app.

@@ -6,6 +6,7 @@
 mod accounts;
 mod artifacts;
 mod hosts;
+mod once;
 mod usage;
 mod versions;
 
@@ -65,6 +66,9 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     accounts::tenant_with_apps_is_not_removed,
     accounts::token_reads_back_and_is_its_owners,
     accounts::tokens_of_one_owner_are_bounded,
+    once::key_is_remembered_with_what_was_done_for_a_day,
+    once::key_of_a_switch_that_failed_is_not_remembered,
+    once::owners_of_a_version_are_found_by_its_digits,
     usage::batch_of_usage_counts_once,
     usage::usage_is_read_by_hours_and_tenant,
 ];
@@ -147,7 +151,7 @@ async fn set_main_with_hosts(
     let (name, traffic) = (app_name(app), Traffic::all_to(id));
     let set = store
         .catalog()
-        .set_traffic(tenant, &name, traffic, hosts, note);
+        .set_traffic(tenant, &name, traffic, hosts, note, None);
     set.await
 }
 

@@ -25,6 +25,7 @@ pub mod audit;
 pub mod catalog;
 pub mod conformance;
 pub mod embedded;
+pub mod once;
 pub mod traffic;
 pub mod usage;
 

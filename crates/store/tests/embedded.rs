@@ -53,7 +53,7 @@ async fn serve(store: &Embedded, tenant: &TenantId) -> (AppName, VersionId) {
         detail: String::new(),
     };
     let traffic = Traffic::all_to(version.id);
-    let set = store.set_traffic(tenant, &app, traffic, [].into(), note);
+    let set = store.set_traffic(tenant, &app, traffic, [].into(), note, None);
     set.await.unwrap();
     (app, version.id)
 }

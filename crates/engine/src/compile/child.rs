@@ -1,4 +1,4 @@
-//! The compiler process: one job from stdin, one component, one file of machine code.
+//! The compiler process: one job from stdin, one component, one file of machine code, or what the component says of itself.
 //!
 //! Owns the child's side. It bounds itself before it reads a byte of the component, and ends with
 //! its parent: its stdin is a pipe that closes then, however the parent ends. (Linux can also signal
@@ -16,10 +16,12 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 use super::job::{
-    ChildLimits, IncrementalJob, Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Success,
+    ChildLimits, CompileTask, IncrementalJob, Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome,
+    Success, Task,
 };
 use crate::artifact::Fingerprint;
 use crate::incremental::IncrementalCache;
+use crate::inspect::{InspectLimits, inspect};
 
 /// Longest reason that is reported, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
@@ -47,7 +49,27 @@ fn run() -> Result<Outcome, Outcome> {
     let job = read_job()?;
     bound(job.limits).map_err(failed("limit itself"))?;
     end_with_parent().map_err(failed("start a thread"))?;
-    compile(&job)
+    match &job.task {
+        Task::Compile(task) => compile(&job, task),
+        Task::Inspect {
+            component_bytes_max,
+        } => {
+            let limits = InspectLimits {
+                component_bytes_max: *component_bytes_max,
+            };
+            Ok(Outcome::Inspected(inspect(&read_component(&job)?, limits)))
+        }
+    }
+}
+
+fn read_component(job: &Job) -> Result<Vec<u8>, Outcome> {
+    let bytes = fs::read(&job.component_path).map_err(failed("read the component"))?;
+    if Digest::from_bytes(Sha256::digest(&bytes).into()) != job.component {
+        return Err(failed("trust the component's file")(
+            "its bytes aren't the ones that its name says",
+        ));
+    }
+    Ok(bytes)
 }
 
 fn failed<E: std::fmt::Display>(doing: &'static str) -> impl Fn(E) -> Outcome {
@@ -99,24 +121,19 @@ fn end_with_parent() -> io::Result<()> {
         .map(drop)
 }
 
-fn compile(job: &Job) -> Result<Outcome, Outcome> {
-    let cache = job
+fn compile(job: &Job, task: &CompileTask) -> Result<Outcome, Outcome> {
+    let cache = task
         .incremental
         .as_ref()
         .map(load_cache)
         .transpose()
         .map_err(failed("load the incremental cache"))?;
-    let engine = engine(job, cache.as_ref())?;
-    let bytes = fs::read(&job.component_path).map_err(failed("read the component"))?;
-    if Digest::from_bytes(Sha256::digest(&bytes).into()) != job.component {
-        return Err(failed("trust the component's file")(
-            "its bytes aren't the ones that its name says",
-        ));
-    }
+    let engine = engine(task, cache.as_ref())?;
+    let bytes = read_component(job)?;
     let code = engine
         .precompile_component(&bytes)
         .map_err(|error| refused(&error))?;
-    fs::write(&job.output_path, &code).map_err(failed("write the code"))?;
+    fs::write(&task.output_path, &code).map_err(failed("write the code"))?;
     if let Some(Err(error)) = cache.as_ref().map(|cache| cache.save()) {
         // The code is good all the same; the next compile takes longer.
         eprintln!("the incremental cache wasn't saved: {error}");
@@ -133,15 +150,15 @@ fn load_cache(job: &IncrementalJob) -> io::Result<Arc<IncrementalCache>> {
 }
 
 /// The engine that the parent expects, or none: code for another one would never be found again.
-fn engine(job: &Job, cache: Option<&Arc<IncrementalCache>>) -> Result<Engine, Outcome> {
-    let mut config = crate::config::base(job.world);
+fn engine(task: &CompileTask, cache: Option<&Arc<IncrementalCache>>) -> Result<Engine, Outcome> {
+    let mut config = crate::config::base(task.world);
     if let Some(cache) = cache {
         config
             .enable_incremental_compilation(Arc::clone(cache) as _)
             .map_err(failed("use the incremental cache"))?;
     }
     let engine = Engine::new(&config).map_err(failed("make its engine"))?;
-    if Fingerprint::of(&engine) != job.fingerprint {
+    if Fingerprint::of(&engine) != task.fingerprint {
         return Err(failed("serve the node")(
             "it makes code for another engine than the node's: restart the node",
         ));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Fingerprint;
 use crate::incremental::Reuse;
+use crate::inspect::{ComponentFacts, InspectError};
 
 /// Longest line that is read, in bytes.
 pub(super) const LINE_BYTES_MAX: u64 = 64 << 10;
@@ -16,15 +17,26 @@ pub(super) const LINE_BYTES_MAX: u64 = 64 << 10;
 /// Starts the line with the outcome, so that whatever else prints to stdout does no harm.
 pub(super) const OUTCOME_PREFIX: &str = "everwarm-outcome ";
 
-/// One component to compile. Goes through a pipe that only the child can read: it holds a key.
+/// What a child is to do with one component. Goes through a pipe that only the child can read: it may hold a key.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) component_path: PathBuf,
     pub(super) component: Digest,
+    pub(super) limits: ChildLimits,
+    pub(super) task: Task,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum Task {
+    Compile(CompileTask),
+    Inspect { component_bytes_max: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CompileTask {
     pub(super) world: World,
     pub(super) fingerprint: Fingerprint,
     pub(super) output_path: PathBuf,
-    pub(super) limits: ChildLimits,
     pub(super) incremental: Option<IncrementalJob>,
 }
 
@@ -45,6 +57,7 @@ pub(super) struct IncrementalJob {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Outcome {
     Compiled(Success),
+    Inspected(Result<ComponentFacts, InspectError>),
     Invalid { reason: String },
     TooMuchMemory,
     Failed { doing: String, reason: String },

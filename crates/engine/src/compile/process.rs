@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
-use super::job::{Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Success};
+use super::job::{Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Task};
 use super::{CompileError, CompileLimits, CompilerCommand};
 
 /// What is kept of the child's stderr, in bytes.
@@ -19,12 +19,12 @@ const STDERR_BYTES_MAX: u64 = 8 << 10;
 /// A process that was killed is gone within this time, or the machine is in trouble.
 const KILL_WAIT_MS_MAX: u64 = 5_000;
 
-/// Runs one job in one process.
+/// Runs one job in one process. The outcome is one of success, or what inspecting found.
 pub(super) async fn run(
     command: &CompilerCommand,
     limits: &CompileLimits,
     job: &Job,
-) -> Result<Success, CompileError> {
+) -> Result<Outcome, CompileError> {
     let failed = |doing| {
         move |source| CompileError::Process {
             doing,
@@ -37,13 +37,14 @@ pub(super) async fn run(
     let mut child = start(command, limits).map_err(failed("start"))?;
     let deadline = Duration::from_millis(limits.wall_time_ms_max);
     if let Ok(ended) = tokio::time::timeout(deadline, converse(&mut child, &line)).await {
-        return conclude(&ended.map_err(failed("talk to"))?, limits);
+        return conclude(&ended.map_err(failed("talk to"))?, limits, doing(job));
     }
     let wait = Duration::from_millis(KILL_WAIT_MS_MAX);
     if !matches!(tokio::time::timeout(wait, child.kill()).await, Ok(Ok(()))) {
         tracing::error!(pid = child.id(), "compiler process doesn't end when killed");
     }
     Err(CompileError::TooLong {
+        doing: doing(job),
         limit: format!("{} ms", limits.wall_time_ms_max),
     })
 }
@@ -106,13 +107,25 @@ where
     Ok(kept)
 }
 
-fn conclude(ended: &Ended, limits: &CompileLimits) -> Result<Success, CompileError> {
+fn doing(job: &Job) -> &'static str {
+    match job.task {
+        Task::Compile(_) => "compile",
+        Task::Inspect { .. } => "check",
+    }
+}
+
+fn conclude(
+    ended: &Ended,
+    limits: &CompileLimits,
+    doing: &'static str,
+) -> Result<Outcome, CompileError> {
     let too_much_memory = || CompileError::TooMuchMemory {
+        doing,
         bytes_max: limits.memory_bytes_max,
     };
     if let Some(outcome) = outcome_of(&ended.stdout).filter(|_| ended.status.success()) {
         return match outcome {
-            Outcome::Compiled(success) => Ok(success),
+            good @ (Outcome::Compiled(_) | Outcome::Inspected(_)) => Ok(good),
             Outcome::Invalid { reason } => Err(CompileError::Invalid { reason }),
             Outcome::TooMuchMemory => Err(too_much_memory()),
             Outcome::Failed { doing, reason } => Err(CompileError::Failed { doing, reason }),
@@ -122,6 +135,7 @@ fn conclude(ended: &Ended, limits: &CompileLimits) -> Result<Success, CompileErr
     let signal = ended.status.signal().and_then(Signal::from_named_raw);
     if signal == Some(Signal::XCPU) {
         return Err(CompileError::TooLong {
+            doing,
             limit: format!("{} s of CPU time", limits.cpu_time_s_max),
         });
     }

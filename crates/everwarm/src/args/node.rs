@@ -72,6 +72,9 @@ pub(crate) struct DeployArgs {
     /// Requests with the same value of this header go to the same version
     #[arg(long, value_name = "HEADER", requires = "percent")]
     pub(crate) sticky_header: Option<String>,
+    /// What the deploy is known by when it is sent again: then it isn't done twice [default: a random one]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
     /// A path that the new version has to answer with 2xx before it gets any request
     #[arg(long, value_name = "PATH")]
     pub(crate) health: Option<String>,

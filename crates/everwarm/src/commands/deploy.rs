@@ -1,9 +1,9 @@
 //! `deploy`: build an app, upload what the node doesn't have, and let a version serve.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use everwarm_api::client::Client;
+use everwarm_api::client::{Client, ClientError};
 use everwarm_api::messages::{Deploy, Deployed, HealthCheck, StageTime};
 use everwarm_build::{Component, Project};
 
@@ -13,6 +13,9 @@ use crate::credentials;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::settings;
+
+/// How long to wait before a deploy whose answer was lost is sent again.
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
     let project = Project::open(&settings::app_folder(args.app.folder))?;
@@ -41,7 +44,7 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
     };
     let mut deployed = {
         let _stage = printer.stage("deploying");
-        client.deploy(app.name.as_str(), &deploy).await?
+        send(&client, app.name.as_str(), &deploy, args.idempotency_key).await?
     };
     let ours = [("build", build_time), ("upload", upload_time)];
     let ours = ours.map(|(stage, took)| StageTime {
@@ -51,6 +54,34 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
     deployed.stages.splice(0..0, ours);
     printer.data(&deployed, || told(&deployed, uploaded));
     Ok(Exit::Success)
+}
+
+/// Deploys, and asks again under the same key when the answer was lost: the node does it once.
+async fn send(
+    client: &Client,
+    app: &str,
+    deploy: &Deploy,
+    key: Option<String>,
+) -> Result<Deployed, Failure> {
+    let key = key.map_or_else(random_key, Ok)?;
+    let mut pauses = RETRY_PAUSES.into_iter();
+    loop {
+        match client.deploy(app, deploy, Some(&key)).await {
+            Err(ClientError::Unreachable { .. }) if let Some(pause) = pauses.next() => {
+                tokio::time::sleep(pause).await;
+            }
+            answered => return Ok(answered?),
+        }
+    }
+}
+
+fn random_key() -> Result<String, Failure> {
+    let random = getrandom::u64().and_then(|high| Ok((high, getrandom::u64()?)));
+    let (high, low) = random.map_err(|error| {
+        let message = format!("the operating system gave no random numbers: {error}");
+        Failure::uncoded(Exit::Failure, message)
+    })?;
+    Ok(format!("{high:016x}{low:016x}"))
 }
 
 /// Uploads what isn't there, and says how many that was.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::HeaderName;
+use axum::http::{HeaderMap, HeaderName};
 use everwarm_api::messages;
+use everwarm_api::operations::IDEMPOTENCY_HEADER;
 use everwarm_manifest::{App, AppName, Digest, FunctionName};
+use everwarm_store::once::{IdempotencyKey, KeyError, Once};
 use everwarm_store::traffic::{Canary, Change, Percent};
 
 use super::Admin;
@@ -30,10 +32,13 @@ pub(super) async fn deploy(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
     Path(app): Path<String>,
+    headers: HeaderMap,
     sent: Sent<messages::Deploy>,
 ) -> Result<Json<messages::Deployed>, Failed> {
     let name = app_name(&app)?;
-    let deploy = understood(&name, read(sent)?)?;
+    let sent = read(sent)?;
+    let once = once(&headers, &name, &sent)?;
+    let deploy = understood(&name, sent, once)?;
     let deployed = admin
         .node
         .deploy(&caller.tenant, deploy, caller.quotas, &caller.actor())
@@ -58,7 +63,29 @@ pub(super) async fn deploy(
     }))
 }
 
-fn understood(name: &AppName, sent: messages::Deploy) -> Result<Deploy, Failed> {
+/// The key that was sent, with the digest of what is asked under it.
+fn once(
+    headers: &HeaderMap,
+    app: &AppName,
+    sent: &messages::Deploy,
+) -> Result<Option<Once>, Failed> {
+    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else {
+        return Ok(None);
+    };
+    let key = value.to_str().map_err(|_| KeyError);
+    let key = key.and_then(IdempotencyKey::new);
+    let key = key.map_err(|error| Failed::bad_request(error.to_string()))?;
+    let asked = serde_json::to_vec(&(app.as_str(), sent));
+    let asked = asked.map_err(|error| Failed::bad_request(error.to_string()))?;
+    let request = *everwarm_store::artifacts::digest_of(&asked).as_bytes();
+    Ok(Some(Once { key, request }))
+}
+
+fn understood(
+    name: &AppName,
+    sent: messages::Deploy,
+    once: Option<Once>,
+) -> Result<Deploy, Failed> {
     let app = App::parse(&sent.manifest, "everwarm.toml")
         .map_err(|errors| Failed::bad_request(format!("the manifest has mistakes: {errors}")))?;
     if app.name != *name {
@@ -87,6 +114,7 @@ fn understood(name: &AppName, sent: messages::Deploy) -> Result<Deploy, Failed> 
         components: Components::Stored(components(sent.components)?),
         rollout,
         health: sent.health.map(|health| health.path),
+        once,
     })
 }
 

@@ -102,6 +102,7 @@ impl Failed {
             "EW5007" => (StatusCode::CONFLICT, "Host taken"),
             "EW5008" => (StatusCode::FORBIDDEN, "Quota reached"),
             "EW5010" => (StatusCode::UNPROCESSABLE_ENTITY, "Health check failed"),
+            "EW5017" => (StatusCode::UNPROCESSABLE_ENTITY, "Key was used"),
             "EW5016" => (StatusCode::CONFLICT, "Backup going on"),
             "EW5011" => (StatusCode::CONFLICT, "Traffic can't change so"),
             "EW1005" => (StatusCode::CONFLICT, "Route conflict"),

@@ -101,6 +101,7 @@ pub(super) async fn traffic_is_what_was_set_last(store: &dyn Store) {
         split.clone(),
         BTreeSet::new(),
         note(Action::Promote, "hello"),
+        None,
     );
     set.await.expect("two versions can share");
     let serving = store.catalog().serving(&t, &app).await;
@@ -267,7 +268,7 @@ pub(super) async fn versions_that_traffic_needs_outlive_pruning(store: &dyn Stor
     let note = note(Action::Promote, "hello");
     let set = store
         .catalog()
-        .set_traffic(&t, &app, traffic, BTreeSet::new(), note);
+        .set_traffic(&t, &app, traffic, BTreeSet::new(), note, None);
     set.await.expect("versions that are kept can serve");
     let pruned = store.catalog().prune_versions(&t, &app, 1).await;
     let mut pruned = pruned.expect("old versions can be forgotten");

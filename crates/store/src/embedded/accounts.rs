@@ -87,6 +87,7 @@ pub(super) fn remove_tenant(
     }
     let removed = || -> rusqlite::Result<bool> {
         transaction.execute("DELETE FROM token WHERE tenant = ?1", params![id.as_str()])?;
+        transaction.execute("DELETE FROM once WHERE tenant = ?1", params![id.as_str()])?;
         let removed =
             transaction.execute("DELETE FROM tenant WHERE id = ?1", params![id.as_str()])?;
         if removed > 0 {

@@ -10,11 +10,12 @@ use everwarm_manifest::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, hosts};
+use super::{audit, hosts, once};
 use crate::audit::Note;
 use crate::catalog::{
     CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
 };
+use crate::once::Once;
 use crate::traffic::Traffic;
 
 const COLUMNS: &str = "v.tenant, v.app, v.id, v.created_ms, v.manifest";
@@ -120,15 +121,27 @@ fn insert_version(
     Ok(is_new)
 }
 
+/// What is asked of an app's traffic.
+pub(super) struct Asked {
+    pub(super) traffic: Traffic,
+    pub(super) hosts: BTreeSet<HostPattern>,
+    pub(super) note: Note,
+    pub(super) once: Option<(Once, VersionId)>,
+}
+
 pub(super) fn set_traffic(
     connection: &mut Connection,
     tenant: &TenantId,
     app: &AppName,
-    traffic: &Traffic,
-    hosts: &BTreeSet<HostPattern>,
-    note: &Note,
+    asked: &Asked,
 ) -> Result<(), CatalogError> {
     let failed = failed("set an app's traffic");
+    let Asked {
+        traffic,
+        hosts,
+        note,
+        once,
+    } = asked;
     let text = traffic_text(traffic)?;
     let transaction = connection.savepoint().map_err(&failed)?;
     for version in traffic.serving() {
@@ -151,6 +164,9 @@ pub(super) fn set_traffic(
     }
     write_traffic(&transaction, tenant, app, &text).map_err(&failed)?;
     audit::insert(&transaction, Some(tenant), note).map_err(&failed)?;
+    if let Some((once, version)) = once {
+        once::remember(&transaction, tenant, once, *version, note.at).map_err(&failed)?;
+    }
     transaction.commit().map_err(&failed)
 }
 
@@ -307,6 +323,35 @@ pub(super) fn versions_with_digits(
         rows.collect()
     }()
     .map_err(failed("look for a version"))
+}
+
+pub(super) fn owners_of_version(
+    connection: &Connection,
+    app: &AppName,
+    digits: &str,
+    count_max: u32,
+) -> Result<Vec<(TenantId, VersionId)>, CatalogError> {
+    let rows = || -> rusqlite::Result<Vec<(String, VersionId)>> {
+        let mut query = connection.prepare_cached(
+            "SELECT tenant, id FROM version WHERE app = ?1
+             AND substr(lower(hex(id)), 1, length(?2)) = ?2 LIMIT ?3",
+        )?;
+        let rows = query.query_map(params![app.as_str(), digits, count_max], |row| {
+            Ok((row.get(0)?, VersionId::from_bytes(row.get(1)?)))
+        })?;
+        rows.collect()
+    }()
+    .map_err(failed("look for a version's owner"))?;
+    rows.into_iter()
+        .map(|(tenant, version)| {
+            let owner = TenantId::new(&tenant).map_err(|error| CatalogError::Damaged {
+                tenant,
+                app: app.to_string(),
+                reason: error.to_string(),
+            })?;
+            Ok((owner, version))
+        })
+        .collect()
 }
 
 pub(super) fn version(

@@ -24,6 +24,7 @@ pub mod disk;
 mod files;
 mod hosts;
 mod node_key;
+mod once;
 mod ports;
 mod prune;
 mod schema;

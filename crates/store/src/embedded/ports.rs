@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use everwarm_manifest::{AppName, HostPattern, TenantId};
 
-use super::{Embedded, accounts, apps, audit, catalog, hosts, prune, usage};
+use super::{Embedded, accounts, apps, audit, catalog, hosts, once, prune, usage};
 use crate::accounts::{AccountError, Accounts, Quotas, Tenant, Token, TokenId};
 use crate::audit::{Audit, AuditError, Entry, Note};
-use crate::catalog::{AppSummary, Catalog, CatalogError, NewVersion, Serving, Version, VersionId};
+use crate::catalog::{
+    AppSummary, Catalog, CatalogError, NewVersion, Serving, UnixMillis, Version, VersionId,
+};
+use crate::once::{Done, IdempotencyKey, Once};
 use crate::traffic::Traffic;
 use crate::usage::{Batch, Row, UnixHour, UsageError, UsageLog};
 use crate::{EngineError, StoreFuture};
@@ -90,6 +93,35 @@ impl Catalog for Embedded {
         ))
     }
 
+    fn owners_of_version<'a>(
+        &'a self,
+        app: &'a AppName,
+        digits: &'a str,
+        count_max: u32,
+    ) -> StoreFuture<'a, Result<Vec<(TenantId, VersionId)>, CatalogError>> {
+        let (app, digits) = (app.clone(), digits.to_owned());
+        Box::pin(self.on_catalog(
+            move |connection| catalog::owners_of_version(connection, &app, &digits, count_max),
+            catalog_stopped,
+        ))
+    }
+
+    fn done<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        key: &'a IdempotencyKey,
+        now: UnixMillis,
+    ) -> StoreFuture<'a, Result<Option<Done>, CatalogError>> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        Box::pin(self.on_catalog(
+            move |connection| {
+                once::done(connection, &tenant, &key, now)
+                    .map_err(catalog::failed("look for an idempotency key"))
+            },
+            catalog_stopped,
+        ))
+    }
+
     fn taken_host<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -114,11 +146,18 @@ impl Catalog for Embedded {
         traffic: Traffic,
         hosts: BTreeSet<HostPattern>,
         note: Note,
+        once: Option<(Once, VersionId)>,
     ) -> StoreFuture<'a, Result<(), CatalogError>> {
         let (tenant, app) = (tenant.clone(), app.clone());
         Box::pin(self.on_catalog(
             move |connection| {
-                catalog::set_traffic(connection, &tenant, &app, &traffic, &hosts, &note)
+                let asked = catalog::Asked {
+                    traffic,
+                    hosts,
+                    note,
+                    once,
+                };
+                catalog::set_traffic(connection, &tenant, &app, &asked)
             },
             catalog_stopped,
         ))

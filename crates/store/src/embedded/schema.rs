@@ -10,13 +10,13 @@ use super::OpenError;
 use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// Says "this SQLite file is an Everwarm catalog" (`file`(1) shows it).
 const APPLICATION_ID: i64 = 0x4557_4341;
 
 /// Each step takes a file from the version before to the next; the first makes all tables.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE version (
         tenant TEXT NOT NULL,
@@ -125,6 +125,18 @@ const STEPS: [&str; 2] = [
         run INTEGER NOT NULL UNIQUE,
         last INTEGER NOT NULL
     ) STRICT;
+",
+    "
+    -- Deploys that were done under a key of their sender's.
+    CREATE TABLE once (
+        tenant TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request BLOB NOT NULL,
+        version BLOB NOT NULL,
+        at_ms INTEGER NOT NULL,
+        PRIMARY KEY (tenant, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX version_of_app ON version (app);
 ",
 ];
 

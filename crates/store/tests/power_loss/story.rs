@@ -217,7 +217,7 @@ async fn set_traffic(store: &Embedded, app: &str, traffic: Traffic) -> Outcome {
     let hosts: [HostPattern; 1] = [host.host];
     let (app, note) = (AppName::new(app)?, note(Action::Deploy, app));
     store
-        .set_traffic(&tenant(), &app, traffic, hosts.into(), note)
+        .set_traffic(&tenant(), &app, traffic, hosts.into(), note, None)
         .await?;
     Ok(())
 }
