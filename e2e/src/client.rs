@@ -150,7 +150,22 @@ impl Connection {
     ///
     /// When there is none to be had.
     pub async fn http1(address: SocketAddr) -> Self {
-        let stream = TokioIo::new(connect(address).await);
+        Self::http1_over(connect(address).await, address).await
+    }
+
+    /// As [`Self::http1`], where there may be none.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn try_http1(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = within("a connection", TcpStream::connect(address)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self::http1_over(stream, address).await)
+    }
+
+    async fn http1_over(stream: TcpStream, address: SocketAddr) -> Self {
+        let stream = TokioIo::new(stream);
         let (sender, connection) = http1::handshake(stream)
             .await
             .expect("HTTP/1.1 needs no handshake");

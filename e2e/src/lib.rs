@@ -11,6 +11,7 @@ pub mod app;
 pub mod client;
 pub mod deadline;
 mod installed;
+pub mod load;
 pub mod log;
 pub mod node;
 pub mod raw;

@@ -73,6 +73,13 @@ impl DataFolder {
         command
     }
 
+    /// The command that takes over from the process that serves from it.
+    pub fn take_over(&self) -> Command {
+        let mut command = self.command();
+        command.arg("--take-over");
+        command
+    }
+
     /// Starts a node and waits until it serves.
     ///
     /// # Panics

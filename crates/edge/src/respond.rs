@@ -15,8 +15,12 @@ use crate::meter::RequestId;
 
 /// Where the pages on error codes are.
 const ERROR_PAGES: &str = "https://everwarm.dev/errors/";
+/// The code of what the machine's own limits refuse.
+pub const MACHINE_LIMIT: &str = "EW4040";
 /// Seconds after which a client may try again when the node or a function is full.
 const RETRY_AFTER_S: &str = "1";
+
+const MACHINE_LIMIT_TITLE: &str = "Machine at its limit";
 
 /// Why a request has no response from a guest.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +156,24 @@ fn told_of_fault(fault: &Fault) -> Told {
         code: fault.code(),
         title,
     }
+}
+
+/// All of a response, for a client that there is no file descriptor to serve with.
+pub fn no_descriptor_left() -> String {
+    let problem = serde_json::json!({
+        "type": format!("{ERROR_PAGES}{MACHINE_LIMIT}"),
+        "title": MACHINE_LIMIT_TITLE,
+        "status": StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+        "detail": "the node has no file descriptor left for this connection",
+        "code": MACHINE_LIMIT,
+    });
+    let problem = problem.to_string();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\neverwarm-error: {MACHINE_LIMIT}\r\nretry-after: {RETRY_AFTER_S}\r\n\
+         connection: close\r\n\r\n{problem}",
+        problem.len()
+    )
 }
 
 /// The response to a failed request. One to HEAD has the fields alone.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_edge::dispatch::Edge;
-use everwarm_edge::ingress::{BindError, DataPlane, InvokeError, Listener};
+use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError, Listener};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
 use everwarm_engine::inspect::InspectLimits;
@@ -16,14 +17,16 @@ use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
+use everwarm_store::usage::UsageError;
 use http::Response;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::apps::{Apps, LiveApp};
 use crate::config::NodeConfig;
 use crate::domain::Domain;
+use crate::handover::{HandoverError, Predecessor};
 use crate::locks::AppLocks;
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
@@ -59,8 +62,17 @@ pub struct Node {
     pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
-    acceptor: Mutex<Option<JoinHandle<()>>>,
+    /// The socket, until connections are accepted from it.
+    listener: Mutex<Option<Listener>>,
+    acceptor: Mutex<Option<Acceptor>>,
     address: Option<SocketAddr>,
+    ending: AtomicBool,
+}
+
+/// Who accepts connections, and how it hears that there are to be no more.
+struct Acceptor {
+    task: JoinHandle<()>,
+    end: oneshot::Sender<Ending>,
 }
 
 /// A node that didn't start.
@@ -104,6 +116,11 @@ pub enum StartError {
     /// The system has no randomness.
     #[error("the operating system gave no random numbers: {0}")]
     Random(getrandom::Error),
+    /// The process that has the store doesn't give it.
+    #[error(
+        "the process that serves from this folder didn't hand it over, and goes on serving: {0}"
+    )]
+    Handover(#[from] HandoverError),
 }
 
 impl StartError {
@@ -114,13 +131,14 @@ impl StartError {
             Self::Bind(error) => error.code(),
             Self::Unreadable { code, .. } => code,
             Self::Routes(_) => "EW1005",
+            Self::Handover(error) => error.code(),
             Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
 
 impl Node {
-    /// Opens the data folder, sets up the engine, starts the data plane and listens.
+    /// Listens, sets up the engine, opens the data folder, starts the data plane and accepts.
     ///
     /// # Errors
     ///
@@ -131,11 +149,26 @@ impl Node {
             Some(address) => Some(Listener::bind(address).await?),
             None => None,
         };
+        let node = Self::start_on(config, listener, None).await?;
+        node.accept();
+        Ok(node)
+    }
+
+    /// As [`Self::start`], on a socket that is there already, and without accepting from it yet. What needs no store
+    /// is done before `predecessor` is asked for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        config: NodeConfig,
+        listener: Option<Listener>,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, StartError> {
         let domain = match &listener {
             Some(listener) => config.domain.bound_to(listener.address().port()),
             None => config.domain,
         };
-        let store = Arc::new(Embedded::open(&config.data_dir)?);
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
                 pool: config.pool,
@@ -143,6 +176,10 @@ impl Node {
             },
             everwarm_host::all(),
         )?);
+        if let Some(predecessor) = predecessor {
+            predecessor.want_store().await?;
+        }
+        let store = Arc::new(Embedded::open(&config.data_dir)?);
         let compiled_key = store.node_key().derive("compiled artifacts");
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
             .map_err(io("open the folder of compiled artifacts"))?;
@@ -206,16 +243,61 @@ impl Node {
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
+            listener: Mutex::new(listener),
             acceptor: Mutex::default(),
             address,
+            ending: AtomicBool::new(false),
         };
         if config.restore {
             node.restore().await?;
         }
-        // Last: until now there were no routes, and whoever came had found none.
-        *node.acceptor.lock() =
-            listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&node.plane))));
         Ok(node)
+    }
+
+    /// Accepts connections from now on. Before there were routes, whoever came would have found none.
+    pub fn accept(&self) {
+        let listener = self.listener.lock().take();
+        if let Some(listener) = listener {
+            let (end, ended) = oneshot::channel();
+            let task = tokio::spawn(listener.accept(Arc::clone(&self.plane), ended));
+            *self.acceptor.lock() = Some(Acceptor { task, end });
+        }
+    }
+
+    /// Stores what is to be stored, and lets another process have the store. What is resident or on disk is served
+    /// as before; nothing can be changed until [`Self::take_store_back`].
+    ///
+    /// # Errors
+    ///
+    /// When usage can't be stored; then the store stays.
+    pub async fn let_store_go(&self) -> Result<(), UsageError> {
+        self.flush_usage().await?;
+        let store = Arc::clone(&self.store);
+        // It finishes jobs and joins threads, which blocks.
+        let _ = tokio::task::spawn_blocking(move || store.let_go()).await;
+        Ok(())
+    }
+
+    /// Opens the store again that was let go, and serves what it says.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened or read; what serves goes on without it.
+    pub async fn take_store_back(&self) -> Result<(), StartError> {
+        let store = Arc::clone(&self.store);
+        let opened = tokio::task::spawn_blocking(move || store.take_back()).await;
+        opened.map_err(|error| io("take the store back")(error.into()))??;
+        self.restore().await
+    }
+
+    /// Whether the node was told to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether every lane of the data plane answers within `limit`.
+    pub async fn turns(&self, limit: Duration) -> bool {
+        self.plane.turns(limit).await
     }
 
     /// Serves what served when the node last ran. Touches no component and no code.
@@ -279,20 +361,29 @@ impl Node {
         self.edge.requests_inside()
     }
 
-    /// Stops taking requests, lets those in flight and background work finish for at most `limit`,
-    /// and ends.
-    pub async fn drain(&self, limit: Duration) {
-        let acceptor = self.acceptor.lock().take();
-        if let Some(acceptor) = acceptor {
-            acceptor.abort();
-            // It was told to end; how it did doesn't matter.
-            let _ = acceptor.await;
+    /// Stops accepting, lets requests in flight and background work finish for at most `limit`,
+    /// and ends. What becomes of new requests meanwhile is `ending`'s.
+    pub async fn drain(&self, limit: Duration, ending: Ending) {
+        self.ending.store(true, Ordering::Relaxed);
+        if ending == Ending::Stopped {
+            self.edge.drain();
         }
+        let acceptor = self.acceptor.lock().take();
+        if let Some(Acceptor { task, end }) = acceptor {
+            // One that is gone has ended before.
+            let _ = end.send(ending);
+            // How it ended doesn't matter.
+            let _ = task.await;
+        }
+        drop(self.listener.lock().take());
         self.mender.abort();
-        self.edge.drain();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.
-        let _ = tokio::task::spawn_blocking(move || plane.drain(limit)).await;
+        let _ = tokio::task::spawn_blocking(move || plane.drain(limit, ending)).await;
+    }
+
+    /// Stores the last of what requests used, after a drain.
+    pub async fn close_books(&self) {
         if let Err(error) = self.flush_usage().await {
             tracing::error!(%error, "the last usage can't be stored");
         }

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::outbox::{Connection, Outbox};
-use super::{InvokeError, Work, connection};
+use super::{Drain, InvokeError, Work, connection};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -25,7 +25,7 @@ pub(super) struct Start {
     pub(super) edge: Arc<Edge>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) work: mpsc::Receiver<Work>,
-    pub(super) drain: watch::Receiver<Option<Duration>>,
+    pub(super) drain: watch::Receiver<Option<Drain>>,
     pub(super) connections: Arc<AtomicUsize>,
 }
 
@@ -95,24 +95,69 @@ async fn serve(start: Start) {
         async move { lane.janitor(|| outbox.post()).await }
     });
     let tasks = Rc::new(Tasks::default());
+    let desk = Desk {
+        edge,
+        lane: lane.clone(),
+        outbox,
+        drain: drain.clone(),
+        connections,
+        tasks: Rc::clone(&tasks),
+    };
     let limit = loop {
-        let work = tokio::select! {
-            work = work.recv() => work,
-            limit = drain.wait_for(Option::is_some) => {
-                break limit.ok().and_then(|limit| *limit).unwrap_or_default();
+        let next = tokio::select! {
+            next = work.recv() => next,
+            drain = drain.wait_for(Option::is_some) => {
+                break drain.ok().and_then(|drain| *drain).map_or(Duration::ZERO, |drain| drain.limit);
             }
         };
-        let Some(work) = work else {
+        let Some(next) = next else {
             break Duration::ZERO;
         };
-        let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
+        desk.begin(next);
+    };
+    // Whoever comes now hears at once that nobody is here, not when the drain is over. What has come is dealt with:
+    // a connection that was accepted isn't dropped unanswered.
+    work.close();
+    while let Ok(last) = work.try_recv() {
+        desk.begin(last);
+    }
+    drop(work);
+    let deadline = tokio::time::Instant::now() + limit;
+    // What is not over by the deadline is cut off.
+    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
+    lane.drain(deadline.duration_since(tokio::time::Instant::now()))
+        .await;
+    janitor.abort();
+}
+
+/// Where work begins, each as a task of the lane.
+struct Desk {
+    edge: Arc<Edge>,
+    lane: Lane,
+    outbox: Outbox,
+    drain: watch::Receiver<Option<Drain>>,
+    connections: Arc<AtomicUsize>,
+    tasks: Rc<Tasks>,
+}
+
+impl Desk {
+    fn begin(&self, work: Work) {
+        let (edge, lane, running) = (
+            Arc::clone(&self.edge),
+            self.lane.clone(),
+            self.tasks.begin(),
+        );
         match work {
+            // A caller that has gone doesn't want the answer.
+            Work::Ping(reply) => drop(reply.send(())),
             Work::Connection(stream, client) => {
-                let open = Open(Arc::clone(&connections));
-                let (drain, outbox) = (drain.clone(), outbox.clone());
+                let open = Open(Arc::clone(&self.connections));
+                let (drain, outbox) = (self.drain.clone(), self.outbox.clone());
                 tokio::task::spawn_local(async move {
                     let (_running, _open) = (running, open);
                     if let Ok(stream) = TcpStream::from_std(stream) {
+                        // Without it a small response waits for the client's delayed acknowledgement.
+                        let _ = stream.set_nodelay(true);
                         let connection = Connection::new(stream, outbox);
                         connection::serve(connection, client, edge, lane, drain).await;
                     }
@@ -121,7 +166,6 @@ async fn serve(start: Start) {
             Work::Request(request, routes, reply) => {
                 tokio::task::spawn_local(async move {
                     let _running = running;
-                    // A caller that has gone doesn't want the answer.
                     let origin = Origin {
                         client: None,
                         routes,
@@ -130,15 +174,7 @@ async fn serve(start: Start) {
                 });
             }
         }
-    };
-    // What still waits for this lane hears at once that nobody comes, not when the drain is over.
-    drop(work);
-    let deadline = tokio::time::Instant::now() + limit;
-    // What is not over by the deadline is cut off.
-    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
-    lane.drain(deadline.duration_since(tokio::time::Instant::now()))
-        .await;
-    janitor.abort();
+    }
 }
 
 async fn invoke(

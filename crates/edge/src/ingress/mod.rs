@@ -35,8 +35,9 @@ const WAITING_MAX: usize = 1_024;
 
 /// The running data plane of a node.
 pub struct DataPlane {
+    edge: Arc<Edge>,
     lanes: Vec<LaneHandle>,
-    drain: watch::Sender<Option<Duration>>,
+    drain: watch::Sender<Option<Drain>>,
     next: AtomicUsize,
 }
 
@@ -46,8 +47,27 @@ struct LaneHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What becomes of new requests while a data plane drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// They are refused: nobody goes on.
+    Stopped,
+    /// Another process goes on with the listening socket. Connections that are open may ask once more, hear that
+    /// theirs ends, and come back to that process: none has to lose a request.
+    HandedOver,
+}
+
+/// How a data plane drains.
+#[derive(Debug, Clone, Copy)]
+struct Drain {
+    limit: Duration,
+    ending: Ending,
+}
+
 /// What comes to a lane from outside its thread.
 enum Work {
+    /// Somebody asks whether the lane still turns.
+    Ping(oneshot::Sender<()>),
     Connection(std::net::TcpStream, SocketAddr),
     Request(
         Box<Request>,
@@ -97,6 +117,7 @@ impl DataPlane {
             })
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
+            edge: Arc::clone(edge),
             lanes,
             drain,
             next: AtomicUsize::new(0),
@@ -146,10 +167,33 @@ impl DataPlane {
             .sum()
     }
 
+    /// Whether every lane answers within `limit`. One that doesn't is stuck: no guest holds a lane up for longer
+    /// than a slice.
+    pub async fn turns(&self, limit: Duration) -> bool {
+        let all = async {
+            let mut answers = Vec::with_capacity(self.lanes.len());
+            for lane in &self.lanes {
+                let (sender, receiver) = oneshot::channel();
+                lane.sender.send(Work::Ping(sender)).await.ok()?;
+                answers.push(receiver);
+            }
+            for answer in answers {
+                answer.await.ok()?;
+            }
+            Some(())
+        };
+        let turned = tokio::time::timeout(limit, all).await;
+        turned.is_ok_and(|turned| turned.is_some())
+    }
+
+    fn count_failure(&self, code: &str) {
+        self.edge.failures().count(code);
+    }
+
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
     /// threads. Blocks until they have ended.
-    pub fn drain(&self, limit: Duration) {
-        self.drain.send_replace(Some(limit));
+    pub fn drain(&self, limit: Duration, ending: Ending) {
+        self.drain.send_replace(Some(Drain { limit, ending }));
         for lane in &self.lanes {
             let thread = lane.thread.lock().take();
             if let Some(thread) = thread {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum, ValueHint};
-use everwarm_manifest::ByteSize;
+use everwarm_manifest::{ByteSize, Millis};
 
 use super::{AppArg, BoundsArgs, LogArg};
 use crate::settings;
@@ -27,6 +27,12 @@ pub(crate) struct ServeArgs {
     /// Versions of each app that are kept, besides those that serve and the one before [default: 20]
     #[arg(long, value_name = "NUMBER", env = "EVERWARM_VERSIONS_MAX")]
     pub(crate) versions_max: Option<NonZeroU32>,
+    /// How long requests in flight and background work may take when the node ends [default: 10s]
+    #[arg(long, value_name = "TIME", env = "EVERWARM_DRAIN_MAX")]
+    pub(crate) drain_max: Option<Millis>,
+    /// Take over from the process that serves from the same data, without refusing a request
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// A file with the same settings as TOML; flags and the environment come before it
     #[arg(long, value_name = "FILE", env = "EVERWARM_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -24,6 +24,8 @@ mod versions;
 use std::future::Future;
 use std::time::Duration;
 
+use everwarm_node::sockets::inherited;
+
 use crate::args::Command;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -42,7 +44,12 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Schema => Ok(schema::run(printer)),
         Command::Up(args) => listening(up::run(args, printer)),
         Command::Invoke(args) => wait(invoke::run(args, printer)),
-        Command::Serve(args) => listening(serve::run(args, printer)),
+        Command::Serve(args) => {
+            // Before the runtime has threads.
+            let inherited = inherited()
+                .map_err(|error| Failure::new(Exit::Node, error.code(), error.to_string()))?;
+            listening(serve::run(args, inherited, printer))
+        }
         Command::Login(args) => wait(login::run(args, printer)),
         Command::Deploy(args) => wait(deploy::run(args, printer)),
         Command::Apps(args) => wait(apps::run(args, printer)),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use everwarm_manifest::{ByteSize, Hostname};
+use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, parse_listen};
@@ -26,6 +26,7 @@ struct File {
     base_domain: Option<String>,
     data_dir: Option<PathBuf>,
     versions_max: Option<NonZeroU32>,
+    drain_max: Option<String>,
     requests_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     log: Option<String>,
@@ -42,6 +43,11 @@ pub(crate) struct Serve {
     pub(crate) data_dir: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) versions_max: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) drain_max: Option<Millis>,
+    /// What this start is to do; no setting of the node's.
+    #[serde(skip)]
+    pub(crate) take_over: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +129,14 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         }
         (None, None) => None,
     };
+    let drain_max = match (args.drain_max, file.drain_max) {
+        (Some(time), _) => Some(time),
+        (None, Some(text)) => {
+            let time: Result<Millis, _> = text.parse();
+            Some(time.map_err(|error| wrong("drain-max", error.to_string()))?)
+        }
+        (None, None) => None,
+    };
     Ok(Serve {
         listen: address(args.listen, file.listen, "listen", LISTEN_DEFAULT)?,
         admin: address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?,
@@ -130,6 +144,8 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
             .map_err(|error| wrong("base-domain", error.to_string()))?,
         data_dir: data_dir_of(args.data_dir.clone(), file.data_dir, state_dir),
         versions_max: args.versions_max.or(file.versions_max),
+        drain_max,
+        take_over: args.take_over,
         requests_max: args.bounds.requests_max.or(file.requests_max),
         resident_max,
         log: args.log.log.clone().or(file.log),
