@@ -170,20 +170,10 @@ impl DataPlane {
     /// Whether every lane answers within `limit`. One that doesn't is stuck: no guest holds a lane up for longer
     /// than a slice.
     pub async fn turns(&self, limit: Duration) -> bool {
-        let all = async {
-            let mut answers = Vec::with_capacity(self.lanes.len());
-            for lane in &self.lanes {
-                let (sender, receiver) = oneshot::channel();
-                lane.sender.send(Work::Ping(sender)).await.ok()?;
-                answers.push(receiver);
-            }
-            for answer in answers {
-                answer.await.ok()?;
-            }
-            Some(())
-        };
-        let turned = tokio::time::timeout(limit, all).await;
-        turned.is_ok_and(|turned| turned.is_some())
+        let lanes = self.lanes.iter().map(|lane| &lane.sender);
+        tokio::time::timeout(limit, all_answer(lanes))
+            .await
+            .is_ok_and(|answered| answered)
     }
 
     fn count_failure(&self, code: &str) {
@@ -204,10 +194,55 @@ impl DataPlane {
     }
 }
 
+async fn all_answer(lanes: impl Iterator<Item = &mpsc::Sender<Work>>) -> bool {
+    let mut answers = Vec::new();
+    for lane in lanes {
+        let (sender, receiver) = oneshot::channel();
+        if lane.send(Work::Ping(sender)).await.is_err() {
+            return false;
+        }
+        answers.push(receiver);
+    }
+    for answer in answers {
+        if answer.await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 impl std::fmt::Debug for DataPlane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataPlane")
             .field("lanes", &self.lanes.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answer(mut work: mpsc::Receiver<Work>) {
+        while let Some(Work::Ping(reply)) = work.recv().await {
+            // Who asks may have given up.
+            let _ = reply.send(());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lane_that_is_stuck_or_gone_is_noticed() {
+        let lane = || mpsc::channel(1);
+        let ((turning, work), (stuck, kept), (gone, dropped)) = (lane(), lane(), lane());
+        drop(dropped);
+        tokio::spawn(answer(work));
+        let turn = async |lanes: &[&mpsc::Sender<Work>]| {
+            let answers = all_answer(lanes.iter().copied());
+            tokio::time::timeout(Duration::from_secs(1), answers).await == Ok(true)
+        };
+        assert!(turn(&[&turning]).await);
+        assert!(!turn(&[&turning, &stuck]).await);
+        assert!(!turn(&[&turning, &gone]).await);
+        drop(kept);
     }
 }
