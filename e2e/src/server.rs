@@ -50,6 +50,31 @@ impl DataFolder {
         root.join(self.path().strip_prefix("/").unwrap_or(&self.path()))
     }
 
+    /// Removes all machine code, as an upgrade to a release with another engine does.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it can't be removed.
+    pub fn forget_code(&self) {
+        let mut removed = 0;
+        let folders = std::fs::read_dir(self.path().join("compiled"));
+        for folder in folders
+            .expect("there is a folder for machine code")
+            .flatten()
+        {
+            let Ok(files) = std::fs::read_dir(folder.path()) else {
+                continue;
+            };
+            for file in files.flatten() {
+                let is_code = file.path().extension().is_some_and(|end| end == "cwasm");
+                if is_code && std::fs::remove_file(file.path()).is_ok() {
+                    removed += 1;
+                }
+            }
+        }
+        assert!(removed > 0, "there was no machine code");
+    }
+
     /// The command that serves from it, on ports that are free.
     pub fn command(&self) -> Command {
         let mut command = everwarm_command();

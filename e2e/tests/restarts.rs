@@ -77,15 +77,9 @@ async fn node_goes_on_when_the_process_that_takes_over_dies() {
     shop(&server, "hello").await;
     let load = Load::start(server.node.address(), "shop.example.com", "/", CLIENTS);
     // Machine code that is gone keeps the next process from being ready while the one before serves what it has.
-    let compiled = data.path().join("compiled");
     let mut kills = 0;
     while kills < 3 {
-        for entry in std::fs::read_dir(&compiled).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                std::fs::remove_file(path).unwrap();
-            }
-        }
+        data.forget_code();
         let next = Process::start(data.take_over());
         let handing = || {
             server

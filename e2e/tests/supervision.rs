@@ -92,12 +92,7 @@ async fn node_without_its_machine_code_is_not_ready_before_it_has_it() {
     let app = NewApp::new("shop", "axum-api", &["/*"]);
     app.deploy(&server.client()).await.unwrap();
     drop(server.node.stop(Signal::TERM).await);
-    for entry in std::fs::read_dir(data.path().join("compiled")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            std::fs::remove_file(path).unwrap();
-        }
-    }
+    data.forget_code();
     let mut manager = Manager::new();
     let server = data.start_with(manager.command(data.command())).await;
     manager.hears("STATUS=making the machine code that is missing");

@@ -121,6 +121,11 @@ impl Edge {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// The name of the next request.
+    pub(crate) fn next_request_id(&self) -> RequestId {
+        RequestId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// How often requests failed, and why.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures
@@ -307,7 +312,7 @@ struct Record {
 impl Visit {
     fn begin(edge: &Edge, origin: &Origin, request: &Request) -> Self {
         Self {
-            request_id: RequestId(edge.next_id.fetch_add(1, Ordering::Relaxed)),
+            request_id: edge.next_request_id(),
             started: Instant::now(),
             record: Some(Record {
                 client: origin.client,

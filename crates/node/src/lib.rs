@@ -13,6 +13,7 @@ mod domain;
 pub mod garbage;
 pub mod handover;
 mod locks;
+pub mod machine;
 mod machine_code;
 pub mod metering;
 mod node;
@@ -28,6 +29,7 @@ pub use deploy::{Components, Deploy, DeployError, DeployFailure, Deployed, Rollo
 pub use domain::Domain;
 pub use everwarm_edge::ingress::{Ending, Listener};
 pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main};
+pub use everwarm_engine::config::PoolSize;
 pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use everwarm_store::accounts::Quotas;

@@ -28,6 +28,7 @@ use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
 use crate::locks::AppLocks;
+use crate::machine::Machine;
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
@@ -169,9 +170,17 @@ impl Node {
             Some(listener) => config.domain.bound_to(listener.address().port()),
             None => config.domain,
         };
+        let room = Machine::read().room(config.pool);
+        if room.pool.instances_max < config.pool.instances_max {
+            tracing::warn!(
+                instances = room.pool.instances_max,
+                wanted = config.pool.instances_max,
+                "fewer instances fit into what the machine allows: raise vm.max_map_count"
+            );
+        }
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
-                pool: config.pool,
+                pool: room.pool,
                 heavy_threads: config.lanes.get(),
             },
             everwarm_host::all(),
@@ -185,12 +194,13 @@ impl Node {
             .map_err(io("open the folder of compiled artifacts"))?;
         let compiled = Arc::new(compiled);
         let (report_missing, missing) = mpsc::channel(MISSING_MAX);
-        let resident = Arc::new(ResidentSet::new(
+        let resident = ResidentSet::new(
             Arc::clone(&runtime),
             Arc::clone(&compiled),
             config.resident_bytes_max,
             report_missing,
-        ));
+        );
+        let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let targets = Arc::new(Targets::new(Arc::clone(&resident)));
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(

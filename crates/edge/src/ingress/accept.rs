@@ -197,9 +197,9 @@ impl Spare {
         if self.file.take().is_some() {
             let accepted = tokio::time::timeout(REST, listener.accept()).await;
             if let Ok(Ok((stream, _))) = accepted {
-                plane.count_failure(respond::MACHINE_LIMIT);
+                let why = plane.refusal();
                 // A client that is gone needs no reason.
-                let _ = tokio::time::timeout(LINGER, refuse(stream)).await;
+                let _ = tokio::time::timeout(LINGER, refuse(stream, &why)).await;
             }
         } else {
             tokio::time::sleep(REST).await;
@@ -208,15 +208,13 @@ impl Spare {
     }
 }
 
-/// Says why, and waits until the client has had time to read it: a socket that is closed with bytes unread takes
-/// back what it sent.
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    stream
-        .write_all(respond::no_descriptor_left().as_bytes())
-        .await?;
-    stream.shutdown().await?;
+/// Says why once the client has asked, and waits until it has had time to read it: a socket that is closed with bytes
+/// unread takes back what it sent.
+async fn refuse(mut stream: TcpStream, why: &str) -> io::Result<()> {
     let mut bytes = [0; 4 << 10];
-    let mut read = 0;
+    let mut read = stream.read(&mut bytes).await?;
+    stream.write_all(why.as_bytes()).await?;
+    stream.shutdown().await?;
     while read < LINGER_BYTES_MAX {
         match stream.read(&mut bytes).await? {
             0 => break,

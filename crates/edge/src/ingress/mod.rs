@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use accept::{BindError, Listener};
 
 use crate::dispatch::{Edge, Route};
+use crate::respond;
 use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
@@ -176,8 +177,10 @@ impl DataPlane {
             .is_ok_and(|answered| answered)
     }
 
-    fn count_failure(&self, code: &str) {
-        self.edge.failures().count(code);
+    /// What a client is told that there is no file descriptor for.
+    fn refusal(&self) -> String {
+        self.edge.failures().count(respond::MACHINE_LIMIT);
+        respond::no_descriptor_left(self.edge.next_request_id())
     }
 
     /// Lets requests in flight and background work finish for at most `limit`, then ends the

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use everwarm_node::admin::{self, make_first_token};
 use everwarm_node::handover::{Heir, Post, Predecessor};
+use everwarm_node::machine::Machine;
 use everwarm_node::sockets::{SocketName, Sockets};
 use everwarm_node::{CompilerCommand, Domain, Ending, Listener, Node, NodeConfig};
 use serde_json::json;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::ServeArgs;
+use crate::doctor;
 use crate::exit::{Exit, Failure, told};
 use crate::printer::Printer;
 use crate::session::DRAIN_TIME_MAX;
@@ -43,6 +45,17 @@ pub(crate) async fn run(
         return Ok(Exit::Success);
     }
     telemetry::start_logs(serve.log.as_deref(), printer)?;
+    Machine::raise_files();
+    for check in doctor::limits(Machine::read()) {
+        if let Some(fix) = &check.fix {
+            tracing::warn!(
+                limit = check.name,
+                found = check.found,
+                fix,
+                "the machine allows less than a busy node may need"
+            );
+        }
+    }
     let mut stop = Stop::listen()?;
     let sources = Sources::gather(&serve, inherited).await?;
     let mut serving = Serving::start(&serve, sources, printer).await?;
