@@ -103,6 +103,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the JSON schema of everwarm.toml, for editors
     Schema,
+    /// Write a man page for each verb into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Compile a component from standard input (the node starts this itself)
     #[command(hide = true)]
     CompileComponent,
@@ -239,6 +242,13 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The folder
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[cfg(test)]

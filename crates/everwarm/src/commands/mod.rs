@@ -9,6 +9,7 @@ mod deploy;
 mod doctor;
 mod invoke;
 mod login;
+mod man;
 mod new;
 mod restore;
 mod rm;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Build(args) => wait(build::run(args, printer)),
         Command::Doctor(args) => wait(doctor::run(&args, printer)),
         Command::Completions(args) => Ok(completions::run(&args, printer)),
+        Command::Man(args) => man::run(&args),
         Command::Schema => Ok(schema::run(printer)),
         Command::Up(args) => listening(up::run(args, printer)),
         Command::Invoke(args) => wait(invoke::run(args, printer)),
