@@ -20,8 +20,9 @@ use serde::de::DeserializeOwned;
 use self::address::{filled, query};
 pub use self::backup::Archive;
 use crate::messages::{
-    App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, SecretToken,
-    SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
+    App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, LogQuery, NewToken, Quotas,
+    Rollback, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage,
+    VersionPage,
 };
 use crate::operations::{self, Operation, TENANT_HEADER};
 use crate::problem::Problem;
@@ -302,6 +303,27 @@ impl Client {
     ) -> Result<AuditPage, ClientError> {
         let query = query(&[("of_node", of_node.then_some("true")), ("before", before)]);
         self.json(&operations::LIST_AUDIT, &[], &query, None).await
+    }
+
+    /// Tells what an app's functions printed lately, and the access lines of their requests.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn logs(&self, app: &str, asked: &LogQuery) -> Result<LogPage, ClientError> {
+        let (limit, since, wait) = (
+            asked.limit.map(|lines| lines.to_string()),
+            asked.since_ms.map(|ms| ms.to_string()),
+            asked.wait_s.map(|s| s.to_string()),
+        );
+        let query = query(&[
+            ("after", asked.after.as_deref()),
+            ("limit", limit.as_deref()),
+            ("version", asked.version.as_deref()),
+            ("function", asked.function.as_deref()),
+            ("since", since.as_deref()),
+            ("wait", wait.as_deref()),
+        ]);
+        self.json(&operations::GET_LOGS, &[app], &query, None).await
     }
 
     /// Tells what functions used in the hours from `from_s` until `until_s`, in seconds since 1970.

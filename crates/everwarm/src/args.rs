@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Remove an app from a node, with all its versions
     Rm(RmArgs),
+    /// What an app's functions printed, and the lines of their requests
+    Logs(LogsArgs),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node

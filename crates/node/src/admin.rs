@@ -12,6 +12,7 @@ mod deploys;
 mod failure;
 mod first_token;
 mod history;
+mod logs;
 mod pages;
 mod request_id;
 
@@ -38,11 +39,15 @@ const JSON_BYTES_MAX: usize = 4 << 20;
 /// Components that are taken in at once: each is held in memory until it is stored.
 const UPLOADS_MAX: usize = 8;
 
+/// Requests that wait for lines of a log at once.
+const FOLLOWERS_MAX: usize = 256;
+
 /// What the operations share.
 #[derive(Clone)]
 struct Admin {
     node: Arc<Node>,
     uploads: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
 }
 
 /// Serves the admin API on a socket until `stop` is true; requests that are in finish first.
@@ -50,6 +55,7 @@ pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receive
     let router = router(Admin {
         node,
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
     });
     let stopped = async move {
         // A sender that is gone means the same.
@@ -88,6 +94,7 @@ fn router(admin: Admin) -> Router {
         &operations::LIST_VERSIONS,
         apps::versions,
     );
+    let operations = add(operations, &admin, &operations::GET_LOGS, logs::logs);
     let operations = add(operations, &admin, &operations::DEPLOY, deploys::deploy);
     let operations = add(
         operations,

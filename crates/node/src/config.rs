@@ -12,6 +12,7 @@ use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 
 use crate::domain::Domain;
+use crate::telemetry::LogBook;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
@@ -53,6 +54,8 @@ pub struct NodeConfig {
     pub inspect_limits: InspectLimits,
     /// Where access events go.
     pub access_log: Arc<dyn AccessLog>,
+    /// Where what functions print is kept for a while.
+    pub logs: Arc<LogBook>,
 }
 
 impl NodeConfig {
@@ -78,6 +81,7 @@ impl NodeConfig {
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
             access_log,
+            logs: Arc::default(),
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
 use crate::targets::Targets;
+use crate::telemetry::LogBook;
 
 /// Tenants that are asked for at once.
 const TENANTS_A_PAGE: u32 = 1_000;
@@ -50,6 +51,8 @@ pub struct Node {
     /// Versions of each app that are kept.
     pub(crate) versions_max: u32,
     pub(crate) edge: Arc<Edge>,
+    /// What functions printed lately.
+    pub(crate) logs: Arc<LogBook>,
     pub(crate) plane: Arc<DataPlane>,
     pub(crate) domain: Domain,
     pub(crate) targets: Arc<Targets>,
@@ -183,7 +186,7 @@ impl Node {
                 pool: room.pool,
                 heavy_threads: config.lanes.get(),
             },
-            everwarm_host::all(),
+            everwarm_host::with_output(Some(Arc::clone(&config.logs) as _)),
         )?);
         if let Some(predecessor) = predecessor {
             predecessor.want_store().await?;
@@ -243,6 +246,7 @@ impl Node {
             inspect_limits: config.inspect_limits,
             versions_max: config.versions_max,
             edge,
+            logs: config.logs,
             plane,
             domain,
             apps,
@@ -375,6 +379,7 @@ impl Node {
     /// and ends. What becomes of new requests meanwhile is `ending`'s.
     pub async fn drain(&self, limit: Duration, ending: Ending) {
         self.ending.store(true, Ordering::Relaxed);
+        self.logs.wake();
         if ending == Ending::Stopped {
             self.edge.drain();
         }

@@ -199,6 +199,7 @@ impl Node {
         let removed = self.store.catalog().remove_app(tenant, app, note).await?;
         self.edge.switch_routes(table);
         self.previews.forget(&key);
+        self.logs.forget(tenant, app);
         self.retain_targets(&apps);
         *self.apps.lock() = apps;
         Ok(removed)

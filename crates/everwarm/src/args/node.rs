@@ -137,6 +137,31 @@ pub(crate) struct RmArgs {
     pub(crate) node: NodeArgs,
 }
 
+// `--version` is this verb's own.
+#[derive(Debug, clap::Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct LogsArgs {
+    /// The app
+    pub(crate) app: String,
+    /// Go on as lines come
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the newest lines to begin with
+    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) lines: u32,
+    /// Lines of this version alone; its first digits do
+    #[arg(id = "which", long = "version", value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Lines of this function alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Lines that are no older than this, as in `10m`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Millis>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct UsageArgs {
     /// How many hours back

@@ -9,6 +9,7 @@ mod deploy;
 mod doctor;
 mod invoke;
 mod login;
+mod logs;
 mod man;
 mod new;
 mod restore;
@@ -59,6 +60,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Promote(args) => wait(traffic::promote(args, printer)),
         Command::Rollback(args) => wait(traffic::roll_back(args, printer)),
         Command::Rm(args) => wait(rm::run(args, printer)),
+        Command::Logs(args) => wait(logs::run(args, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),

@@ -345,7 +345,10 @@ async fn start(
     })?;
     let access_log = telemetry::access_log(printer)?;
     let domain = Domain::below(serve.base_domain.clone(), false, listener.address().port());
-    let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, access_log);
+    let lines = Arc::clone(&access_log) as _;
+    let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, lines);
+    // What is written is kept for a while, for those who ask by the admin API.
+    access_log.keep_in(Arc::clone(&config.logs));
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();
