@@ -25,6 +25,29 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub struct DataFolder(TempDir);
 
+/// A test that fails shows what was in it.
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- files of the node:");
+            show_files(&self.path(), 0);
+        }
+    }
+}
+
+/// Shows names and sizes, as far down as a data folder goes.
+fn show_files(folder: &Path, depth: usize) {
+    const DEPTH_MAX: usize = 3;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let size = entry.metadata().map_or(0, |metadata| metadata.len());
+        let name = entry.file_name();
+        eprintln!("{:1$}{2} {size}", "", 2 * depth, name.display());
+        if depth < DEPTH_MAX {
+            show_files(&entry.path(), depth + 1);
+        }
+    }
+}
+
 impl DataFolder {
     /// A new, empty one.
     ///

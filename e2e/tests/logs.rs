@@ -21,7 +21,7 @@ async fn lines(server: &Server, query: &LogQuery, wanted: &[&str]) -> Vec<LogLin
     eventually("the lines are there", async || {
         let page = server.client().logs("shop", query).await.unwrap();
         let has = |text: &&str| page.items.iter().any(|line| line.text.contains(*text));
-        wanted.iter().all(|text| has(text)).then_some(page.items)
+        wanted.iter().all(has).then_some(page.items)
     })
     .await
 }

@@ -295,7 +295,7 @@ impl Line {
         let line = encoded(&Word::Sockets(sockets.keys().copied().collect()))?;
         let descriptors: Vec<_> = sockets.values().map(|socket| socket.as_fd()).collect();
         let stream: &UnixStream = self.write.as_ref();
-        let send = || {
+        let pass_on = || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
@@ -307,7 +307,7 @@ impl Line {
             );
             sent.map_err(io::Error::from)
         };
-        let sent = stream.async_io(Interest::WRITABLE, send).await;
+        let sent = stream.async_io(Interest::WRITABLE, pass_on).await;
         // A socket's buffer holds far more than these few bytes: they go at once or not at all.
         match sent {
             Ok(sent) if sent == line.len() => Ok(()),
@@ -333,7 +333,7 @@ async fn hear_sockets(stream: &UnixStream) -> Result<Sockets, HandoverError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let message = recvmsg(stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         let descriptors: Vec<OwnedFd> = control
             .drain()
             .filter_map(|message| match message {
@@ -342,10 +342,10 @@ async fn hear_sockets(stream: &UnixStream) -> Result<Sockets, HandoverError> {
             })
             .flatten()
             .collect();
-        Ok((received.bytes, descriptors))
+        Ok((message.bytes, descriptors))
     };
-    let received = stream.async_io(Interest::READABLE, receive).await;
-    let (length, descriptors) = received.map_err(failed("receive the sockets"))?;
+    let came = stream.async_io(Interest::READABLE, receive).await;
+    let (length, descriptors) = came.map_err(failed("receive the sockets"))?;
     // They came in one message, and nothing is said after it before this side has answered.
     let Word::Sockets(names) = decoded(&bytes[..length])? else {
         return Err(HandoverError::Unexpected);

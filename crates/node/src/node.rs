@@ -28,7 +28,7 @@ use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
 use crate::locks::AppLocks;
-use crate::machine::Machine;
+use crate::machine::{Machine, Room};
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
@@ -173,14 +173,7 @@ impl Node {
             Some(listener) => config.domain.bound_to(listener.address().port()),
             None => config.domain,
         };
-        let room = Machine::read().room(config.pool);
-        if room.pool.instances_max < config.pool.instances_max {
-            tracing::warn!(
-                instances = room.pool.instances_max,
-                wanted = config.pool.instances_max,
-                "fewer instances fit into what the machine allows: raise vm.max_map_count"
-            );
-        }
+        let room = room(&config);
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
                 pool: room.pool,
@@ -403,6 +396,19 @@ impl Node {
             tracing::error!(%error, "the last usage can't be stored");
         }
     }
+}
+
+/// What the machine has room for.
+fn room(config: &NodeConfig) -> Room {
+    let room = Machine::read().room(config.pool);
+    if room.pool.instances_max < config.pool.instances_max {
+        tracing::warn!(
+            instances = room.pool.instances_max,
+            wanted = config.pool.instances_max,
+            "fewer instances fit into what the machine allows: raise vm.max_map_count"
+        );
+    }
+    room
 }
 
 fn io(doing: &'static str) -> impl Fn(std::io::Error) -> StartError {

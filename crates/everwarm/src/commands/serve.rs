@@ -187,7 +187,7 @@ impl<'p> Serving<'p> {
             data_dir: serve.data_dir.clone(),
             drain_time_max: serve
                 .drain_max
-                .map_or(DRAIN_TIME_MAX, |limit| limit.duration()),
+                .map_or(DRAIN_TIME_MAX, everwarm_manifest::Millis::duration),
             node,
             printer,
         })
