@@ -13,6 +13,12 @@ const NEVER_MS: u32 = 3_600_000;
 async fn end(node: &Node) {
     node.process().signal(Signal::TERM);
     node.out().line("\"event\":\"draining\"").await;
+    // It closes its port after it began to refuse.
+    let address = node.address();
+    eventually("the port is closed", async || {
+        Connection::try_http1(address).await.err()
+    })
+    .await;
 }
 
 both_worlds! {

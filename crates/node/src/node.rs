@@ -11,6 +11,7 @@ use everwarm_edge::dispatch::Edge;
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError, Listener};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
+use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
@@ -173,7 +174,7 @@ impl Node {
             Some(listener) => config.domain.bound_to(listener.address().port()),
             None => config.domain,
         };
-        let room = room(&config);
+        let room = room(config.pool);
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
                 pool: room.pool,
@@ -399,12 +400,12 @@ impl Node {
 }
 
 /// What the machine has room for.
-fn room(config: &NodeConfig) -> Room {
-    let room = Machine::read().room(config.pool);
-    if room.pool.instances_max < config.pool.instances_max {
+fn room(pool: PoolSize) -> Room {
+    let room = Machine::read().room(pool);
+    if room.pool.instances_max < pool.instances_max {
         tracing::warn!(
             instances = room.pool.instances_max,
-            wanted = config.pool.instances_max,
+            wanted = pool.instances_max,
             "fewer instances fit into what the machine allows: raise vm.max_map_count"
         );
     }
