@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::DataPlane;
+use super::{DataPlane, Front};
 
 /// Connections that may be open at once; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -76,7 +76,7 @@ impl Listener {
 
     /// Accepts connections until the data plane takes no more. Dropping the future closes the
     /// socket.
-    pub async fn accept(self, plane: Arc<DataPlane>) {
+    pub async fn accept(self, plane: Arc<DataPlane>, front: Front) {
         loop {
             if plane.connections() >= CONNECTIONS_MAX {
                 tokio::time::sleep(REST).await;
@@ -89,7 +89,7 @@ impl Listener {
                     let Ok(stream) = stream.into_std() else {
                         continue;
                     };
-                    if !plane.hand_over(stream, client).await {
+                    if !plane.hand_over(stream, client, front.clone()).await {
                         return;
                     }
                 }

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
+//! One connection: HTTP/1.1 or HTTP/2, whichever its first bytes are: by ALPN in TLS, by prior knowledge without.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use everwarm_engine::lane::Lane;
 use everwarm_engine::request::RequestBody;
+use http::uri::{Authority, Scheme};
+use http::{Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 
 use super::head_timer::HeadTimer;
-use super::outbox::Connection;
+use super::plain::Plain;
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// How long a client may take to send a request's head.
@@ -39,21 +42,52 @@ where
     }
 }
 
+/// Who asks, and who answers.
+pub(super) struct Asked {
+    pub(super) client: SocketAddr,
+    pub(super) edge: Arc<Edge>,
+    pub(super) lane: Lane,
+    pub(super) drain: watch::Receiver<Option<Duration>>,
+}
+
+/// What a connection's bytes came in.
+#[derive(Clone)]
+pub(super) enum Speaks {
+    Plain(Option<Arc<Plain>>),
+    Tls,
+}
+
 /// Serves a connection until it ends; after `drain` was told, until its requests have.
 pub(super) async fn serve(
-    connection: Connection,
-    client: SocketAddr,
-    edge: Arc<Edge>,
-    lane: Lane,
-    mut drain: watch::Receiver<Option<Duration>>,
+    connection: impl Read + Write + Unpin + 'static,
+    asked: Asked,
+    speaks: Speaks,
 ) {
+    let Asked {
+        client,
+        edge,
+        lane,
+        mut drain,
+    } = asked;
     let origin = Origin {
         client: Some(client.ip()),
         routes: None,
     };
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let answer = match &speaks {
+            Speaks::Plain(None) => None,
+            // Boxed, so that the futures of all other requests stay as small as they are.
+            Speaks::Plain(Some(plain)) => plain.answer(&request).map(Box::new),
+            Speaks::Tls => {
+                set_https(&mut request);
+                None
+            }
+        };
         let (edge, lane, origin) = (Arc::clone(&edge), lane.clone(), origin.clone());
         async move {
+            if let Some(answer) = answer {
+                return Ok(*answer);
+            }
             let request = request.map(request_body);
             Ok::<_, Infallible>(dispatch(&edge, &lane, origin, request).await)
         }
@@ -84,10 +118,57 @@ fn log_end(error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) {
     }
 }
 
+/// Says in the address of a request that it came in TLS: in HTTP/1.1 it has no scheme, in HTTP/2 the client's word for
+/// it. Where it names no host that an address could have, it stays as it is.
+fn set_https<B>(request: &mut http::Request<B>) {
+    let host = request.headers().get(header::HOST);
+    let uri = request.uri();
+    let authority = match uri.authority() {
+        Some(_) if uri.scheme() == Some(&Scheme::HTTPS) => return,
+        Some(authority) => Some(authority.clone()),
+        None => host.and_then(|host| Authority::try_from(host.as_bytes()).ok()),
+    };
+    if authority.is_none() || !uri.path().starts_with('/') {
+        return;
+    }
+    let mut parts = uri.clone().into_parts();
+    (parts.scheme, parts.authority) = (Some(Scheme::HTTPS), authority);
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
 fn request_body(body: Incoming) -> RequestBody {
     if body.is_end_stream() {
         RequestBody::Empty
     } else {
         RequestBody::Stream(Box::pin(body.map_err(Into::into)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: Option<&str>, target: &str) -> String {
+        let mut request = http::Request::get(target).body(()).unwrap();
+        if let Some(host) = host {
+            let host = host.parse().unwrap();
+            request.headers_mut().insert(header::HOST, host);
+        }
+        set_https(&mut request);
+        request.uri().to_string()
+    }
+
+    #[test]
+    fn scheme_is_what_the_bytes_came_in() {
+        let host = Some("a.example:8443");
+        assert_eq!(address(host, "/x?y=1"), "https://a.example:8443/x?y=1");
+        assert_eq!(address(None, "http://b.example/x"), "https://b.example/x");
+        assert_eq!(address(host, "https://b.example/x"), "https://b.example/x");
+        assert_eq!(address(host, "*"), "*");
+        for unusable in [None, Some(""), Some("a b")] {
+            assert_eq!(address(unusable, "/x"), "/x");
+        }
     }
 }

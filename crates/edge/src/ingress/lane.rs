@@ -16,8 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::connection::{self, Speaks};
 use super::outbox::{Connection, Outbox};
-use super::{InvokeError, Work, connection};
+use super::{Front, InvokeError, Tls, Work};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -107,14 +108,27 @@ async fn serve(start: Start) {
         };
         let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
         match work {
-            Work::Connection(stream, client) => {
+            Work::Connection(stream, client, front) => {
                 let open = Open(Arc::clone(&connections));
                 let (drain, outbox) = (drain.clone(), outbox.clone());
                 tokio::task::spawn_local(async move {
                     let (_running, _open) = (running, open);
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        let connection = Connection::new(stream, outbox);
-                        connection::serve(connection, client, edge, lane, drain).await;
+                    let Ok(stream) = TcpStream::from_std(stream) else {
+                        return;
+                    };
+                    let asked = connection::Asked {
+                        client,
+                        edge,
+                        lane,
+                        drain,
+                    };
+                    match front {
+                        Front::Plain(plain) => {
+                            let connection = Connection::new(stream, outbox);
+                            connection::serve(connection, asked, Speaks::Plain(plain)).await;
+                        }
+                        // In a box, so that tasks without TLS stay as small as they are.
+                        Front::Tls(tls) => Box::pin(serve_tls(tls, stream, outbox, asked)).await,
                     }
                 });
             }
@@ -139,6 +153,17 @@ async fn serve(start: Start) {
     lane.drain(deadline.duration_since(tokio::time::Instant::now()))
         .await;
     janitor.abort();
+}
+
+/// A connection in TLS. A drain doesn't wait for a handshake.
+async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: connection::Asked) {
+    let accepted = tokio::select! {
+        accepted = tls.accept(stream, outbox) => accepted,
+        _ = asked.drain.wait_for(Option::is_some) => None,
+    };
+    if let Some(stream) = accepted {
+        connection::serve(stream, asked, Speaks::Tls).await;
+    }
 }
 
 async fn invoke(

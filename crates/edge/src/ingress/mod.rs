@@ -10,6 +10,8 @@ mod connection;
 mod head_timer;
 mod lane;
 mod outbox;
+mod plain;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
+pub use plain::{Challenges, Plain};
+pub use tls::{HandshakeFailure, Tls};
 
 use crate::dispatch::{Edge, Route};
 use crate::router::RouteTable;
@@ -46,9 +50,18 @@ struct LaneHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What a listener's connections speak.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// HTTP.
+    Plain(Option<Arc<Plain>>),
+    /// HTTP in TLS.
+    Tls(Arc<Tls>),
+}
+
 /// What comes to a lane from outside its thread.
 enum Work {
-    Connection(std::net::TcpStream, SocketAddr),
+    Connection(std::net::TcpStream, SocketAddr, Front),
     Request(
         Box<Request>,
         Option<Arc<RouteTable<Route>>>,
@@ -126,14 +139,19 @@ impl DataPlane {
     }
 
     /// Gives a connection to the lane with the fewest. Says whether one could take it.
-    async fn hand_over(&self, stream: std::net::TcpStream, client: SocketAddr) -> bool {
+    async fn hand_over(
+        &self,
+        stream: std::net::TcpStream,
+        client: SocketAddr,
+        front: Front,
+    ) -> bool {
         let load = |lane: &&LaneHandle| lane.connections.load(Ordering::Relaxed);
         let Some(lane) = self.lanes.iter().min_by_key(load) else {
             return false;
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         lane.sender
-            .send(Work::Connection(stream, client))
+            .send(Work::Connection(stream, client, front))
             .await
             .is_ok()
     }
