@@ -12,8 +12,10 @@ use everwarm_manifest::ByteSize;
 use crate::settings;
 
 mod node;
+mod tls;
 
 pub(crate) use node::*;
+pub(crate) use tls::TlsArgs;
 
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
 #[derive(Debug, Parser)]

@@ -11,6 +11,7 @@ pub mod config;
 pub mod deploy;
 mod domain;
 pub mod garbage;
+mod listeners;
 mod locks;
 mod machine_code;
 pub mod metering;
@@ -29,4 +30,5 @@ pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main
 pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use everwarm_store::accounts::Quotas;
+pub use listeners::TlsConfig;
 pub use node::{Node, StartError};

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_edge::dispatch::Edge;
-use everwarm_edge::ingress::{BindError, DataPlane, InvokeError, Listener};
+use everwarm_edge::ingress::{BindError, DataPlane, InvokeError};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
 use everwarm_engine::inspect::InspectLimits;
@@ -16,6 +16,8 @@ use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
+use everwarm_tls::server::TlsError;
+use everwarm_tls::source::SourceError;
 use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::apps::{Apps, LiveApp};
 use crate::config::NodeConfig;
 use crate::domain::Domain;
+use crate::listeners::{Listeners, Listening};
 use crate::locks::AppLocks;
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
@@ -59,8 +62,8 @@ pub struct Node {
     pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
-    acceptor: Mutex<Option<JoinHandle<()>>>,
-    address: Option<SocketAddr>,
+    /// Set before anybody has the node.
+    listening: OnceLock<Listening>,
 }
 
 /// A node that didn't start.
@@ -72,6 +75,12 @@ pub enum StartError {
     /// The socket can't be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificates can't be read.
+    #[error(transparent)]
+    Certificates(#[from] SourceError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -112,9 +121,10 @@ impl StartError {
         match self {
             Self::Store(error) => error.code(),
             Self::Bind(error) => error.code(),
+            Self::Certificates(error) => error.code(),
             Self::Unreadable { code, .. } => code,
             Self::Routes(_) => "EW1005",
-            Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
+            Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
@@ -127,12 +137,9 @@ impl Node {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         // The port first: of all that can fail it fails most often, and nothing has to be undone.
-        let listener = match config.listen {
-            Some(address) => Some(Listener::bind(address).await?),
-            None => None,
-        };
-        let domain = match &listener {
-            Some(listener) => config.domain.bound_to(listener.address().port()),
+        let listeners = Listeners::bind(&config).await?;
+        let domain = match listeners.main_port() {
+            Some(port) => config.domain.bound_to(port),
             None => config.domain,
         };
         let store = Arc::new(Embedded::open(&config.data_dir)?);
@@ -173,7 +180,6 @@ impl Node {
         let plane = DataPlane::start(config.lanes.get(), &edge, &runtime)
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
-        let address = listener.as_ref().map(Listener::address);
         let incremental = config.incremental.then(|| Incremental {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
@@ -206,15 +212,14 @@ impl Node {
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
-            acceptor: Mutex::default(),
-            address,
+            listening: OnceLock::new(),
         };
         if config.restore {
             node.restore().await?;
         }
         // Last: until now there were no routes, and whoever came had found none.
-        *node.acceptor.lock() =
-            listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&node.plane))));
+        let listening = listeners.accept(&node.plane);
+        node.listening.get_or_init(|| listening);
         Ok(node)
     }
 
@@ -262,7 +267,23 @@ impl Node {
 
     /// Where the node listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.address
+        self.listening()?.plain_address
+    }
+
+    /// Where the node speaks TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.listening()?.tls_address
+    }
+
+    /// Apps answer at other hosts than before.
+    pub(crate) fn tell_of_change(&self) {
+        if let Some(listening) = self.listening() {
+            listening.tell_of_change();
+        }
+    }
+
+    pub(crate) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
     }
 
     /// Serves one request without a socket, on the same way as any other.
@@ -282,11 +303,8 @@ impl Node {
     /// Stops taking requests, lets those in flight and background work finish for at most `limit`,
     /// and ends.
     pub async fn drain(&self, limit: Duration) {
-        let acceptor = self.acceptor.lock().take();
-        if let Some(acceptor) = acceptor {
-            acceptor.abort();
-            // It was told to end; how it did doesn't matter.
-            let _ = acceptor.await;
+        if let Some(listening) = self.listening() {
+            listening.end().await;
         }
         self.mender.abort();
         self.edge.drain();

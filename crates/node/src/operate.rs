@@ -201,6 +201,7 @@ impl Node {
         self.previews.forget(&key);
         self.retain_targets(&apps);
         *self.apps.lock() = apps;
+        self.tell_of_change();
         Ok(removed)
     }
 
@@ -410,6 +411,7 @@ impl Node {
                 self.edge.switch_routes(table);
                 self.retain_targets(&apps);
                 *self.apps.lock() = apps;
+                self.tell_of_change();
                 Ok(traffic)
             }
             Err(error) => {

@@ -30,6 +30,11 @@ pub struct Plain {
 }
 
 impl Plain {
+    /// Whether there is anything that it answers.
+    pub fn has_answers(&self) -> bool {
+        self.challenges.is_some() || self.https_port.is_some()
+    }
+
     /// The response that the listener has for a request, if the request isn't for a function.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Option<Response<GuestBody>> {
         if let Some(challenges) = &self.challenges

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everwarm_node::admin::{self, make_first_token};
-use everwarm_node::{CompilerCommand, Domain, Listener, Node, NodeConfig};
+use everwarm_node::{CompilerCommand, Domain, Listener, Node, NodeConfig, TlsConfig};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -24,15 +24,8 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     telemetry::start_logs(serve.log.as_deref(), printer)?;
     check_port(serve.listen)?;
     check_port(serve.admin)?;
-    if !serve.admin.ip().is_loopback() {
-        return Err(Failure::uncoded(
-            Exit::Usage,
-            format!(
-                "the admin API at {} would send tokens in the clear: serve it on a loopback address, and reach it \
-                 through a tunnel or a proxy with TLS",
-                serve.admin
-            ),
-        ));
+    if let Some(listen) = serve.tls.tls_listen {
+        check_port(listen)?;
     }
     let mut stop = Stop::listen()?;
     let node = Arc::new(start(&serve, printer).await?);
@@ -61,6 +54,7 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     printer.event(&json!({
         "event": "ready",
         "listen": listen,
+        "tls_listen": node.tls_addr(),
         "admin": admin_address,
         "base_domain": serve.base_domain.as_str(),
         "data_dir": serve.data_dir,
@@ -70,6 +64,9 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
         "serving on http://{listen}, apps at <app>.{}",
         serve.base_domain
     ));
+    if let Some(listen) = node.tls_addr() {
+        printer.say(&format!("serving on https://{listen}"));
+    }
     printer.say(&format!("admin API on http://{admin_address}"));
     if let Some(file) = &token_file {
         printer.say(&format!(
@@ -105,9 +102,17 @@ async fn start(serve: &Serve, printer: &Printer) -> Result<Node, Failure> {
         Failure::uncoded(Exit::Failure, message)
     })?;
     let access_log = telemetry::access_log(printer)?;
-    let domain = Domain::below(serve.base_domain.clone(), false, serve.listen.port());
+    let tls = &serve.tls;
+    let main = tls.tls_listen.unwrap_or(serve.listen);
+    let is_tls = tls.tls_listen.is_some();
+    let domain = Domain::below(serve.base_domain.clone(), is_tls, main.port());
     let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, access_log);
     config.listen = Some(serve.listen);
+    config.tls = tls.tls_listen.map(|listen| TlsConfig {
+        listen,
+        certificates: tls.tls_certificates.clone(),
+        https_only: tls.https_only,
+    });
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();

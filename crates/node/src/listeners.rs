@@ -1,0 +1,163 @@
+//! Where a node is asked: its plain and its TLS listener, from their sockets to the tasks that serve them.
+//!
+//! Knows what each listener speaks. Certificates are `everwarm-tls`'s, and connections the data plane's.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use everwarm_edge::ingress::{DataPlane, Front, HandshakeFailure, Listener, Plain, Tls};
+use everwarm_tls::source::Files;
+use everwarm_tls::{Certificates, Source, server};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::config::NodeConfig;
+use crate::node::StartError;
+
+/// How a node speaks TLS.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder of certificates.
+    pub certificates: Option<PathBuf>,
+    /// Whether the plain listener sends everybody here.
+    pub https_only: bool,
+}
+
+/// Bound sockets; nothing is accepted yet.
+pub(crate) struct Listeners {
+    plain: Option<Listener>,
+    tls: Option<OpenTls>,
+}
+
+struct OpenTls {
+    listener: Listener,
+    front: Arc<Tls>,
+    certificates: Arc<Certificates>,
+    files: Option<Files>,
+    https_only: bool,
+}
+
+/// What runs until the node drains.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) plain_address: Option<SocketAddr>,
+    pub(crate) tls_address: Option<SocketAddr>,
+    tls: Option<(Arc<Tls>, Arc<Certificates>)>,
+    /// Told when names or certificates have changed.
+    changed: Arc<Notify>,
+}
+
+impl Listeners {
+    /// Binds the sockets, and reads the certificates.
+    ///
+    /// # Errors
+    /// When a socket or the certificates can't be had.
+    pub(crate) async fn bind(config: &NodeConfig) -> Result<Self, StartError> {
+        let plain = match config.listen {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
+        let tls = match &config.tls {
+            Some(config) => Some(OpenTls::open(config).await?),
+            None => None,
+        };
+        Ok(Self { plain, tls })
+    }
+
+    /// The port that the outside reaches apps at.
+    pub(crate) fn main_port(&self) -> Option<u16> {
+        let tls = self.tls.as_ref().map(|tls| &tls.listener);
+        let main = tls.or(self.plain.as_ref())?;
+        Some(main.address().port())
+    }
+
+    /// Accepts from now on.
+    pub(crate) fn accept(self, plane: &Arc<DataPlane>) -> Listening {
+        let changed = Arc::new(Notify::new());
+        let mut listening = Listening {
+            tasks: Mutex::default(),
+            plain_address: self.plain.as_ref().map(Listener::address),
+            tls_address: self.tls.as_ref().map(|tls| tls.listener.address()),
+            tls: None,
+            changed: Arc::clone(&changed),
+        };
+        let tasks = listening.tasks.get_mut();
+        let mut plain_front = None;
+        if let Some(tls) = self.tls {
+            let https_port = tls.listener.address().port();
+            plain_front = Some(Plain {
+                challenges: None,
+                https_port: tls.https_only.then_some(https_port),
+            });
+            if let Some(files) = tls.files {
+                let certificates = Arc::clone(&tls.certificates);
+                tasks.push(tokio::spawn(files.watch(certificates, changed)));
+            }
+            let front = Front::Tls(Arc::clone(&tls.front));
+            let accept = tls.listener.accept(Arc::clone(plane), front);
+            tasks.push(tokio::spawn(accept));
+            listening.tls = Some((tls.front, tls.certificates));
+        }
+        if let Some(plain) = self.plain {
+            let answers = plain_front.filter(Plain::has_answers).map(Arc::new);
+            let accept = plain.accept(Arc::clone(plane), Front::Plain(answers));
+            tasks.push(tokio::spawn(accept));
+        }
+        listening
+    }
+}
+
+impl OpenTls {
+    async fn open(config: &TlsConfig) -> Result<Self, StartError> {
+        let listener = Listener::bind(config.listen).await?;
+        let certificates = Arc::new(Certificates::default());
+        let files = match &config.certificates {
+            Some(folder) => Some(Files::open(Source::Folder(folder.clone()), &certificates)?),
+            None => None,
+        };
+        let front = server::config(Arc::clone(&certificates) as _)?;
+        Ok(Self {
+            listener,
+            front: Arc::new(Tls::new(front)),
+            certificates,
+            files,
+            https_only: config.https_only,
+        })
+    }
+}
+
+impl Listening {
+    /// Whoever waits for other names is told that they may have changed.
+    pub(crate) fn tell_of_change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// How many handshakes failed, and why.
+    pub(crate) fn failed_handshakes(&self) -> Vec<(HandshakeFailure, u64)> {
+        let tls = self.tls.as_ref();
+        tls.map_or_else(Vec::new, |(tls, _)| tls.failures().to_vec())
+    }
+
+    /// The certificates in force.
+    pub(crate) fn certificates(&self) -> Option<&Certificates> {
+        let (_, certificates) = self.tls.as_ref()?;
+        Some(certificates)
+    }
+
+    /// Accepts no more, and looks after certificates no more.
+    pub(crate) async fn end(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            // It was told to end; how it did doesn't matter.
+            let _ = task.await;
+        }
+    }
+}
