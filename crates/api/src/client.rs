@@ -5,6 +5,7 @@
 
 mod address;
 mod backup;
+mod connect;
 
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::address::{filled, query};
 pub use self::backup::Archive;
+use self::connect::Connector;
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, SecretToken,
     SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
@@ -29,15 +30,13 @@ use crate::token::Token;
 
 /// How long a node may take to answer. A deploy compiles before it does.
 const ANSWER_TIME_MAX: Duration = Duration::from_mins(10);
-/// How long a connection may take.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// An answer larger than this is none that a node gives.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// A node, as somebody with a token sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<Connector, Full<Bytes>>,
     /// Scheme and authority.
     node: Uri,
     token: Token,
@@ -60,6 +59,21 @@ pub enum ClientError {
         /// Why.
         reason: String,
     },
+    /// Nobody that is trusted vouches for the node.
+    #[error(
+        "the certificate of the node at {node} isn't trusted: {reason}. If it is from an authority of your own, log in \
+         with that authority's certificate: `everwarm login {} --ca FILE`",
+        .node.to_string().trim_end_matches('/')
+    )]
+    Untrusted {
+        /// Which node.
+        node: Uri,
+        /// Why.
+        reason: String,
+    },
+    /// The authority's certificate can't be used.
+    #[error("the authority's certificate can't be used: {0}")]
+    Authority(String),
     /// What answered isn't a node's admin API.
     #[error(
         "{node} answered something that is no admin API of a node ({reason}): is this its admin address?"
@@ -71,7 +85,9 @@ pub enum ClientError {
         reason: String,
     },
     /// The address isn't one.
-    #[error("`{0}` is no address of a node: write it as `http://127.0.0.1:3001`")]
+    #[error(
+        "`{0}` is no address of a node: write it as `http://127.0.0.1:3001` or `https://node.example.com:3001`"
+    )]
     Address(String),
     /// A tenant's name or a key that can't be sent.
     #[error("`{0}` can't be sent: it has characters that no header has")]
@@ -84,28 +100,42 @@ impl ClientError {
         match self {
             Self::Problem(problem) => &problem.code,
             Self::Unreachable { .. } | Self::Strange { .. } => "EW5001",
+            Self::Untrusted { .. } | Self::Authority(_) => "EW4034",
             Self::Address(_) | Self::Header(_) => "EW5002",
         }
     }
 }
 
 impl Client {
-    /// A client of the node at `node`. With a token of the node, `tenant` says for whom it acts.
+    /// A client of the node at `node`. With a token of the node, `tenant` says for whom it acts. Over `https` the
+    /// authorities of the system vouch for the node.
     ///
     /// # Errors
-    /// [`ClientError::Address`] when `node` isn't `http://` and a host, with a port or without.
+    /// [`ClientError::Address`] when `node` isn't a scheme and a host, with a port or without, and
+    /// [`ClientError::Authority`] when the system has no authorities.
     pub fn new(node: &str, token: Token, tenant: Option<String>) -> Result<Self, ClientError> {
+        Self::with_authority(node, token, tenant, None)
+    }
+
+    /// As [`Self::new`]; with an authority's certificates, as PEM, nobody else vouches for the node.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when `authority` can't be used.
+    pub fn with_authority(
+        node: &str,
+        token: Token,
+        tenant: Option<String>,
+        authority: Option<&[u8]>,
+    ) -> Result<Self, ClientError> {
         let address = || ClientError::Address(node.to_owned());
         let uri: Uri = node.trim_end_matches('/').parse().map_err(|_| address())?;
-        if uri.scheme_str() != Some("http")
+        if !["http", "https"].contains(&uri.scheme_str().unwrap_or_default())
             || uri.authority().is_none()
             || uri.path_and_query().is_some_and(|rest| rest != "/")
         {
             return Err(address());
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        connector.set_nodelay(true);
+        let connector = connect::connector(uri.scheme_str() == Some("https"), authority)?;
         Ok(Self {
             http: Http::builder(TokioExecutor::new()).build(connector),
             node: uri,
@@ -394,7 +424,13 @@ impl Client {
         };
         let answered = async {
             let response = self.http.request(request).await;
-            let response = response.map_err(|error| unreachable(&innermost(&error)))?;
+            let response = response.map_err(|error| match connect::distrust(&error) {
+                Some(reason) => ClientError::Untrusted {
+                    node: self.node.clone(),
+                    reason,
+                },
+                None => unreachable(&innermost(&error)),
+            })?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| self.strange(&error))?;
@@ -461,6 +497,7 @@ mod tests {
             "http://127.0.0.1:3001",
             "http://node.example.com/",
             "http://[::1]:1",
+            "https://node.example.com:3001/",
         ] {
             assert!(Client::new(good, token.clone(), None).is_ok(), "{good}");
         }

@@ -14,6 +14,7 @@ mod first_token;
 mod history;
 mod pages;
 mod request_id;
+mod tls;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use everwarm_edge::ingress::Listener;
 use tokio::sync::{Semaphore, watch};
 
 pub use first_token::{FirstTokenError, make_first_token};
+pub use tls::{AdminTls, AdminTlsError};
 
 use crate::node::Node;
 use failure::Failed;
@@ -45,8 +47,13 @@ struct Admin {
     uploads: Arc<Semaphore>,
 }
 
-/// Serves the admin API on a socket until `stop` is true; requests that are in finish first.
-pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+/// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
+pub async fn serve(
+    listener: Listener,
+    tls: Option<AdminTls>,
+    node: Arc<Node>,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = router(Admin {
         node,
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
@@ -55,8 +62,18 @@ pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receive
         // A sender that is gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = axum::serve(listener.into_socket(), router).with_graceful_shutdown(stopped);
-    if let Err(error) = served.await {
+    let served = match tls {
+        Some(tls) => {
+            let listener = tls::TlsListener::new(listener, tls);
+            let served = axum::serve(listener, router);
+            served.with_graceful_shutdown(stopped).await
+        }
+        None => {
+            let served = axum::serve(listener.into_socket(), router);
+            served.with_graceful_shutdown(stopped).await
+        }
+    };
+    if let Err(error) = served {
         tracing::error!(%error, "the admin API ended");
     }
 }

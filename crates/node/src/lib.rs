@@ -30,5 +30,6 @@ pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main
 pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use everwarm_store::accounts::Quotas;
+pub use everwarm_tls::Source;
 pub use listeners::TlsConfig;
 pub use node::{Node, StartError};

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
 pub use plain::{Challenges, Plain};
-pub use tls::{HandshakeFailure, Tls};
+pub use tls::{HandshakeFailure, Tls, refuse_plain};
 
 use crate::dispatch::{Edge, Route};
 use crate::router::RouteTable;

@@ -108,12 +108,7 @@ impl Tls {
         outbox: Outbox,
     ) -> Result<TlsStream<TokioIo<Connection>>, HandshakeFailure> {
         let protocol = |_: io::Error| HandshakeFailure::Protocol;
-        let mut first = [0];
-        stream.peek(&mut first).await.map_err(protocol)?;
-        // A handshake begins with byte 22; methods are letters.
-        if first[0].is_ascii_uppercase() {
-            // The client is gone if it doesn't take it.
-            let _ = answer_in_plain(&mut stream).await;
+        if refuse_plain(&mut stream).await.map_err(protocol)? {
             return Err(HandshakeFailure::NotTls);
         }
         let io = TokioIo::new(Connection::new(stream, outbox));
@@ -137,12 +132,23 @@ impl Tls {
     }
 }
 
-async fn answer_in_plain(stream: &mut TcpStream) -> io::Result<()> {
+/// Waits for a client's first byte. One that speaks HTTP where TLS is spoken is told so, and `true` says that it was.
+///
+/// # Errors
+/// When the client left.
+pub async fn refuse_plain(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    // A handshake begins with byte 22; methods are letters.
+    if !first[0].is_ascii_uppercase() {
+        return Ok(false);
+    }
     // What stays unread when a socket is closed makes it a reset.
     let mut unread = vec![0; PLAIN_BYTES_MAX];
     stream.try_read(&mut unread)?;
     stream.write_all(NOT_TLS).await?;
-    stream.shutdown().await
+    stream.shutdown().await?;
+    Ok(true)
 }
 
 #[cfg(test)]

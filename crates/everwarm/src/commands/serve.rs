@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use everwarm_node::admin::{self, make_first_token};
-use everwarm_node::{CompilerCommand, Domain, Listener, Node, NodeConfig, TlsConfig};
+use everwarm_node::admin::{self, AdminTls, make_first_token};
+use everwarm_node::{CompilerCommand, Domain, Listener, Node, NodeConfig, Source, TlsConfig};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -37,6 +37,8 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     let token_file = make_first_token(&node)
         .await
         .map_err(|error| Failure::new(Exit::Node, error.code(), told(&error)))?;
+    let admin_tls = admin_tls(&serve)?;
+    let scheme = if admin_tls.is_some() { "https" } else { "http" };
     let listener = Listener::bind(serve.admin)
         .await
         .map_err(|error| Failure::new(Exit::Node, error.code(), told(&error)))?;
@@ -45,7 +47,7 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
         listener.address(),
     );
     let (end_admin, ended) = watch::channel(false);
-    let admin = tokio::spawn(admin::serve(listener, Arc::clone(&node), ended));
+    let admin = tokio::spawn(admin::serve(listener, admin_tls, Arc::clone(&node), ended));
 
     let getting_ready = tokio::spawn({
         let node = Arc::clone(&node);
@@ -56,6 +58,7 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
         "listen": listen,
         "tls_listen": node.tls_addr(),
         "admin": admin_address,
+        "admin_url": format!("{scheme}://{admin_address}"),
         "base_domain": serve.base_domain.as_str(),
         "data_dir": serve.data_dir,
         "token_file": token_file,
@@ -67,10 +70,10 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     if let Some(listen) = node.tls_addr() {
         printer.say(&format!("serving on https://{listen}"));
     }
-    printer.say(&format!("admin API on http://{admin_address}"));
+    printer.say(&format!("admin API on {scheme}://{admin_address}"));
     if let Some(file) = &token_file {
         printer.say(&format!(
-            "the first token is in {0}: everwarm login http://{admin_address} --token-file {0}",
+            "the first token is in {0}: everwarm login {scheme}://{admin_address} --token-file {0}",
             file.display()
         ));
     }
@@ -94,6 +97,20 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<Exit, Fail
     chores.abort();
     printer.event(&json!({"event": "stopped"}));
     Ok(Exit::Success)
+}
+
+/// How the admin API speaks TLS, if it does.
+fn admin_tls(serve: &Serve) -> Result<Option<AdminTls>, Failure> {
+    let tls = &serve.tls;
+    let (Some(certificate), Some(key)) = (&tls.admin_certificate, &tls.admin_key) else {
+        return Ok(None);
+    };
+    let opened = AdminTls::open(Source::Pair {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    });
+    let opened = opened.map_err(|error| Failure::new(Exit::Node, error.code(), told(&error)))?;
+    Ok(Some(opened))
 }
 
 async fn start(serve: &Serve, printer: &Printer) -> Result<Node, Failure> {
