@@ -31,5 +31,6 @@ pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use everwarm_store::accounts::Quotas;
 pub use everwarm_tls::Source;
+pub use everwarm_tls::acme::AcmeConfig;
 pub use listeners::TlsConfig;
 pub use node::{Node, StartError};

@@ -3,10 +3,13 @@
 //! Knows what each listener speaks. Certificates are `everwarm-tls`'s, and connections the data plane's.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use everwarm_edge::ingress::{DataPlane, Front, HandshakeFailure, Listener, Plain, Tls};
+use everwarm_edge::ingress::{
+    Challenges, DataPlane, Front, HandshakeFailure, Listener, Plain, Tls,
+};
+use everwarm_tls::acme::{Acme, AcmeConfig, AcmeError, Wanted};
 use everwarm_tls::source::Files;
 use everwarm_tls::{Certificates, Source, server};
 use parking_lot::Mutex;
@@ -25,6 +28,8 @@ pub struct TlsConfig {
     pub certificates: Option<PathBuf>,
     /// Whether the plain listener sends everybody here.
     pub https_only: bool,
+    /// Whom certificates are had from for the hosts of apps that none of the folder is for.
+    pub acme: Option<AcmeConfig>,
 }
 
 /// Bound sockets; nothing is accepted yet.
@@ -39,6 +44,17 @@ struct OpenTls {
     certificates: Arc<Certificates>,
     files: Option<Files>,
     https_only: bool,
+    acme_config: Option<AcmeConfig>,
+    acme: Option<Acme>,
+}
+
+/// Answers challenges on the plain listener.
+struct Answers(Arc<everwarm_tls::acme::Challenges>);
+
+impl Challenges for Answers {
+    fn answer(&self, token: &str) -> Option<String> {
+        self.0.answer(token)
+    }
 }
 
 /// What runs until the node drains.
@@ -76,8 +92,23 @@ impl Listeners {
         Some(main.address().port())
     }
 
-    /// Accepts from now on.
-    pub(crate) fn accept(self, plane: &Arc<DataPlane>) -> Listening {
+    /// Takes up what ACME kept in the data folder, which has to be this node's by now.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub(crate) fn open_acme(&mut self, data_dir: &Path) -> Result<(), AcmeError> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(());
+        };
+        if let Some(config) = tls.acme_config.take() {
+            let certificates = Arc::clone(&tls.certificates);
+            tls.acme = Some(Acme::open(config, &data_dir.join("acme"), certificates)?);
+        }
+        Ok(())
+    }
+
+    /// Accepts from now on. `wanted` says for which hosts certificates are wanted.
+    pub(crate) fn accept(self, plane: &Arc<DataPlane>, wanted: Wanted) -> Listening {
         let changed = Arc::new(Notify::new());
         let mut listening = Listening {
             tasks: Mutex::default(),
@@ -90,13 +121,17 @@ impl Listeners {
         let mut plain_front = None;
         if let Some(tls) = self.tls {
             let https_port = tls.listener.address().port();
+            let challenges = tls.acme.as_ref().map(|acme| Answers(acme.challenges()));
             plain_front = Some(Plain {
-                challenges: None,
+                challenges: challenges.map(|answers| Arc::new(answers) as _),
                 https_port: tls.https_only.then_some(https_port),
             });
             if let Some(files) = tls.files {
-                let certificates = Arc::clone(&tls.certificates);
+                let (certificates, changed) = (Arc::clone(&tls.certificates), changed.clone());
                 tasks.push(tokio::spawn(files.watch(certificates, changed)));
+            }
+            if let Some(acme) = tls.acme {
+                tasks.push(tokio::spawn(acme.keep(wanted, changed)));
             }
             let front = Front::Tls(Arc::clone(&tls.front));
             let accept = tls.listener.accept(Arc::clone(plane), front);
@@ -127,6 +162,8 @@ impl OpenTls {
             certificates,
             files,
             https_only: config.https_only,
+            acme_config: config.acme.clone(),
+            acme: None,
         })
     }
 }

@@ -16,6 +16,7 @@ use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
+use everwarm_tls::acme::AcmeError;
 use everwarm_tls::server::TlsError;
 use everwarm_tls::source::SourceError;
 use http::Response;
@@ -81,6 +82,9 @@ pub enum StartError {
     /// TLS can't be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Certificates can't be had by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -123,6 +127,7 @@ impl StartError {
             Self::Bind(error) => error.code(),
             Self::Certificates(error) => error.code(),
             Self::Unreadable { code, .. } => code,
+            Self::Acme(error) => error.code(),
             Self::Routes(_) => "EW1005",
             Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
@@ -137,12 +142,13 @@ impl Node {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         // The port first: of all that can fail it fails most often, and nothing has to be undone.
-        let listeners = Listeners::bind(&config).await?;
+        let mut listeners = Listeners::bind(&config).await?;
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
             None => config.domain,
         };
         let store = Arc::new(Embedded::open(&config.data_dir)?);
+        listeners.open_acme(store.data_dir().root())?;
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
                 pool: config.pool,
@@ -218,7 +224,9 @@ impl Node {
             node.restore().await?;
         }
         // Last: until now there were no routes, and whoever came had found none.
-        let listening = listeners.accept(&node.plane);
+        let apps = Arc::clone(&node.apps);
+        let hosts = Arc::new(move || apps.lock().hosts());
+        let listening = listeners.accept(&node.plane, hosts);
         node.listening.get_or_init(|| listening);
         Ok(node)
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use everwarm_node::admin::{self, AdminTls, make_first_token};
-use everwarm_node::{CompilerCommand, Domain, Listener, Node, NodeConfig, Source, TlsConfig};
+use everwarm_node::{
+    AcmeConfig, CompilerCommand, Domain, Listener, Node, NodeConfig, Source, TlsConfig,
+};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -129,6 +131,11 @@ async fn start(serve: &Serve, printer: &Printer) -> Result<Node, Failure> {
         listen,
         certificates: tls.tls_certificates.clone(),
         https_only: tls.https_only,
+        acme: tls.acme.as_ref().map(|acme| AcmeConfig {
+            directory: acme.acme_directory.clone(),
+            contact: acme.acme_contact.clone(),
+            root: acme.acme_root.clone(),
+        }),
     });
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
