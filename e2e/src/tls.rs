@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -112,6 +113,22 @@ impl Authority {
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsClient(Arc::new(config))
     }
+}
+
+/// How a server of a test's own speaks TLS with a certificate.
+///
+/// # Panics
+///
+/// When the certificate and its key don't belong together.
+pub(crate) fn server_config(pair: &Pair) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("the key is one");
+    let chain = vec![CertificateDer::from(pair.der.clone())];
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has what TLS needs")
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    Arc::new(config.expect("the key is the certificate's"))
 }
 
 /// A client. Its connections resume each other's sessions.
