@@ -113,6 +113,12 @@ async fn admin_api_is_on_any_address_over_tls_and_in_the_clear_on_loopback_alone
         "{told}"
     );
 
+    // A client that writes http:// for it is told the same.
+    let plain = url.replace("https", "http");
+    let client = Client::new(&plain, node.server.first_token().clone(), None).unwrap();
+    let strange = client.who_am_i().await.unwrap_err();
+    assert!(strange.to_string().contains("speaks HTTPS"), "{strange}");
+
     let data = DataFolder::new();
     let refusal = node::refused(data.command_with_admin(NOT_LOOPBACK)).await;
     assert_eq!((refusal.exit, &*refusal.code), (2, "EW4035"));

@@ -6,6 +6,7 @@
 mod address;
 mod backup;
 mod connect;
+mod error;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use serde::de::DeserializeOwned;
 use self::address::{filled, query};
 pub use self::backup::Archive;
 use self::connect::Connector;
+pub use self::error::ClientError;
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, SecretToken,
     SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
@@ -33,6 +35,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_mins(10);
 /// An answer larger than this is none that a node gives.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes of an answer in plain words that are told.
+const WORDS_BYTES_MAX: usize = 100;
+
 /// A node, as somebody with a token sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -41,69 +46,6 @@ pub struct Client {
     node: Uri,
     token: Token,
     tenant: Option<String>,
-}
-
-/// An operation didn't succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The node said why.
-    #[error("{}", .0.detail)]
-    Problem(Box<Problem>),
-    /// The node couldn't be asked.
-    #[error(
-        "can't reach the node at {node}: {reason}. Is it running, and is this its admin address?"
-    )]
-    Unreachable {
-        /// Which node.
-        node: Uri,
-        /// Why.
-        reason: String,
-    },
-    /// Nobody that is trusted vouches for the node.
-    #[error(
-        "the certificate of the node at {node} isn't trusted: {reason}. If it is from an authority of your own, log in \
-         with that authority's certificate: `everwarm login {} --ca FILE`",
-        .node.to_string().trim_end_matches('/')
-    )]
-    Untrusted {
-        /// Which node.
-        node: Uri,
-        /// Why.
-        reason: String,
-    },
-    /// The authority's certificate can't be used.
-    #[error("the authority's certificate can't be used: {0}")]
-    Authority(String),
-    /// What answered isn't a node's admin API.
-    #[error(
-        "{node} answered something that is no admin API of a node ({reason}): is this its admin address?"
-    )]
-    Strange {
-        /// Which node.
-        node: Uri,
-        /// What was strange.
-        reason: String,
-    },
-    /// The address isn't one.
-    #[error(
-        "`{0}` is no address of a node: write it as `http://127.0.0.1:3001` or `https://node.example.com:3001`"
-    )]
-    Address(String),
-    /// A tenant's name or a key that can't be sent.
-    #[error("`{0}` can't be sent: it has characters that no header has")]
-    Header(String),
-}
-
-impl ClientError {
-    /// The stable code, with a page in `docs/errors/`.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Problem(problem) => &problem.code,
-            Self::Unreachable { .. } | Self::Strange { .. } => "EW5001",
-            Self::Untrusted { .. } | Self::Authority(_) => "EW4034",
-            Self::Address(_) | Self::Header(_) => "EW5002",
-        }
-    }
 }
 
 impl Client {
@@ -455,7 +397,16 @@ impl Client {
                 let problem = Problem::new(status.as_u16(), code, "Failed", detail);
                 ClientError::Problem(Box::new(problem))
             }
-            _ => self.strange(&format!("status {status}")),
+            // Whoever answers in plain words, as a port for TLS does, says more than a status.
+            _ => match std::str::from_utf8(body)
+                .ok()
+                .and_then(|body| body.lines().next())
+            {
+                Some(line) if line.len() <= WORDS_BYTES_MAX => {
+                    self.strange(&format!("status {status}: {line}"))
+                }
+                _ => self.strange(&format!("status {status}")),
+            },
         }
     }
 

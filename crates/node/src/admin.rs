@@ -62,16 +62,13 @@ pub async fn serve(
         // A sender that is gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = match tls {
-        Some(tls) => {
-            let listener = tls::TlsListener::new(listener, tls);
-            let served = axum::serve(listener, router);
-            served.with_graceful_shutdown(stopped).await
-        }
-        None => {
-            let served = axum::serve(listener.into_socket(), router);
-            served.with_graceful_shutdown(stopped).await
-        }
+    let served = if let Some(tls) = tls {
+        let listener = tls::TlsListener::new(listener, tls);
+        let served = axum::serve(listener, router);
+        served.with_graceful_shutdown(stopped).await
+    } else {
+        let served = axum::serve(listener.into_socket(), router);
+        served.with_graceful_shutdown(stopped).await
     };
     if let Err(error) = served {
         tracing::error!(%error, "the admin API ended");
