@@ -366,13 +366,7 @@ impl Client {
         };
         let answered = async {
             let response = self.http.request(request).await;
-            let response = response.map_err(|error| match connect::distrust(&error) {
-                Some(reason) => ClientError::Untrusted {
-                    node: self.node.clone(),
-                    reason,
-                },
-                None => unreachable(&innermost(&error)),
-            })?;
+            let response = response.map_err(|error| self.unreached(&error))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| self.strange(&error))?;
@@ -384,6 +378,18 @@ impl Client {
                 let seconds = ANSWER_TIME_MAX.as_secs();
                 Err(unreachable(&format!("no answer in {seconds} s")))
             })
+    }
+
+    /// Why a request found no answer.
+    fn unreached(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+        let node = self.node.clone();
+        match connect::distrust(error) {
+            Some(reason) => ClientError::Untrusted { node, reason },
+            None => ClientError::Unreachable {
+                node,
+                reason: innermost(error),
+            },
+        }
     }
 
     /// The problem that an answer tells of.
