@@ -89,6 +89,10 @@ impl Memory {
         });
     }
 
+    fn failures(&self, host: &str) -> u32 {
+        self.hosts.get(host).map_or(0, |waiting| waiting.failures)
+    }
+
     fn retry_at(&self, host: &str) -> u64 {
         self.hosts.get(host).map_or(0, |waiting| waiting.retry_at_s)
     }
@@ -101,7 +105,8 @@ pub(super) struct Plan {
     pub(super) wake_at_s: u64,
 }
 
-/// The orders to be made now: hosts without a certificate first, then those whose certificate is the oldest.
+/// The orders to be made now. Renewals come first, so that nobody who claims host after host keeps others from theirs;
+/// then hosts without a certificate, those first whose orders failed least.
 pub(super) fn plan(
     now: u64,
     wanted: &BTreeSet<String>,
@@ -123,7 +128,8 @@ pub(super) fn plan(
         };
         let at = renew_at.max(memory.retry_at(host));
         if at <= now {
-            due.push((renew_at, host));
+            let is_new = !held.contains_key(&**host);
+            due.push((is_new, memory.failures(host), renew_at, host));
         } else {
             wake_at_s = wake_at_s.min(at);
         }
@@ -131,15 +137,16 @@ pub(super) fn plan(
     due.sort_unstable();
     let this_hour = ORDERS_PER_HOUR.saturating_sub(memory.begun_s.len());
     let at_once = ORDERS_AT_ONCE.saturating_sub(running.len());
-    if due.len() > this_hour
+    if this_hour == 0
         && let Some(first) = memory.begun_s.iter().min()
     {
-        wake_at_s = wake_at_s.min(first + HOUR_S);
+        // Nothing can be ordered sooner.
+        wake_at_s = first + HOUR_S;
     }
     // Where too many are under way, the end of one is what wakes.
     due.truncate(this_hour.min(at_once));
     Plan {
-        due: due.into_iter().map(|(_, host)| host.clone()).collect(),
+        due: due.into_iter().map(|(.., host)| host.clone()).collect(),
         wake_at_s,
     }
 }
@@ -214,15 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_comes_before_what_is_old_and_what_is_good_waits() {
-        let wanted = hosts(0..4);
+    fn renewals_come_before_new_hosts_and_those_that_fail_come_last() {
+        let wanted = hosts(0..6);
         let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
         let at = |renew_at_s| Held { renew_at_s };
         let (older, old, good) = (at(NOW - 2), at(NOW - 1), at(NOW + 9));
-        let held = BTreeMap::from([(names[0], &old), (names[1], &good), (names[2], &older)]);
-        let plan = plan(NOW, &wanted, &held, &BTreeSet::new(), &Memory::default());
-        assert_eq!(plan.due, [names[3], names[2], names[0]]);
+        let held = BTreeMap::from([(names[0], &old), (names[1], &good), (names[4], &older)]);
+        let mut memory = Memory::default();
+        memory.fail(NOW - HOUR_S, names[2]);
+        let plan = plan(NOW, &wanted, &held, &BTreeSet::new(), &memory);
+        assert_eq!(plan.due, [names[4], names[0], names[3], names[5]]);
         assert_eq!(plan.wake_at_s, NOW + 9);
+        assert_eq!(
+            planned(NOW, &hosts([2, 3]), &memory).due,
+            [names[3], names[2]]
+        );
     }
 
     #[test]
