@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::artifact::{CompiledArtifacts, OpenError};
+use crate::eviction::Eviction;
 use crate::function::{Function, FunctionSpec};
 use crate::runtime::{LinkError, Runtime};
 
@@ -91,6 +92,8 @@ struct State {
     slots: HashMap<FunctionKey, Arc<Slot>>,
     bytes: u64,
     evictions: u64,
+    /// The slots that have a function, in the order in which they would go.
+    order: Eviction<Arc<Slot>>,
 }
 
 impl ResidentSet {
@@ -131,8 +134,14 @@ impl ResidentSet {
     /// Forgets the functions that `keep` doesn't name; requests that run in them go on.
     pub fn retain(&self, keep: impl Fn(&FunctionSpec) -> bool) {
         let mut state = self.state.lock();
-        let State { slots, bytes, .. } = &mut *state;
-        slots.retain(|_, slot| {
+        let State {
+            slots,
+            bytes,
+            order,
+            ..
+        } = &mut *state;
+        slots.retain(|_, slot| keep(&slot.spec));
+        order.retain(|slot| {
             let kept = keep(&slot.spec);
             if !kept && let Some(function) = slot.resident() {
                 *bytes = bytes.saturating_sub(function.code_bytes());
@@ -202,20 +211,21 @@ impl ResidentSet {
     fn admit(&self, slot: &Arc<Slot>, function: &Function) {
         let mut state = self.state.lock();
         state.bytes += function.code_bytes();
+        let used_at = |slot: &Arc<Slot>| slot.used_at.load(Ordering::Relaxed);
         while state.bytes > self.bytes_max {
-            let oldest = state
-                .slots
-                .values()
-                .filter(|other| !Arc::ptr_eq(other, slot))
-                .filter_map(|other| other.resident().map(|function| (other, function)))
-                .min_by_key(|(other, _)| other.used_at.load(Ordering::Relaxed))
-                .map(|(other, function)| (Arc::clone(other), function.code_bytes()));
-            let Some((oldest, bytes)) = oldest else { break };
+            // The new one isn't among them: alone, it may be larger than what is allowed.
+            let Some(oldest) = state.order.pop(used_at) else {
+                break;
+            };
+            let bytes = oldest
+                .resident()
+                .map_or(0, |function| function.code_bytes());
             *oldest.loaded.lock() = Arc::default();
             state.bytes = state.bytes.saturating_sub(bytes);
             state.evictions += 1;
             tracing::debug!(function = %oldest.spec.name, bytes, "function is no longer resident");
         }
+        state.order.push(Arc::clone(slot), used_at(slot));
     }
 }
 
