@@ -100,6 +100,11 @@ impl DataFolder {
 
     /// The command that serves from it, on ports that are free.
     pub fn command(&self) -> Command {
+        self.command_with_admin("127.0.0.1:0")
+    }
+
+    /// As [`Self::command`], with the admin API elsewhere.
+    pub fn command_with_admin(&self, admin: &str) -> Command {
         let mut command = everwarm_command();
         command
             .args([
@@ -108,7 +113,7 @@ impl DataFolder {
                 "--listen",
                 "127.0.0.1:0",
                 "--admin",
-                "127.0.0.1:0",
+                admin,
             ])
             .args([
                 "--base-domain",
@@ -147,11 +152,11 @@ impl DataFolder {
         let text = std::fs::read_to_string(self.seen_by(&node).join("admin.token"));
         let text = text.expect("the first start has written a token");
         let token = Token::parse(&text).expect("what it has written is a token");
-        let admin = node.ready["admin"]
+        let admin = node.ready["admin_url"]
             .as_str()
             .expect("the event says where the admin API is");
         Server {
-            admin: format!("http://{admin}"),
+            admin: admin.to_owned(),
             token,
             node,
         }
@@ -171,6 +176,17 @@ impl Server {
     /// The address of the admin API.
     pub fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// Where it speaks TLS.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't.
+    pub fn tls_address(&self) -> SocketAddr {
+        let address = self.node.ready["tls_listen"].as_str();
+        let address = address.and_then(|address| address.parse().ok());
+        address.expect("the event says where it speaks TLS")
     }
 
     /// The token that the first start wrote.

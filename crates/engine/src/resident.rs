@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::artifact::{CompiledArtifacts, OpenError};
+use crate::eviction::Eviction;
 use crate::fault::machine_limit;
 use crate::function::{Function, FunctionSpec};
 use crate::runtime::{LinkError, Runtime};
@@ -97,6 +98,8 @@ struct State {
     bytes: u64,
     loaded: usize,
     evictions: u64,
+    /// The slots that have a function, in the order in which they would go.
+    order: Eviction<Arc<Slot>>,
 }
 
 impl ResidentSet {
@@ -151,9 +154,11 @@ impl ResidentSet {
             slots,
             bytes,
             loaded,
+            order,
             ..
         } = &mut *state;
-        slots.retain(|_, slot| {
+        slots.retain(|_, slot| keep(&slot.spec));
+        order.retain(|slot| {
             let kept = keep(&slot.spec);
             if !kept && let Some(function) = slot.resident() {
                 *bytes = bytes.saturating_sub(function.code_bytes());
@@ -233,21 +238,22 @@ impl ResidentSet {
         let mut state = self.state.lock();
         state.bytes += function.code_bytes();
         state.loaded += 1;
+        let used_at = |slot: &Arc<Slot>| slot.used_at.load(Ordering::Relaxed);
         while state.bytes > self.bytes_max || state.loaded > self.functions_max {
-            let oldest = state
-                .slots
-                .values()
-                .filter(|other| !Arc::ptr_eq(other, slot))
-                .filter_map(|other| other.resident().map(|function| (other, function)))
-                .min_by_key(|(other, _)| other.used_at.load(Ordering::Relaxed))
-                .map(|(other, function)| (Arc::clone(other), function.code_bytes()));
-            let Some((oldest, bytes)) = oldest else { break };
+            // The new one isn't among them: alone, it may be larger than what is allowed.
+            let Some(oldest) = state.order.pop(used_at) else {
+                break;
+            };
+            let bytes = oldest
+                .resident()
+                .map_or(0, |function| function.code_bytes());
             *oldest.loaded.lock() = Arc::default();
             state.bytes = state.bytes.saturating_sub(bytes);
             state.loaded = state.loaded.saturating_sub(1);
             state.evictions += 1;
             tracing::debug!(function = %oldest.spec.name, bytes, "function is no longer resident");
         }
+        state.order.push(Arc::clone(slot), used_at(slot));
     }
 }
 

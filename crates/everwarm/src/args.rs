@@ -12,8 +12,10 @@ use everwarm_manifest::ByteSize;
 use crate::settings;
 
 mod node;
+mod tls;
 
 pub(crate) use node::*;
+pub(crate) use tls::TlsArgs;
 
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
 #[derive(Debug, Parser)]
@@ -70,7 +72,7 @@ pub(crate) enum Command {
     /// Check this machine, and say how to mend what is missing
     Doctor(DoctorArgs),
     /// Serve many apps on a node that others deploy to
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Keep the address of a node and a token for it
     Login(LoginArgs),
     /// Build an app and deploy it to a node

@@ -12,8 +12,10 @@ use http::{HeaderName, HeaderValue};
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod serve;
+mod tls;
 
 pub(crate) use serve::{Serve, node_data_dir};
+pub(crate) use tls::Tls;
 
 /// Where `up` listens unless it is told otherwise.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";

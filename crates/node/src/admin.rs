@@ -15,6 +15,7 @@ mod history;
 mod logs;
 mod pages;
 mod request_id;
+mod tls;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use everwarm_edge::ingress::Listener;
 use tokio::sync::{Semaphore, watch};
 
 pub use first_token::{FirstTokenError, make_first_token};
+pub use tls::{AdminTls, AdminTlsError};
 
 use crate::node::Node;
 use failure::Failed;
@@ -50,8 +52,13 @@ struct Admin {
     followers: Arc<Semaphore>,
 }
 
-/// Serves the admin API on a socket until `stop` is true; requests that are in finish first.
-pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+/// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
+pub async fn serve(
+    listener: Listener,
+    tls: Option<AdminTls>,
+    node: Arc<Node>,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = router(Admin {
         node,
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
@@ -61,8 +68,15 @@ pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receive
         // A sender that is gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = axum::serve(listener.into_socket(), router).with_graceful_shutdown(stopped);
-    if let Err(error) = served.await {
+    let served = if let Some(tls) = tls {
+        let listener = tls::TlsListener::new(listener, tls);
+        let served = axum::serve(listener, router);
+        served.with_graceful_shutdown(stopped).await
+    } else {
+        let served = axum::serve(listener.into_socket(), router);
+        served.with_graceful_shutdown(stopped).await
+    };
+    if let Err(error) = served {
         tracing::error!(%error, "the admin API ended");
     }
 }

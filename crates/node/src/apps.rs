@@ -2,7 +2,7 @@
 //!
 //! Pure apart from asking for targets. Knows nothing of the store or of how an app came here.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use everwarm_edge::dispatch::{Route, Split, Target};
@@ -10,7 +10,7 @@ use everwarm_edge::router::RouteTable;
 use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
-use everwarm_manifest::{AppName, RoutePattern, TenantId};
+use everwarm_manifest::{AppName, HostPattern, RoutePattern, TenantId};
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
 use http::HeaderName;
@@ -104,7 +104,7 @@ impl LiveVersion {
     /// The table of this version alone, at whatever host it is asked for: its preview and its health check.
     pub(crate) fn table_at_any_host(&self) -> Result<RouteTable<Route>, String> {
         let routes = self.routes().map(|(mut route, target)| {
-            route.host = everwarm_manifest::HostPattern::Any;
+            route.host = HostPattern::Any;
             (route, Route::One(target))
         });
         // Two hosts of a version may have the same paths: the first one's function is the preview's.
@@ -164,6 +164,20 @@ impl Apps {
     pub(crate) fn owner_of(&self, app: &AppName) -> Option<&TenantId> {
         let mut owners = self.0.keys().filter(|(_, name)| name == app);
         owners.next().map(|(tenant, _)| tenant)
+    }
+
+    /// The hosts that functions answer at by name, wildcards left out.
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+        let versions = self.0.values().flat_map(|app| {
+            let versions = std::iter::once(&app.main);
+            versions.chain(&app.canary)
+        });
+        let routes = versions.flat_map(LiveVersion::routes);
+        let hosts = routes.filter_map(|(route, _)| match route.host {
+            HostPattern::Exact(host) => Some(host.as_str().to_owned()),
+            _ => None,
+        });
+        hosts.collect()
     }
 
     /// The keys of all functions that serve.

@@ -12,6 +12,7 @@ use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 
 use crate::domain::Domain;
+use crate::listeners::TlsConfig;
 use crate::telemetry::LogBook;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
@@ -26,6 +27,8 @@ const REQUESTS_MAX: u32 = 4_096;
 pub struct NodeConfig {
     /// Where to listen; nowhere when `None`.
     pub listen: Option<SocketAddr>,
+    /// How to speak TLS, at an address of its own; not at all when `None`.
+    pub tls: Option<TlsConfig>,
     /// Folder of the store, the compiled artifacts and the node's key.
     pub data_dir: PathBuf,
     /// Under which hosts apps answer.
@@ -67,6 +70,7 @@ impl NodeConfig {
     ) -> Self {
         Self {
             listen: None,
+            tls: None,
             data_dir,
             domain: Domain::any(),
             restore: false,

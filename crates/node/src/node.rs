@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_edge::dispatch::Edge;
-use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError, Listener};
+use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
 use everwarm_engine::config::PoolSize;
@@ -19,15 +19,19 @@ use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
+use everwarm_tls::acme::AcmeError;
+use everwarm_tls::server::TlsError;
+use everwarm_tls::source::SourceError;
 use http::Response;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::apps::{Apps, LiveApp};
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
+use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
 use crate::machine::{Machine, Room};
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
@@ -67,17 +71,11 @@ pub struct Node {
     pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
-    /// The socket, until connections are accepted from it.
-    listener: Mutex<Option<Listener>>,
-    acceptor: Mutex<Option<Acceptor>>,
-    address: Option<SocketAddr>,
+    /// The sockets, until connections are accepted from them.
+    listeners: Mutex<Option<Listeners>>,
+    /// Set when they are.
+    listening: OnceLock<Listening>,
     ending: AtomicBool,
-}
-
-/// Who accepts connections, and how it hears that there are to be no more.
-struct Acceptor {
-    task: JoinHandle<()>,
-    end: oneshot::Sender<Ending>,
 }
 
 /// A node that didn't start.
@@ -89,6 +87,15 @@ pub enum StartError {
     /// The socket can't be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificates can't be read.
+    #[error(transparent)]
+    Certificates(#[from] SourceError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Certificates can't be had by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -134,10 +141,12 @@ impl StartError {
         match self {
             Self::Store(error) => error.code(),
             Self::Bind(error) => error.code(),
+            Self::Certificates(error) => error.code(),
             Self::Unreadable { code, .. } => code,
+            Self::Acme(error) => error.code(),
             Self::Routes(_) => "EW1005",
             Self::Handover(error) => error.code(),
-            Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
+            Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
@@ -149,17 +158,12 @@ impl Node {
     ///
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
-        // The port first: of all that can fail it fails most often, and nothing has to be undone.
-        let listener = match config.listen {
-            Some(address) => Some(Listener::bind(address).await?),
-            None => None,
-        };
-        let node = Self::start_on(config, listener, None).await?;
+        let node = Self::start_on(config, Bound::default(), None).await?;
         node.accept();
         Ok(node)
     }
 
-    /// As [`Self::start`], on a socket that is there already, and without accepting from it yet. What needs no store
+    /// As [`Self::start`], on sockets that are there already, and without accepting from them yet. What needs no store
     /// is done before `predecessor` is asked for it.
     ///
     /// # Errors
@@ -167,11 +171,13 @@ impl Node {
     /// [`StartError`]; nothing is left running.
     pub async fn start_on(
         config: NodeConfig,
-        listener: Option<Listener>,
+        bound: Bound,
         predecessor: Option<&mut Predecessor>,
     ) -> Result<Self, StartError> {
-        let domain = match &listener {
-            Some(listener) => config.domain.bound_to(listener.address().port()),
+        // The ports first: of all that can fail they fail most often, and nothing has to be undone.
+        let mut listeners = Listeners::open(&config, bound).await?;
+        let domain = match listeners.main_port() {
+            Some(port) => config.domain.bound_to(port),
             None => config.domain,
         };
         let room = room(config.pool);
@@ -186,6 +192,7 @@ impl Node {
             predecessor.want_store().await?;
         }
         let store = Arc::new(Embedded::open(&config.data_dir)?);
+        listeners.open_acme(store.data_dir().root())?;
         let compiled_key = store.node_key().derive("compiled artifacts");
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
             .map_err(io("open the folder of compiled artifacts"))?;
@@ -217,7 +224,6 @@ impl Node {
         let plane = DataPlane::start(config.lanes.get(), &edge, &runtime)
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
-        let address = listener.as_ref().map(Listener::address);
         let incremental = config.incremental.then(|| Incremental {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
@@ -251,9 +257,8 @@ impl Node {
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
-            listener: Mutex::new(listener),
-            acceptor: Mutex::default(),
-            address,
+            listeners: Mutex::new(Some(listeners)),
+            listening: OnceLock::new(),
             ending: AtomicBool::new(false),
         };
         if config.restore {
@@ -264,11 +269,12 @@ impl Node {
 
     /// Accepts connections from now on. Before there were routes, whoever came would have found none.
     pub fn accept(&self) {
-        let listener = self.listener.lock().take();
-        if let Some(listener) = listener {
-            let (end, ended) = oneshot::channel();
-            let task = tokio::spawn(listener.accept(Arc::clone(&self.plane), ended));
-            *self.acceptor.lock() = Some(Acceptor { task, end });
+        let listeners = self.listeners.lock().take();
+        if let Some(listeners) = listeners {
+            let apps = Arc::clone(&self.apps);
+            let hosts = Arc::new(move || apps.lock().hosts());
+            let listening = listeners.accept(&self.plane, hosts);
+            self.listening.get_or_init(|| listening);
         }
     }
 
@@ -352,7 +358,23 @@ impl Node {
 
     /// Where the node listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.address
+        self.listening()?.plain_address
+    }
+
+    /// Where the node speaks TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.listening()?.tls_address
+    }
+
+    /// Apps answer at other hosts than before.
+    pub(crate) fn tell_of_change(&self) {
+        if let Some(listening) = self.listening() {
+            listening.tell_of_change();
+        }
+    }
+
+    pub(crate) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
     }
 
     /// Serves one request without a socket, on the same way as any other.
@@ -377,14 +399,10 @@ impl Node {
         if ending == Ending::Stopped {
             self.edge.drain();
         }
-        let acceptor = self.acceptor.lock().take();
-        if let Some(Acceptor { task, end }) = acceptor {
-            // One that is gone has ended before.
-            let _ = end.send(ending);
-            // How it ended doesn't matter.
-            let _ = task.await;
+        if let Some(listening) = self.listening() {
+            listening.end(ending).await;
         }
-        drop(self.listener.lock().take());
+        drop(self.listeners.lock().take());
         self.mender.abort();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.

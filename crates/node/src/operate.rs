@@ -202,6 +202,7 @@ impl Node {
         self.logs.forget(tenant, app);
         self.retain_targets(&apps);
         *self.apps.lock() = apps;
+        self.tell_of_change();
         Ok(removed)
     }
 
@@ -411,6 +412,7 @@ impl Node {
                 self.edge.switch_routes(table);
                 self.retain_targets(&apps);
                 *self.apps.lock() = apps;
+                self.tell_of_change();
                 Ok(traffic)
             }
             Err(error) => {

@@ -21,18 +21,21 @@ const NAMES: &str = "LISTEN_FDNAMES";
 pub enum SocketName {
     /// Functions answer there.
     Http,
+    /// Functions answer there in TLS.
+    Https,
     /// The admin API.
     Admin,
 }
 
 impl SocketName {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Http, Self::Admin];
+    pub const ALL: [Self; 3] = [Self::Http, Self::Https, Self::Admin];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
             Self::Admin => "admin",
         }
     }
@@ -56,7 +59,7 @@ pub type Sockets = BTreeMap<SocketName, TcpListener>;
 pub enum SocketError {
     /// There is no name for it, or one that we don't know.
     #[error(
-        "socket {index} of those that were handed over is called `{name}`: set FileDescriptorName= to `http` or `admin`"
+        "socket {index} of those that were handed over is called `{name}`: set FileDescriptorName= to `http`, `https` or `admin`"
     )]
     Name {
         /// Which one, counted from 0.

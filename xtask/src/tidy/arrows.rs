@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-manifest", &[]),
     ("everwarm-api", &["everwarm-manifest"]),
     ("everwarm-store", &["everwarm-manifest"]),
+    ("everwarm-tls", &[]),
     ("everwarm-build", &["everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
     ("everwarm-host", &["everwarm-engine", "everwarm-manifest"]),
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "everwarm-host",
             "everwarm-manifest",
             "everwarm-store",
+            "everwarm-tls",
         ],
     ),
     (

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{DataPlane, Ending};
+use super::{DataPlane, Ending, Front};
 use crate::respond;
 
 /// Connections that may be open at once; more wait in the kernel's queue.
@@ -120,7 +120,12 @@ impl Listener {
 
     /// Accepts connections until `end` says how it ends, or the data plane takes no more. What is accepted reaches a
     /// lane. Where nobody goes on with the socket, that includes what the kernel has accepted already.
-    pub async fn accept(self, plane: Arc<DataPlane>, mut end: oneshot::Receiver<Ending>) {
+    pub async fn accept(
+        self,
+        plane: Arc<DataPlane>,
+        front: Front,
+        mut end: oneshot::Receiver<Ending>,
+    ) {
         let mut spare = Spare::new();
         let ending = loop {
             if plane.connections() >= CONNECTIONS_MAX {
@@ -138,12 +143,14 @@ impl Listener {
                     let Ok(stream) = stream.into_std() else {
                         continue;
                     };
-                    if !plane.hand_over(stream, client).await {
+                    if !plane.hand_over(stream, client, front.clone()).await {
                         return;
                     }
                 }
                 Err(error) if out_of_descriptors(&error) => {
-                    spare.refuse_one(&self.listener, &plane, &error).await;
+                    spare
+                        .refuse_one(&self.listener, &plane, &front, &error)
+                        .await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -157,7 +164,9 @@ impl Listener {
         };
         // It doesn't block: it is empty at some time, and closed at once then.
         while let Ok((stream, client)) = listener.accept() {
-            if stream.set_nonblocking(true).is_err() || !plane.hand_over(stream, client).await {
+            if stream.set_nonblocking(true).is_err()
+                || !plane.hand_over(stream, client, front.clone()).await
+            {
                 return;
             }
         }
@@ -186,7 +195,13 @@ impl Spare {
     }
 
     /// Answers the next connection with 503 in place of a function.
-    async fn refuse_one(&mut self, listener: &TcpListener, plane: &DataPlane, error: &io::Error) {
+    async fn refuse_one(
+        &mut self,
+        listener: &TcpListener,
+        plane: &DataPlane,
+        front: &Front,
+        error: &io::Error,
+    ) {
         if self
             .warned
             .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
@@ -198,6 +213,12 @@ impl Spare {
             let accepted = tokio::time::timeout(REST, listener.accept()).await;
             if let Ok(Ok((stream, _))) = accepted {
                 let why = plane.refusal();
+                // Nothing that could be said before a handshake is more than the end of the connection.
+                if matches!(front, Front::Tls(_)) {
+                    drop(stream);
+                    self.file = File::open(SPARE).ok();
+                    return;
+                }
                 // A client that is gone needs no reason.
                 let _ = tokio::time::timeout(LINGER, refuse(stream, &why)).await;
             }

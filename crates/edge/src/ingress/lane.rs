@@ -16,8 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::connection::{self, Speaks};
 use super::outbox::{Connection, Outbox};
-use super::{Drain, InvokeError, Work, connection};
+use super::{Drain, Front, InvokeError, LAST_REQUEST_TIME_MAX, Tls, Work};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -150,16 +151,29 @@ impl Desk {
         match work {
             // A caller that has gone doesn't want the answer.
             Work::Ping(reply) => drop(reply.send(())),
-            Work::Connection(stream, client) => {
+            Work::Connection(stream, client, front) => {
                 let open = Open(Arc::clone(&self.connections));
                 let (drain, outbox) = (self.drain.clone(), self.outbox.clone());
                 tokio::task::spawn_local(async move {
                     let (_running, _open) = (running, open);
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        // Without it a small response waits for the client's delayed acknowledgement.
-                        let _ = stream.set_nodelay(true);
-                        let connection = Connection::new(stream, outbox);
-                        connection::serve(connection, client, edge, lane, drain).await;
+                    let Ok(stream) = TcpStream::from_std(stream) else {
+                        return;
+                    };
+                    // Without it a small response waits for the client's delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    let asked = connection::Asked {
+                        client,
+                        edge,
+                        lane,
+                        drain,
+                    };
+                    match front {
+                        Front::Plain(plain) => {
+                            let connection = Connection::new(stream, outbox);
+                            connection::serve(connection, asked, Speaks::Plain(plain)).await;
+                        }
+                        // In a box, so that tasks without TLS stay as small as they are.
+                        Front::Tls(tls) => Box::pin(serve_tls(tls, stream, outbox, asked)).await,
                     }
                 });
             }
@@ -174,6 +188,23 @@ impl Desk {
                 });
             }
         }
+    }
+}
+
+/// A connection in TLS. A drain gives a handshake that has begun as much time as a client that hasn't asked yet.
+async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: connection::Asked) {
+    let accepted = {
+        let mut accept = std::pin::pin!(tls.accept(stream, outbox));
+        tokio::select! {
+            accepted = accept.as_mut() => accepted,
+            _ = asked.drain.wait_for(Option::is_some) => {
+                let in_time = tokio::time::timeout(LAST_REQUEST_TIME_MAX, accept);
+                in_time.await.ok().flatten()
+            }
+        }
+    };
+    if let Some(stream) = accepted {
+        connection::serve(stream, asked, Speaks::Tls).await;
     }
 }
 

@@ -10,6 +10,8 @@ mod connection;
 mod head_timer;
 mod lane;
 mod outbox;
+mod plain;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
+pub use plain::{Challenges, Plain};
+pub use tls::{HandshakeFailure, Tls, refuse_plain};
 
 use crate::dispatch::{Edge, Route};
 use crate::respond;
@@ -33,6 +37,10 @@ use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
 const WAITING_MAX: usize = 1_024;
+
+/// How long a connection that is at rest is kept when the node ends and its client doesn't know: a request may be on
+/// its way already.
+const LAST_REQUEST_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The running data plane of a node.
 pub struct DataPlane {
@@ -46,6 +54,15 @@ struct LaneHandle {
     sender: mpsc::Sender<Work>,
     connections: Arc<AtomicUsize>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a listener's connections speak.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// HTTP.
+    Plain(Option<Arc<Plain>>),
+    /// HTTP in TLS.
+    Tls(Arc<Tls>),
 }
 
 /// What becomes of new requests while a data plane drains.
@@ -69,7 +86,7 @@ struct Drain {
 enum Work {
     /// Somebody asks whether the lane still turns.
     Ping(oneshot::Sender<()>),
-    Connection(std::net::TcpStream, SocketAddr),
+    Connection(std::net::TcpStream, SocketAddr, Front),
     Request(
         Box<Request>,
         Option<Arc<RouteTable<Route>>>,
@@ -148,14 +165,19 @@ impl DataPlane {
     }
 
     /// Gives a connection to the lane with the fewest. Says whether one could take it.
-    async fn hand_over(&self, stream: std::net::TcpStream, client: SocketAddr) -> bool {
+    async fn hand_over(
+        &self,
+        stream: std::net::TcpStream,
+        client: SocketAddr,
+        front: Front,
+    ) -> bool {
         let load = |lane: &&LaneHandle| lane.connections.load(Ordering::Relaxed);
         let Some(lane) = self.lanes.iter().min_by_key(load) else {
             return false;
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         lane.sender
-            .send(Work::Connection(stream, client))
+            .send(Work::Connection(stream, client, front))
             .await
             .is_ok()
     }

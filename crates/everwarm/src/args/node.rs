@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum, ValueHint};
 use everwarm_manifest::{ByteSize, Millis};
 
-use super::{AppArg, BoundsArgs, LogArg};
+use super::{AppArg, BoundsArgs, LogArg, TlsArgs};
 use crate::settings;
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,8 @@ pub(crate) struct ServeArgs {
     pub(crate) bounds: BoundsArgs,
     #[command(flatten)]
     pub(crate) log: LogArg,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// Which node is asked, and for whom. The token is kept by `login`, or in EVERWARM_TOKEN.
@@ -64,6 +66,9 @@ pub(crate) struct LoginArgs {
     /// The file that the token is in [default: standard input]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The authority that the node's certificate is from, as PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

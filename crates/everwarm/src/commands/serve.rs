@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everwarm_node::admin::{self, make_first_token};
+use everwarm_node::admin::{self, AdminTls, make_first_token};
 use everwarm_node::handover::{Heir, Post, Predecessor};
 use everwarm_node::machine::Machine;
-use everwarm_node::sockets::{SocketName, Sockets};
-use everwarm_node::{CompilerCommand, Domain, Ending, Listener, Node, NodeConfig};
+use everwarm_node::sockets::Sockets;
+use everwarm_node::{
+    AcmeConfig, Bound, CompilerCommand, Domain, Ending, Listener, Node, NodeConfig, Source,
+    TlsConfig,
+};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,7 +38,7 @@ const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(10);
 const ADMIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(
-    args: ServeArgs,
+    args: Box<ServeArgs>,
     inherited: Sockets,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
@@ -70,6 +73,20 @@ pub(crate) async fn run(
     serving.end(&mut stop, Ending::Stopped, None).await
 }
 
+/// How the admin API speaks TLS, if it does.
+fn admin_tls(serve: &Serve) -> Result<Option<AdminTls>, Failure> {
+    let tls = &serve.tls;
+    let (Some(certificate), Some(key)) = (&tls.admin_certificate, &tls.admin_key) else {
+        return Ok(None);
+    };
+    let opened = AdminTls::open(Source::Pair {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    });
+    let opened = opened.map_err(|error| Failure::new(Exit::Node, error.code(), told(&error)))?;
+    Ok(Some(opened))
+}
+
 /// A node with all that goes on beside it.
 struct Serving<'p> {
     node: Arc<Node>,
@@ -86,8 +103,7 @@ struct Serving<'p> {
     supervisor: Supervisor,
     ready: serde_json::Value,
     token_file: Option<PathBuf>,
-    data_dir: PathBuf,
-    drain_time_max: Duration,
+    serve: Serve,
     printer: &'p Printer,
 }
 
@@ -99,9 +115,9 @@ struct Admin {
 }
 
 impl Admin {
-    fn start(listener: Listener, node: &Arc<Node>) -> Self {
+    fn start(listener: Listener, tls: Option<AdminTls>, node: &Arc<Node>) -> Self {
         let (end, ended) = watch::channel(false);
-        let task = tokio::spawn(admin::serve(listener, Arc::clone(node), ended));
+        let task = tokio::spawn(admin::serve(listener, tls, Arc::clone(node), ended));
         Self {
             end,
             task: Some(task),
@@ -137,43 +153,40 @@ impl<'p> Serving<'p> {
     async fn start(serve: &Serve, sources: Sources, printer: &'p Printer) -> Result<Self, Failure> {
         let Sources {
             http,
+            https,
             admin,
+            shared,
             mut predecessor,
             activated,
         } = sources;
-        let share = |name: SocketName, listener: &Listener| {
-            let shared = listener.share().map_err(|error| {
-                let message = format!("couldn't share the socket `{name}`: {error}");
-                Failure::uncoded(Exit::Node, message)
-            });
-            shared.map(|socket| (name, socket))
+        let admin_tls = admin_tls(serve)?;
+        let scheme = if admin_tls.is_some() { "https" } else { "http" };
+        let ready = json!({
+            "event": "ready",
+            "listen": http.address(),
+            "tls_listen": https.as_ref().map(Listener::address),
+            "admin": admin.address(),
+            "admin_url": format!("{scheme}://{}", admin.address()),
+            "base_domain": serve.base_domain.as_str(),
+            "data_dir": serve.data_dir,
+        });
+        let bound = Bound {
+            plain: Some(http),
+            tls: https,
         };
-        let sockets = Sockets::from([
-            share(SocketName::Http, &http)?,
-            share(SocketName::Admin, &admin)?,
-        ]);
-        let addresses = (http.address(), admin.address());
-        let node = start(serve, http, predecessor.as_mut(), printer).await?;
+        let node = start(serve, bound, predecessor.as_mut(), printer).await?;
         let node = Arc::new(node);
         let chores = chores(&node);
         let token_file = make_first_token(&node)
             .await
             .map_err(|error| node_failure(error.code(), &error))?;
-        let admin = Admin::start(admin, &node);
+        let admin = Admin::start(admin, admin_tls, &node);
         let getting_ready = tokio::spawn({
             let node = Arc::clone(&node);
             async move { node.get_ready().await }
         });
-        let ready = json!({
-            "event": "ready",
-            "listen": addresses.0,
-            "admin": addresses.1,
-            "base_domain": serve.base_domain.as_str(),
-            "data_dir": serve.data_dir,
-            "token_file": token_file,
-        });
         Ok(Self {
-            sockets,
+            sockets: shared,
             activated,
             predecessor,
             post: None,
@@ -184,10 +197,7 @@ impl<'p> Serving<'p> {
             supervisor: Supervisor::of_process(),
             ready,
             token_file,
-            data_dir: serve.data_dir.clone(),
-            drain_time_max: serve
-                .drain_max
-                .map_or(DRAIN_TIME_MAX, everwarm_manifest::Millis::duration),
+            serve: serve.clone(),
             node,
             printer,
         })
@@ -221,7 +231,7 @@ impl<'p> Serving<'p> {
                 ));
             }
         }
-        self.post = match Post::open(&self.data_dir) {
+        self.post = match Post::open(&self.serve.data_dir) {
             Ok(post) => Some(post),
             Err(error) => {
                 tracing::warn!(%error, "no other process can take over while this one serves");
@@ -234,17 +244,23 @@ impl<'p> Serving<'p> {
 
     fn announce(&self) {
         let printer = self.printer;
-        printer.event(&self.ready);
-        let text = |key: &str| self.ready[key].as_str().unwrap_or_default();
-        let (listen, admin) = (text("listen"), text("admin"));
+        let mut ready = self.ready.clone();
+        ready["token_file"] = json!(self.token_file);
+        printer.event(&ready);
+        let text = |key: &str| ready[key].as_str().unwrap_or_default();
         printer.say(&format!(
-            "serving on http://{listen}, apps at <app>.{}",
+            "serving on http://{}, apps at <app>.{}",
+            text("listen"),
             text("base_domain")
         ));
-        printer.say(&format!("admin API on http://{admin}"));
+        if let Some(listen) = ready["tls_listen"].as_str() {
+            printer.say(&format!("serving on https://{listen}"));
+        }
+        let admin = text("admin_url");
+        printer.say(&format!("admin API on {admin}"));
         if let Some(file) = &self.token_file {
             printer.say(&format!(
-                "the first token is in {0}: everwarm login http://{admin} --token-file {0}",
+                "the first token is in {0}: everwarm login {admin} --token-file {0}",
                 file.display()
             ));
         }
@@ -305,7 +321,10 @@ impl<'p> Serving<'p> {
         // Whoever comes is refused at once, or is the next process's.
         self.sockets.clear();
         self.chores.abort();
-        let limit = self.drain_time_max;
+        let limit = self
+            .serve
+            .drain_max
+            .map_or(DRAIN_TIME_MAX, everwarm_manifest::Millis::duration);
         let drained = async {
             tokio::join!(self.admin.end(limit), self.node.drain(limit, ending));
             match heir {
@@ -335,7 +354,7 @@ impl<'p> Serving<'p> {
 
 async fn start(
     serve: &Serve,
-    listener: Listener,
+    bound: Bound,
     predecessor: Option<&mut Predecessor>,
     printer: &Printer,
 ) -> Result<Node, Failure> {
@@ -344,16 +363,29 @@ async fn start(
         Failure::uncoded(Exit::Failure, message)
     })?;
     let access_log = telemetry::access_log(printer)?;
-    let domain = Domain::below(serve.base_domain.clone(), false, listener.address().port());
+    let tls = &serve.tls;
+    let main = bound.tls.as_ref().or(bound.plain.as_ref());
+    let port = main.map_or(serve.listen.port(), |main| main.address().port());
+    let domain = Domain::below(serve.base_domain.clone(), bound.tls.is_some(), port);
     let lines = Arc::clone(&access_log) as _;
     let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, lines);
+    config.tls = tls.tls_listen.map(|listen| TlsConfig {
+        listen,
+        certificates: tls.tls_certificates.clone(),
+        https_only: tls.https_only,
+        acme: tls.acme.as_ref().map(|acme| AcmeConfig {
+            directory: acme.acme_directory.clone(),
+            contact: acme.acme_contact.clone(),
+            root: acme.acme_root.clone(),
+        }),
+    });
     // What is written is kept for a while, for those who ask by the admin API.
     access_log.keep_in(Arc::clone(&config.logs));
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();
     }
-    Ok(Node::start_on(config, Some(listener), predecessor).await?)
+    Ok(Node::start_on(config, bound, predecessor).await?)
 }
 
 /// What is in force, in the form of a settings file.

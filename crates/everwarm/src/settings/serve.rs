@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
-use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, parse_listen};
+use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, Tls, parse_listen};
 use crate::args::{BoundsArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
 
@@ -20,7 +20,7 @@ const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// What a file may say. The names are the flags'.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+pub(super) struct File {
     listen: Option<String>,
     admin: Option<String>,
     base_domain: Option<String>,
@@ -30,6 +30,15 @@ struct File {
     requests_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     log: Option<String>,
+    pub(super) tls_listen: Option<String>,
+    pub(super) tls_certificates: Option<PathBuf>,
+    pub(super) https_only: Option<bool>,
+    pub(super) admin_certificate: Option<PathBuf>,
+    pub(super) admin_key: Option<PathBuf>,
+    pub(super) acme_agree_to_terms: Option<bool>,
+    pub(super) acme_contact: Option<String>,
+    pub(super) acme_directory: Option<String>,
+    pub(super) acme_root: Option<PathBuf>,
 }
 
 /// What is in force.
@@ -54,6 +63,8 @@ pub(crate) struct Serve {
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    #[serde(flatten)]
+    pub(crate) tls: Tls,
 }
 
 fn as_text<S: serde::Serializer>(host: &Hostname, serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,6 +122,7 @@ fn read(path: &Path) -> Result<File, Failure> {
 }
 
 fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<Serve, Failure> {
+    let tls = Tls::resolve(&args.tls, &file)?;
     let wrong =
         |name: &str, reason: String| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}"));
     let address =
@@ -137,9 +149,11 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         }
         (None, None) => None,
     };
+    let admin = address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?;
+    tls.check_admin(admin)?;
     Ok(Serve {
         listen: address(args.listen, file.listen, "listen", LISTEN_DEFAULT)?,
-        admin: address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?,
+        admin,
         base_domain: Hostname::parse(base_domain)
             .map_err(|error| wrong("base-domain", error.to_string()))?,
         data_dir: data_dir_of(args.data_dir.clone(), file.data_dir, state_dir),
@@ -149,6 +163,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         requests_max: args.bounds.requests_max.or(file.requests_max),
         resident_max,
         log: args.log.log.clone().or(file.log),
+        tls,
     })
 }
 

@@ -13,7 +13,10 @@ use crate::settings::Serve;
 /// The sockets that a node listens on.
 pub(super) struct Sources {
     pub(super) http: Listener,
+    pub(super) https: Option<Listener>,
     pub(super) admin: Listener,
+    /// All of them once more: for the process that goes on after this one.
+    pub(super) shared: Sockets,
     /// The process that serves from the same folder until this one does.
     pub(super) predecessor: Option<Predecessor>,
     /// Whether functions are served on a socket of the service manager's.
@@ -37,23 +40,37 @@ impl Sources {
                 activated = false;
             }
         }
-        let http = handed.remove(&SocketName::Http);
-        let http = listener(http, serve.listen).await?;
-        let admin = handed.remove(&SocketName::Admin);
-        let admin = listener(admin, serve.admin).await?;
-        if !admin.address().ip().is_loopback() {
+        let mut shared = Sockets::new();
+        let tls_listen = serve.tls.tls_listen;
+        if tls_listen.is_none() && handed.contains_key(&SocketName::Https) {
             return Err(Failure::uncoded(
                 Exit::Usage,
-                format!(
-                    "the admin API at {} would send tokens in the clear: serve it on a loopback address, and reach it \
-                     through a tunnel or a proxy with TLS",
-                    admin.address()
-                ),
+                "a socket called `https` was handed over, and nothing says how to speak TLS: set `--tls-listen` and \
+                 what goes with it",
             ));
         }
+        let mut take = async |name: SocketName, address: SocketAddr| {
+            let listener = listener(handed.remove(&name), address).await?;
+            let socket = listener.share().map_err(|error| {
+                let message = format!("couldn't share the socket `{name}`: {error}");
+                Failure::uncoded(Exit::Node, message)
+            })?;
+            shared.insert(name, socket);
+            Ok::<_, Failure>(listener)
+        };
+        let http = take(SocketName::Http, serve.listen).await?;
+        let https = match tls_listen {
+            Some(address) => Some(take(SocketName::Https, address).await?),
+            None => None,
+        };
+        let admin = take(SocketName::Admin, serve.admin).await?;
+        // The settings were checked; a socket that was handed over may be elsewhere.
+        serve.tls.check_admin(admin.address())?;
         Ok(Self {
             http,
+            https,
             admin,
+            shared,
             predecessor,
             activated,
         })

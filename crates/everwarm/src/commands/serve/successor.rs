@@ -58,7 +58,7 @@ impl Serving<'_> {
             // What is resident or on disk is served all the same.
             tracing::error!(%error, "the store can't be taken back: nothing can be deployed until this process is started again");
         }
-        self.post = Post::open(&self.data_dir)
+        self.post = Post::open(&self.serve.data_dir)
             .inspect_err(|error| tracing::warn!(%error, "no other process can take over"))
             .ok();
         self.go_on();
@@ -71,9 +71,9 @@ impl Serving<'_> {
             .sockets
             .get(&SocketName::Admin)
             .and_then(|socket| socket.try_clone().ok());
-        match shared.map(Listener::take) {
-            Some(Ok(listener)) => self.admin = Admin::start(listener, &self.node),
-            Some(Err(_)) | None => {
+        match (shared.map(Listener::take), super::admin_tls(&self.serve)) {
+            (Some(Ok(listener)), Ok(tls)) => self.admin = Admin::start(listener, tls, &self.node),
+            _ => {
                 tracing::error!("the admin API can't be served again: start this process again");
             }
         }
