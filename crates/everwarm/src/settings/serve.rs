@@ -27,6 +27,7 @@ pub(super) struct File {
     data_dir: Option<PathBuf>,
     versions_max: Option<NonZeroU32>,
     requests_max: Option<NonZeroU32>,
+    instances_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     log: Option<String>,
     pub(super) tls_listen: Option<String>,
@@ -54,6 +55,8 @@ pub(crate) struct Serve {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instances_max: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
@@ -79,6 +82,7 @@ impl Serve {
     pub(crate) fn bounds(&self) -> BoundsArgs {
         BoundsArgs {
             requests_max: self.requests_max,
+            instances_max: self.instances_max,
             resident_max: self.resident_max,
         }
     }
@@ -145,6 +149,13 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         data_dir: data_dir_of(args.data_dir.clone(), file.data_dir, state_dir),
         versions_max: args.versions_max.or(file.versions_max),
         requests_max: args.bounds.requests_max.or(file.requests_max),
+        instances_max: match (args.bounds.instances_max, file.instances_max) {
+            (None, Some(number)) => Some(
+                super::parse_instances(&number.to_string())
+                    .map_err(|reason| wrong("instances-max", reason))?,
+            ),
+            (flag, _) => flag,
+        },
         resident_max,
         log: args.log.log.clone().or(file.log),
         tls,
