@@ -182,6 +182,10 @@ pub(crate) struct UpArgs {
 
 /// Bounds on the node as a whole; each function has limits of its own in the manifest.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what a number bounds stands last in its name"
+)]
 pub(crate) struct BoundsArgs {
     /// Requests that the node works on at once; it refuses more [default: 4096]
     #[arg(long, value_name = "NUMBER", env = "EVERWARM_REQUESTS_MAX")]
