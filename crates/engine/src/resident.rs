@@ -5,7 +5,7 @@
 //! there, it is loaded once. Loading maps a compiled artifact; it never compiles. That code is
 //! missing is reported to whoever can make it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -147,8 +147,8 @@ impl ResidentSet {
         Arc::clone(slot)
     }
 
-    /// Forgets the functions that `keep` doesn't name; requests that run in them go on.
-    pub fn retain(&self, keep: impl Fn(&FunctionSpec) -> bool) {
+    /// Forgets functions; requests that run in them go on.
+    pub fn forget<'a>(&self, functions: impl IntoIterator<Item = &'a FunctionKey>) {
         let mut state = self.state.lock();
         let State {
             slots,
@@ -157,9 +157,16 @@ impl ResidentSet {
             order,
             ..
         } = &mut *state;
-        slots.retain(|_, slot| keep(&slot.spec));
+        let gone: HashSet<*const Slot> = functions
+            .into_iter()
+            .filter_map(|key| slots.remove(key))
+            .map(|slot| Arc::as_ptr(&slot))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
         order.retain(|slot| {
-            let kept = keep(&slot.spec);
+            let kept = !gone.contains(&Arc::as_ptr(slot));
             if !kept && let Some(function) = slot.resident() {
                 *bytes = bytes.saturating_sub(function.code_bytes());
                 *loaded = loaded.saturating_sub(1);

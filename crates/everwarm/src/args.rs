@@ -187,10 +187,17 @@ pub(crate) struct UpArgs {
 
 /// Bounds on the node as a whole; each function has limits of its own in the manifest.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what a number bounds stands last in its name"
+)]
 pub(crate) struct BoundsArgs {
     /// Requests that the node works on at once; it refuses more [default: 4096]
     #[arg(long, value_name = "NUMBER", env = "EVERWARM_REQUESTS_MAX")]
     pub(crate) requests_max: Option<NonZeroU32>,
+    /// Instances that are alive at once, for WASI 0.2 and for 0.3 each; each reserves address space [default: 2000]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_INSTANCES_MAX", value_parser = settings::parse_instances)]
+    pub(crate) instances_max: Option<NonZeroU32>,
     /// Machine code that stays in memory; what is used least goes first [default: 1GiB]
     #[arg(long, value_name = "SIZE", env = "EVERWARM_RESIDENT_MAX")]
     pub(crate) resident_max: Option<ByteSize>,

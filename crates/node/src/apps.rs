@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use everwarm_edge::dispatch::{Route, Split, Target};
-use everwarm_edge::router::RouteTable;
+use everwarm_edge::router::{RouteConflict, RouteTable};
 use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
@@ -22,7 +22,7 @@ use crate::targets::Targets;
 pub(crate) type AppKey = (TenantId, AppName);
 
 /// All apps that serve.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Apps(BTreeMap<AppKey, Arc<LiveApp>>);
 
 /// An app that serves.
@@ -53,6 +53,12 @@ impl LiveApp {
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         let versions = std::iter::once(&self.main).chain(&self.canary);
         versions.flat_map(LiveVersion::targets)
+    }
+
+    /// The keys of its functions.
+    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
+        let specs = self.targets().map(|target| target.slot.spec());
+        specs.map(|spec| FunctionKey::of(spec)).collect()
     }
 }
 
@@ -147,17 +153,16 @@ impl Apps {
         self.0.insert(key, Arc::new(app));
     }
 
-    /// The apps with one more, or with another state of one.
-    pub(crate) fn with(&self, key: AppKey, app: LiveApp) -> Self {
-        let mut apps = self.clone();
-        apps.add(key, app);
-        apps
+    pub(crate) fn remove(&mut self, key: &AppKey) {
+        self.0.remove(key);
     }
 
-    pub(crate) fn without(&self, key: &AppKey) -> Self {
-        let mut apps = self.clone();
-        apps.0.remove(key);
-        apps
+    /// The keys of the functions of one app.
+    pub(crate) fn functions_of(&self, key: &AppKey) -> HashSet<FunctionKey> {
+        self.0
+            .get(key)
+            .map(|app| app.functions())
+            .unwrap_or_default()
     }
 
     /// Whose app of that name has a host of its own on this node: names are one tenant's each.
@@ -180,13 +185,6 @@ impl Apps {
         hosts.collect()
     }
 
-    /// The keys of all functions that serve.
-    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
-        self.targets()
-            .map(|target| FunctionKey::of(target.slot.spec()))
-            .collect()
-    }
-
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.0.values().flat_map(|app| app.targets())
     }
@@ -196,27 +194,55 @@ impl Apps {
     /// # Errors
     /// Two routes of different apps that match the same requests, in words.
     pub(crate) fn table(&self) -> Result<RouteTable<Route>, String> {
-        let mut routes = Vec::new();
+        let mut entries = Vec::new();
         for ((_, name), app) in &self.0 {
-            match &app.canary {
-                None => routes.extend(
-                    app.main
-                        .routes()
-                        .map(|(route, target)| (route, Route::One(target))),
-                ),
-                Some(canary) => routes.extend(split_routes(name, app, canary)?),
-            }
+            entries.extend(app.entries(name)?);
         }
-        RouteTable::build(routes).map_err(|conflict| {
-            let (first, second) = (&conflict.first, &conflict.second);
-            told(
-                &first.0,
-                any_target(&first.1),
-                &second.0,
-                any_target(&second.1),
-            )
-        })
+        RouteTable::build(entries).map_err(|conflict| conflict_told(&conflict))
     }
+
+    /// The table of all apps when one is in another state, or gone. `table` is that of now.
+    ///
+    /// # Errors
+    /// As [`Apps::table`].
+    pub(crate) fn changed(
+        &self,
+        table: &RouteTable<Route>,
+        key: &AppKey,
+        app: Option<&LiveApp>,
+    ) -> Result<RouteTable<Route>, String> {
+        let entries_of =
+            |app: Option<&LiveApp>| app.map_or(Ok(Vec::new()), |app| app.entries(&key.1));
+        let gone = entries_of(self.0.get(key).map(|app| &**app))?;
+        let gone = gone.into_iter().map(|(route, _)| route);
+        table
+            .changed(gone, entries_of(app)?)
+            .map_err(|conflict| conflict_told(&conflict))
+    }
+}
+
+impl LiveApp {
+    /// Its part of the node's table.
+    fn entries(&self, name: &AppName) -> Result<Vec<(RoutePattern, Route)>, String> {
+        match &self.canary {
+            None => {
+                let routes = self.main.routes();
+                let entries = routes.map(|(route, target)| (route, Route::One(target)));
+                Ok(entries.collect())
+            }
+            Some(canary) => split_routes(name, self, canary),
+        }
+    }
+}
+
+fn conflict_told(conflict: &RouteConflict<Route>) -> String {
+    let (first, second) = (&conflict.first, &conflict.second);
+    told(
+        &first.0,
+        any_target(&first.1),
+        &second.0,
+        any_target(&second.1),
+    )
 }
 
 /// The routes of both versions, each once: which version it is comes before which function.
@@ -249,7 +275,7 @@ fn split_routes(
 fn any_target(route: &Route) -> Option<&Target> {
     match route {
         Route::One(target) => Some(target),
-        Route::Split(split) => split.main.routes().first().map(|(_, target)| &**target),
+        Route::Split(split) => split.main.routes().next().map(|(_, target)| &**target),
     }
 }
 

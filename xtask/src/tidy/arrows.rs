@@ -45,7 +45,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "everwarm-fuzz",
         &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],
     ),
-    ("everwarm-bench", &["everwarm-manifest", "everwarm-node"]),
+    (
+        "everwarm-bench",
+        &[
+            "everwarm-api",
+            "everwarm-edge",
+            "everwarm-manifest",
+            "everwarm-node",
+        ],
+    ),
     (
         "everwarm-bench-instantiate",
         &["everwarm-engine", "everwarm-host", "everwarm-manifest"],

@@ -28,6 +28,7 @@ pub(super) struct File {
     versions_max: Option<NonZeroU32>,
     drain_max: Option<String>,
     requests_max: Option<NonZeroU32>,
+    instances_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     log: Option<String>,
     pub(super) tls_listen: Option<String>,
@@ -60,6 +61,8 @@ pub(crate) struct Serve {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instances_max: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
@@ -85,6 +88,7 @@ impl Serve {
     pub(crate) fn bounds(&self) -> BoundsArgs {
         BoundsArgs {
             requests_max: self.requests_max,
+            instances_max: self.instances_max,
             resident_max: self.resident_max,
         }
     }
@@ -161,6 +165,13 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         drain_max,
         take_over: args.take_over,
         requests_max: args.bounds.requests_max.or(file.requests_max),
+        instances_max: match (args.bounds.instances_max, file.instances_max) {
+            (None, Some(number)) => Some(
+                super::parse_instances(&number.to_string())
+                    .map_err(|reason| wrong("instances-max", reason))?,
+            ),
+            (flag, _) => flag,
+        },
         resident_max,
         log: args.log.log.clone().or(file.log),
         tls,
