@@ -3,16 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, ensure};
-use cyclonedx_bom::external_models::uri::Purl;
-use cyclonedx_bom::models::bom::Bom;
-use cyclonedx_bom::models::component::{Classification, Component, Components};
-use cyclonedx_bom::models::dependency::{Dependencies, Dependency};
-use cyclonedx_bom::models::hash::{Hash, HashAlgorithm, HashValue, Hashes};
-use cyclonedx_bom::models::license::{LicenseChoice, Licenses};
-use cyclonedx_bom::models::metadata::Metadata as BomMetadata;
-use cyclonedx_bom::prelude::{SpdxExpression, SpecVersion, Validate as _};
-use serde_json::Value;
+use anyhow::Context;
+use serde_json::{Value, json};
 
 use crate::steps;
 
@@ -126,38 +118,27 @@ impl Metadata {
         let mut dependencies = Vec::new();
         for id in &linked {
             let package = &self.packages[*id];
-            dependencies.push(Dependency {
-                dependency_ref: package.reference(),
-                dependencies: package
-                    .dependencies
-                    .iter()
-                    .filter_map(|id| Some(self.packages.get(id)?.reference()))
-                    .collect(),
-            });
+            let needed = package.dependencies.iter();
+            let needed = needed.filter_map(|id| Some(self.packages.get(id)?.reference()));
+            dependencies.push(json!({
+                "ref": package.reference(),
+                "dependsOn": needed.collect::<Vec<_>>(),
+            }));
             if **id != self.root {
-                components.push(self.component(package, Classification::Library)?);
+                components.push(self.component(package, "library"));
             }
         }
-        let root = self.component(&self.packages[&self.root], Classification::Application)?;
-        let bom = Bom {
-            // Random, it would make each archive another one.
-            serial_number: None,
-            metadata: Some(BomMetadata {
-                component: Some(root),
-                ..BomMetadata::default()
-            }),
-            components: Some(Components(components)),
-            dependencies: Some(Dependencies(dependencies)),
-            ..Bom::default()
-        };
-        let result = bom.validate_version(SpecVersion::V1_5);
-        ensure!(
-            result.passed(),
-            "the list of parts is no valid CycloneDX: {result:?}"
-        );
-        let mut json = Vec::new();
-        bom.output_as_json_v1_5(&mut json)
-            .map_err(|error| anyhow::anyhow!("the list of parts can't be written: {error}"))?;
+        let bom = json!({
+            "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.5",
+            // No serial number: random, it would make each archive another one.
+            "version": 1,
+            "metadata": {"component": self.component(&self.packages[&self.root], "application")},
+            "components": components,
+            "dependencies": dependencies,
+        });
+        let mut json = serde_json::to_vec_pretty(&bom)?;
         json.push(b'\n');
         Ok(json)
     }
@@ -176,30 +157,30 @@ impl Metadata {
         linked
     }
 
-    fn component(&self, package: &Package, kind: Classification) -> anyhow::Result<Component> {
+    /// A component, in the specification's words (section "components").
+    fn component(&self, package: &Package, kind: &str) -> Value {
         let Package {
             name,
             version,
             license,
             ..
         } = package;
-        let mut component = Component::new(kind, name, version, Some(package.reference()));
-        component.purl = Some(Purl::new("cargo", name, version)?);
-        // Old manifests have `MIT/Apache-2.0` for what SPDX calls OR.
-        let license = license.as_ref().map(|license| license.replace('/', " OR "));
-        component.licenses = license.map(|license| {
-            Licenses(vec![LicenseChoice::Expression(SpdxExpression::new(
-                &license,
-            ))])
+        let mut component = json!({
+            "type": kind,
+            "bom-ref": package.reference(),
+            "name": name,
+            "version": version,
+            // Names and versions of crates have no character that a package URL would have to escape but `+`.
+            "purl": format!("pkg:cargo/{name}@{}", version.replace('+', "%2B")),
         });
-        let sum = self.checksums.get(&(name.clone(), version.clone()));
-        component.hashes = sum.map(|sum| {
-            Hashes(vec![Hash {
-                alg: HashAlgorithm::SHA_256,
-                content: HashValue(sum.clone()),
-            }])
-        });
-        Ok(component)
+        if let Some(license) = license {
+            // Old manifests have `MIT/Apache-2.0` for what SPDX calls OR.
+            component["licenses"] = json!([{"expression": license.replace('/', " OR ")}]);
+        }
+        if let Some(sum) = self.checksums.get(&(name.clone(), version.clone())) {
+            component["hashes"] = json!([{"alg": "SHA-256", "content": sum}]);
+        }
+        component
     }
 }
 
