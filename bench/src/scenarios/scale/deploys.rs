@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use everwarm_api::client::Client;
 use everwarm_api::messages::{Rollback, SetTraffic};
 
 use super::node::{App, Data, Node, deploy, distinct, host};
@@ -122,7 +123,8 @@ fn at_once(
     served.function("f", "/*", hello.to_vec().into(), "");
     node.deploy(&served)?;
     let alone = p99_us(node, Until::Time(settings.run_time))?;
-    let client = node.client.clone();
+    // Of its own: connections belong to the runtime that they were made on.
+    let client = Client::new(&node.admin, node.token.clone(), None)?;
     let apps: Vec<App> = (0..APPS)
         .map(|index| {
             let mut app = App::new(&format!("once-{index}"));
