@@ -17,6 +17,9 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::admission::{Gate, Gates, Permit};
 use crate::failures::FailureCounts;
+use crate::forwarded::TrustedProxies;
+pub use crate::head::Peer;
+use crate::head::{self, Arrival};
 use crate::meter::{AccessEvent, AccessLog, RequestId};
 use crate::placement::{Place, place};
 use crate::previews::Previews;
@@ -64,38 +67,50 @@ pub struct Edge {
     previews: Arc<dyn Previews>,
     log: Arc<dyn AccessLog>,
     failures: FailureCounts,
-    server_timing: bool,
+    policy: Policy,
     draining: AtomicBool,
     next_id: AtomicU64,
+}
+
+/// What holds for all requests of a node.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Requests that may be worked on at once.
+    pub requests_max: u32,
+    /// Whether every response says how its request started and how long it took; otherwise functions choose.
+    pub server_timing: bool,
+    /// Who may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// Where a request came from.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The client's address, if it came over a socket.
-    pub client: Option<IpAddr>,
+    /// The other end, if it came over a socket.
+    pub peer: Option<Arc<Peer>>,
+    /// Why it is refused, if its connection found that it can't be served.
+    pub refused: Option<&'static str>,
     /// The routes that hold for it, if not the node's: a version is asked before it serves.
     pub routes: Option<Arc<RouteTable<Route>>>,
 }
 
 impl Edge {
-    /// Makes the shared part. `id_seed` should be random; `requests_max` bounds the whole node.
+    /// Makes the shared part. `id_seed` should be random.
     pub fn new(
         resident: Arc<ResidentSet>,
         previews: Arc<dyn Previews>,
         log: Arc<dyn AccessLog>,
-        requests_max: u32,
-        server_timing: bool,
+        policy: Policy,
         id_seed: u64,
     ) -> Self {
         Self {
             routes: ArcSwap::from_pointee(RouteTable::empty()),
             resident,
-            node: Gate::new(requests_max),
+            node: Gate::new(policy.requests_max),
             previews,
             log,
             failures: FailureCounts::default(),
-            server_timing,
+            policy,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(id_seed),
         }
@@ -121,6 +136,11 @@ impl Edge {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Who may say whom a request is from.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.policy.trusted_proxies
+    }
+
     /// How often requests failed, and why.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures
@@ -137,18 +157,24 @@ pub async fn dispatch(
     edge: &Arc<Edge>,
     lane: &Lane,
     origin: Origin,
-    request: Request,
+    mut request: Request,
 ) -> Response<GuestBody> {
-    let mut visit = Visit::begin(edge, &origin, &request);
+    let number = edge.next_id.fetch_add(1, Ordering::Relaxed);
+    let proxies = &edge.policy.trusted_proxies;
+    let arrival = head::receive(&mut request, origin.peer.as_deref(), proxies, number);
+    let id_field = arrival.id_field.clone();
+    let mut visit = Visit::begin(arrival, &request);
     let is_head = request.method() == Method::HEAD;
-    match answer(edge, lane, &origin, &mut visit, request).await {
+    let mut response = match answer(edge, lane, &origin, &mut visit, request).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = respond(&failure, visit.request_id, is_head);
+            let response = respond(&failure, &visit.request_id, is_head);
             visit.record_failure(edge, response.status(), &failure);
             response
         }
-    }
+    };
+    response.headers_mut().insert(head::REQUEST_ID, id_field);
+    response
 }
 
 async fn answer(
@@ -162,10 +188,15 @@ async fn answer(
     if edge.draining.load(Ordering::Relaxed) {
         return Err(Fault::Draining.into());
     }
-    check(&request)?;
+    if let Some(reason) = origin.refused {
+        return Err(Failure::BadRequest(reason));
+    }
+    if let Some(failure) = visit.refused.take() {
+        return Err(failure);
+    }
 
     // Which function? The guard of the table is given back before the first wait.
-    let target = match route(edge, origin, visit.request_id, &request) {
+    let target = match route(edge, origin, visit.request_id.number(), &request) {
         Err(Failure::NoRoute) => preview(edge, origin, &request).await?,
         found => found?,
     };
@@ -194,7 +225,7 @@ async fn answer(
         .answer()
         .await?;
 
-    if edge.server_timing {
+    if edge.policy.server_timing || target.slot.spec().server_timing {
         visit.add_server_timing(&mut response, start_level);
     }
     Ok(response)
@@ -205,7 +236,7 @@ async fn answer(
 fn route(
     edge: &Edge,
     origin: &Origin,
-    id: RequestId,
+    draw: u64,
     request: &Request,
 ) -> Result<Arc<Target>, Failure> {
     let (host, path) = (host(request), request.uri().path());
@@ -215,7 +246,7 @@ fn route(
     match matched.value {
         Route::One(target) => Ok(Arc::clone(target)),
         Route::Split(split) => {
-            let table = if split.share.takes(request.headers(), id.0) {
+            let table = if split.share.takes(request.headers(), draw) {
                 &split.canary
             } else {
                 &split.main
@@ -238,33 +269,6 @@ async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<
         // A version shares nothing with itself.
         Route::Split(_) => Err(Failure::NoRoute),
     }
-}
-
-fn check(request: &Request) -> Result<(), Failure> {
-    if request.method() == Method::CONNECT {
-        return Err(Failure::BadRequest(
-            "CONNECT is for proxies, and this is none",
-        ));
-    }
-    if request.headers().contains_key(header::UPGRADE)
-        && request
-            .headers()
-            .get(header::CONNECTION)
-            .is_some_and(names_upgrade)
-    {
-        return Err(Failure::Upgrade);
-    }
-    Ok(())
-}
-
-/// Whether a `Connection` field names `upgrade` (RFC 9110, section 7.8). An upgrade to HTTP/2 may
-/// be ignored, and is: prior knowledge is the way to it.
-fn names_upgrade(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|value| {
-        let mut options = value.split(',').map(str::trim);
-        let upgrade = value.to_ascii_lowercase().contains("upgrade");
-        upgrade && !options.any(|option| option.eq_ignore_ascii_case("http2-settings"))
-    })
 }
 
 fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Failure> {
@@ -290,6 +294,8 @@ fn host(request: &Request) -> Option<&str> {
 /// What is known of a request while it is on its way.
 struct Visit {
     request_id: RequestId,
+    /// Why it can't be served, until that is told.
+    refused: Option<Failure>,
     started: Instant,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
@@ -305,12 +311,13 @@ struct Record {
 }
 
 impl Visit {
-    fn begin(edge: &Edge, origin: &Origin, request: &Request) -> Self {
+    fn begin(arrival: Arrival, request: &Request) -> Self {
         Self {
-            request_id: RequestId(edge.next_id.fetch_add(1, Ordering::Relaxed)),
+            request_id: arrival.request_id,
+            refused: arrival.refused,
             started: Instant::now(),
             record: Some(Record {
-                client: origin.client,
+                client: arrival.client,
                 method: request.method().clone(),
                 uri: request.uri().clone(),
             }),
@@ -324,7 +331,7 @@ impl Visit {
         let edge = Arc::clone(edge);
         let record = self.record.take();
         let target = self.target.take();
-        let (request_id, start_level) = (self.request_id, self.start_level);
+        let (request_id, start_level) = (self.request_id.clone(), self.start_level);
         Box::new(move |usage: Usage| {
             drop(permit);
             let Some(record) = record else { return };
@@ -362,7 +369,7 @@ impl Visit {
         };
         edge.failures.count(failure.code());
         edge.log.record(&AccessEvent {
-            request_id: self.request_id,
+            request_id: self.request_id.clone(),
             client: record.client,
             method: record.method,
             uri: record.uri,

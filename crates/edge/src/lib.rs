@@ -8,6 +8,8 @@
 pub mod admission;
 pub mod dispatch;
 pub mod failures;
+pub mod forwarded;
+mod head;
 pub mod ingress;
 pub mod meter;
 pub mod placement;

@@ -130,6 +130,7 @@ fn told_of_fault(fault: &Fault) -> Told {
         Fault::WallLimit => (StatusCode::GATEWAY_TIMEOUT, "Wall time limit reached"),
         Fault::MemoryLimit => (StatusCode::INTERNAL_SERVER_ERROR, "Memory limit reached"),
         Fault::RequestBodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+        Fault::RequestBodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request body too slow"),
         Fault::ResponseBodyTooLarge => (StatusCode::BAD_GATEWAY, "Response body too large"),
         Fault::NeverAnswered => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -155,7 +156,7 @@ fn told_of_fault(fault: &Fault) -> Told {
 }
 
 /// The response to a failed request. One to HEAD has the fields alone.
-pub fn respond(failure: &Failure, request_id: RequestId, is_head: bool) -> Response<GuestBody> {
+pub fn respond(failure: &Failure, request_id: &RequestId, is_head: bool) -> Response<GuestBody> {
     let Told {
         status,
         code,

@@ -20,6 +20,11 @@ use crate::fields::Fields;
 /// What a request body may fail with on its way from the client.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The error of a body that the client stopped sending: the request fails with a fault of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing came of the rest of the request body for too long")]
+pub struct TooSlow;
+
 /// A request's body.
 pub enum RequestBody {
     /// Nothing.
@@ -138,6 +143,10 @@ impl BodyReader {
         match frame {
             None => self.finish(ReadEnd::Complete),
             Some(Err(error)) => {
+                if error.is::<TooSlow>() {
+                    // Which the function hears as well, if it has answered already.
+                    self.exchange.fail(Fault::RequestBodyTooSlow);
+                }
                 self.finish(ReadEnd::Broken(error.to_string().into()));
             }
             Some(Ok(frame)) => match frame.into_data() {

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
+mod clients;
 mod serve;
 
 pub(crate) use serve::{Serve, node_data_dir};

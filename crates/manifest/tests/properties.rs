@@ -142,6 +142,8 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                 world,
                 routes: own,
                 isolation,
+                compress: everwarm_manifest::Compress::ALL[index % 3],
+                server_timing: index % 2 == 0,
                 env: env.clone(),
                 limits,
             }

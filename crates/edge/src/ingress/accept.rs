@@ -9,8 +9,6 @@ use tokio::net::TcpListener;
 
 use super::DataPlane;
 
-/// Connections that may be open at once; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 16_384;
 /// How long the acceptor rests when the process has no file descriptor or connection to spare.
 const REST: Duration = Duration::from_millis(50);
 
@@ -78,7 +76,7 @@ impl Listener {
     /// socket.
     pub async fn accept(self, plane: Arc<DataPlane>) {
         loop {
-            if plane.connections() >= CONNECTIONS_MAX {
+            if !plane.has_room() {
                 tokio::time::sleep(REST).await;
                 continue;
             }

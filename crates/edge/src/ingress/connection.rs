@@ -1,30 +1,49 @@
 //! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
 
+use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::request::RequestBody;
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::activity::{Activity, Attended, Inside};
 use super::head_timer::HeadTimer;
+use super::limits::Limits;
 use super::outbox::Connection;
-use crate::dispatch::{Edge, Origin, dispatch};
+use super::patience::Patient;
+use super::scanned::{Scanned, Verdict};
+use super::{CONNECTION_ENDED, Orders};
+use crate::dispatch::{Edge, Origin, Peer, dispatch};
 
-/// How long a client may take to send a request's head.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
 /// Bytes of a request's head, and of what is read ahead.
 const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Requests of one HTTP/2 connection that are worked on at once.
 const STREAMS_MAX: u32 = 256;
+/// Streams of an HTTP/2 connection that its client has reset before they were taken up.
+const RESETS_WAITING_MAX: usize = 32;
+/// Streams of an HTTP/2 connection that were reset because of what its client did wrong.
+const WRONG_STREAMS_MAX: usize = 128;
+/// Bytes of one HTTP/2 response that wait for its client.
+const SEND_BUFFER_BYTES_MAX: usize = 128 << 10;
+/// How long a connection must have been idle to make room for another.
+const IDLE_TO_GO: Duration = Duration::from_secs(1);
+/// How long a connection that was told to end may take over it, if nothing is going on in it.
+const CLOSING_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Spawns the parts of an HTTP/2 connection on its lane.
 #[derive(Clone)]
@@ -39,43 +58,146 @@ where
     }
 }
 
-/// Serves a connection until it ends; after `drain` was told, until its requests have.
-pub(super) async fn serve(
-    connection: Connection,
-    client: SocketAddr,
+/// What a connection is served with.
+pub(super) struct Start {
+    pub(super) client: SocketAddr,
+    pub(super) edge: Arc<Edge>,
+    pub(super) lane: Lane,
+    pub(super) limits: Limits,
+    pub(super) orders: watch::Receiver<Orders>,
+}
+
+/// What all requests of a connection share.
+struct Shared {
     edge: Arc<Edge>,
     lane: Lane,
-    mut drain: watch::Receiver<Option<Duration>>,
-) {
-    let origin = Origin {
-        client: Some(client.ip()),
-        routes: None,
-    };
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (edge, lane, origin) = (Arc::clone(&edge), lane.clone(), origin.clone());
-        async move {
-            let request = request.map(request_body);
-            Ok::<_, Infallible>(dispatch(&edge, &lane, origin, request).await)
-        }
+    peer: Arc<Peer>,
+    verdict: Verdict,
+    /// Requests that have come.
+    heads: Cell<u64>,
+    body_idle_max: Duration,
+}
+
+/// How a connection is over, or what it is told.
+enum Event {
+    Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
+    Flood,
+    Drain,
+    Idle,
+}
+
+/// Serves a connection until it ends; after a drain was told, until its requests have.
+pub(super) async fn serve(connection: Connection, start: Start) {
+    let Start {
+        client,
+        edge,
+        lane,
+        limits,
+        mut orders,
+    } = start;
+    let (connection, verdict) = Scanned::new(connection);
+    let activity = Activity::new();
+    let shared = Rc::new(Shared {
+        peer: Arc::new(Peer::new(client.ip(), false, edge.trusted_proxies())),
+        edge: Arc::clone(&edge),
+        lane,
+        verdict,
+        heads: Cell::new(0),
+        body_idle_max: limits.body_idle_max,
     });
+    let service = service_fn({
+        let activity = Rc::clone(&activity);
+        move |request| answer(Rc::clone(&shared), activity.enter(), request)
+    });
+    let builder = builder(&limits);
+    let mut connection = std::pin::pin!(builder.serve_connection(connection, service));
+    let mut clock = std::pin::pin!(tokio::time::sleep(limits.head_time_max));
+    let event = loop {
+        let over = poll_fn(|cx| {
+            // Looked at on the way, since what makes a flood comes by it.
+            if activity.is_flood() {
+                return Poll::Ready(Event::Flood);
+            }
+            connection.as_mut().poll(cx).map(Event::Ended)
+        });
+        tokio::select! {
+            biased;
+            event = over => break event,
+            // Fails only when the data plane is gone, which is a drain as well.
+            order = orders.changed() => {
+                if order.is_err() || orders.borrow_and_update().drain.is_some() {
+                    break Event::Drain;
+                }
+                if activity.idle_time().is_some_and(|idle| idle >= IDLE_TO_GO) {
+                    break Event::Idle;
+                }
+            }
+            () = clock.as_mut() => {
+                let idle = activity.idle_time().unwrap_or_default();
+                let Some(left) = limits.head_time_max.checked_sub(idle).filter(|left| !left.is_zero()) else {
+                    break Event::Idle;
+                };
+                clock.as_mut().reset(Instant::now() + left);
+            }
+        }
+    };
+    match event {
+        Event::Ended(ended) => log_end(ended.err().as_deref()),
+        Event::Flood => {
+            edge.failures().count(CONNECTION_ENDED);
+            tracing::debug!(%client, "a connection gave up most of its requests, and was closed");
+        }
+        Event::Drain => {
+            connection.as_mut().graceful_shutdown();
+            log_end(connection.await.err().as_deref());
+        }
+        Event::Idle => {
+            connection.as_mut().graceful_shutdown();
+            // What doesn't end by then is cut off: a head that never ends, an end that nobody reads.
+            let _ = tokio::time::timeout(CLOSING_TIME_MAX, connection).await;
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<OnLane> {
     let mut builder = auto::Builder::new(OnLane);
     builder
         .http1()
         .timer(HeadTimer::default())
-        .header_read_timeout(HEAD_TIME_MAX)
+        .header_read_timeout(limits.head_time_max)
         .max_buf_size(READ_BUFFER_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_WAITING_MAX)
+        .max_local_error_reset_streams(WRONG_STREAMS_MAX)
+        .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
         .max_header_list_size(64 << 10);
-    let mut connection = std::pin::pin!(builder.serve_connection(connection, service));
-    tokio::select! {
-        ended = connection.as_mut() => return log_end(ended.err().as_deref()),
-        // Fails only when the data plane is gone, which is a drain as well.
-        _ = drain.wait_for(Option::is_some) => connection.as_mut().graceful_shutdown(),
+    builder
+}
+
+async fn answer(
+    shared: Rc<Shared>,
+    inside: Inside,
+    request: Request<Incoming>,
+) -> Result<Response<Attended<GuestBody>>, Infallible> {
+    let head = shared.heads.get() + 1;
+    shared.heads.set(head);
+    let origin = Origin {
+        peer: Some(Arc::clone(&shared.peer)),
+        refused: shared.verdict.of(head),
+        routes: None,
+    };
+    let refused = origin.refused.is_some();
+    let request = request.map(|body| request_body(body, shared.body_idle_max));
+    let mut response = dispatch(&shared.edge, &shared.lane, origin, request).await;
+    if refused {
+        // What follows on the connection may be a part of this request in somebody else's eyes.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
-    log_end(connection.await.err().as_deref());
+    Ok(response.map(|body| Attended::new(body, inside)))
 }
 
 fn log_end(error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) {
@@ -84,10 +206,10 @@ fn log_end(error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) {
     }
 }
 
-fn request_body(body: Incoming) -> RequestBody {
+fn request_body(body: Incoming, idle_max: Duration) -> RequestBody {
     if body.is_end_stream() {
         RequestBody::Empty
     } else {
-        RequestBody::Stream(Box::pin(body.map_err(Into::into)))
+        RequestBody::Stream(Box::pin(Patient::new(body, idle_max)))
     }
 }

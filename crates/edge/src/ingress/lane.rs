@@ -16,8 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::limits::Limits;
 use super::outbox::{Connection, Outbox};
-use super::{InvokeError, Work, connection};
+use super::{InvokeError, Orders, Work, connection};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -25,7 +26,8 @@ pub(super) struct Start {
     pub(super) edge: Arc<Edge>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) work: mpsc::Receiver<Work>,
-    pub(super) drain: watch::Receiver<Option<Duration>>,
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) limits: Limits,
     pub(super) connections: Arc<AtomicUsize>,
 }
 
@@ -82,7 +84,8 @@ async fn serve(start: Start) {
         edge,
         runtime,
         mut work,
-        mut drain,
+        mut orders,
+        limits,
         connections,
     } = start;
     let lane = Lane::new(runtime);
@@ -98,8 +101,8 @@ async fn serve(start: Start) {
     let limit = loop {
         let work = tokio::select! {
             work = work.recv() => work,
-            limit = drain.wait_for(Option::is_some) => {
-                break limit.ok().and_then(|limit| *limit).unwrap_or_default();
+            orders = orders.wait_for(|orders| orders.drain.is_some()) => {
+                break orders.ok().and_then(|orders| orders.drain).unwrap_or_default();
             }
         };
         let Some(work) = work else {
@@ -107,14 +110,21 @@ async fn serve(start: Start) {
         };
         let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
         match work {
-            Work::Connection(stream, client) => {
+            Work::Connection(stream, client, counted) => {
                 let open = Open(Arc::clone(&connections));
-                let (drain, outbox) = (drain.clone(), outbox.clone());
+                let (orders, outbox) = (orders.clone(), outbox.clone());
                 tokio::task::spawn_local(async move {
-                    let (_running, _open) = (running, open);
+                    let _held = (running, open, counted);
                     if let Ok(stream) = TcpStream::from_std(stream) {
                         let connection = Connection::new(stream, outbox);
-                        connection::serve(connection, client, edge, lane, drain).await;
+                        let start = connection::Start {
+                            client,
+                            edge,
+                            lane,
+                            limits,
+                            orders,
+                        };
+                        connection::serve(connection, start).await;
                     }
                 });
             }
@@ -123,8 +133,8 @@ async fn serve(start: Start) {
                     let _running = running;
                     // A caller that has gone doesn't want the answer.
                     let origin = Origin {
-                        client: None,
                         routes,
+                        ..Origin::default()
                     };
                     let _ = reply.send(invoke(&edge, &lane, origin, *request).await);
                 });

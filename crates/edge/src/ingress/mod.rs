@@ -6,17 +6,23 @@
 //! is so for a slice at most.
 
 mod accept;
+mod activity;
+mod addresses;
 mod connection;
 mod head_timer;
 mod lane;
+mod limits;
 mod outbox;
+mod patience;
+pub mod scan;
+mod scanned;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everwarm_engine::request::Request;
@@ -26,17 +32,35 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
+pub use limits::Limits;
 
+use self::addresses::{Addresses, Counted};
 use crate::dispatch::{Edge, Route};
 use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
 const WAITING_MAX: usize = 1_024;
+/// Time between two requests to idle connections to make room.
+const MAKE_ROOM_AGAIN: Duration = Duration::from_secs(1);
+/// The code under which connections count that were closed for what they did.
+const CONNECTION_ENDED: &str = "EW3023";
+
+/// What all lanes and connections are told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    /// How long a drain may take, once there is one.
+    drain: Option<Duration>,
+    /// When there was last no room for a connection: those that are idle go.
+    no_room: Option<Instant>,
+}
 
 /// The running data plane of a node.
 pub struct DataPlane {
     lanes: Vec<LaneHandle>,
-    drain: watch::Sender<Option<Duration>>,
+    orders: watch::Sender<Orders>,
+    edge: Arc<Edge>,
+    limits: Limits,
+    addresses: Arc<Addresses>,
     next: AtomicUsize,
 }
 
@@ -48,7 +72,7 @@ struct LaneHandle {
 
 /// What comes to a lane from outside its thread.
 enum Work {
-    Connection(std::net::TcpStream, SocketAddr),
+    Connection(std::net::TcpStream, SocketAddr, Option<Counted>),
     Request(
         Box<Request>,
         Option<Arc<RouteTable<Route>>>,
@@ -73,8 +97,13 @@ impl DataPlane {
     /// # Errors
     ///
     /// When the operating system refuses a thread.
-    pub fn start(threads: usize, edge: &Arc<Edge>, runtime: &Arc<Runtime>) -> io::Result<Self> {
-        let (drain, drained) = watch::channel(None);
+    pub fn start(
+        threads: usize,
+        edge: &Arc<Edge>,
+        runtime: &Arc<Runtime>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let (orders, ordered) = watch::channel(Orders::default());
         let lanes = (0..threads.max(1))
             .map(|index| {
                 let (sender, receiver) = mpsc::channel(WAITING_MAX);
@@ -83,7 +112,8 @@ impl DataPlane {
                     edge: Arc::clone(edge),
                     runtime: Arc::clone(runtime),
                     work: receiver,
-                    drain: drained.clone(),
+                    orders: ordered.clone(),
+                    limits,
                     connections: Arc::clone(&connections),
                 };
                 let thread = std::thread::Builder::new()
@@ -98,7 +128,10 @@ impl DataPlane {
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             lanes,
-            drain,
+            orders,
+            edge: Arc::clone(edge),
+            limits,
+            addresses: Arc::default(),
             next: AtomicUsize::new(0),
         })
     }
@@ -125,15 +158,44 @@ impl DataPlane {
         receiver.await.map_err(|_| InvokeError::Draining)?
     }
 
-    /// Gives a connection to the lane with the fewest. Says whether one could take it.
+    /// Whether there is room for another connection. If not, those that are idle are asked to go.
+    fn has_room(&self) -> bool {
+        if self.connections() < self.limits.connections_max {
+            return true;
+        }
+        self.orders.send_if_modified(|orders| {
+            let now = Instant::now();
+            let lately = |then| now.duration_since(then) < MAKE_ROOM_AGAIN;
+            let ask = !orders.no_room.is_some_and(lately);
+            if ask {
+                orders.no_room = Some(now);
+            }
+            ask
+        });
+        false
+    }
+
+    /// Gives a connection to the lane with the fewest, unless its address has as many as it may. Says whether the
+    /// data plane takes any more.
     async fn hand_over(&self, stream: std::net::TcpStream, client: SocketAddr) -> bool {
+        let counted = if self.edge.trusted_proxies().has(client.ip()) {
+            None
+        } else {
+            let max = self.limits.connections_per_address_max;
+            let Some(counted) = self.addresses.take(client.ip(), max) else {
+                self.edge.failures().count(CONNECTION_ENDED);
+                tracing::debug!(%client, "a connection too many of one address was closed");
+                return true;
+            };
+            Some(counted)
+        };
         let load = |lane: &&LaneHandle| lane.connections.load(Ordering::Relaxed);
         let Some(lane) = self.lanes.iter().min_by_key(load) else {
             return false;
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         lane.sender
-            .send(Work::Connection(stream, client))
+            .send(Work::Connection(stream, client, counted))
             .await
             .is_ok()
     }
@@ -149,7 +211,7 @@ impl DataPlane {
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
     /// threads. Blocks until they have ended.
     pub fn drain(&self, limit: Duration) {
-        self.drain.send_replace(Some(limit));
+        self.orders.send_modify(|orders| orders.drain = Some(limit));
         for lane in &self.lanes {
             let thread = lane.thread.lock().take();
             if let Some(thread) = thread {

@@ -108,6 +108,8 @@ async fn start(serve: &Serve, printer: &Printer) -> Result<Node, Failure> {
     let domain = Domain::below(serve.base_domain.clone(), false, serve.listen.port());
     let mut config = NodeConfig::for_serve(serve.data_dir.clone(), domain, compiler, access_log);
     config.listen = Some(serve.listen);
+    config.trusted_proxies = serve.clients.trusted_proxies.clone();
+    config.ingress = serve.clients.limits;
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();
