@@ -10,6 +10,7 @@
 pub mod app;
 pub mod client;
 pub mod deadline;
+pub mod frames;
 mod installed;
 pub mod log;
 pub mod node;

@@ -122,3 +122,34 @@ async fn name_that_a_proxy_gives_must_be_one() {
         assert_eq!(reply.header("x-request-id").map(str::len), Some(16), "{id}");
     }
 }
+
+#[tokio::test]
+async fn timing_is_told_to_outsiders_where_the_function_says_so() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    for (name, line) in [("quiet", ""), ("open", "server_timing = true")] {
+        let app = NewApp::new(name, "hello", &["/*"]).line(line);
+        app.deploy(&server.client()).await.unwrap();
+    }
+    let quiet = server.get("quiet.example.com", "/").await;
+    assert_eq!(
+        (quiet.ok(), quiet.header("server-timing")),
+        ("Hello from Everwarm\n", None)
+    );
+    let open = server.get("open.example.com", "/").await;
+    let timing = open.header("server-timing").unwrap();
+    assert!(timing.starts_with("everwarm;desc=\""), "{timing}");
+}
+
+#[tokio::test]
+async fn request_without_a_socket_has_its_name_too() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    let app = NewApp::new("shop", "echo", &["/*"]);
+    let mut app = app;
+    app.deploy.health = Some("/head?health".to_owned());
+    app.deploy(&server.client()).await.unwrap();
+    let event = server.node.log().access("/head?health").await;
+    assert_eq!(event["request_id"].as_str().map(str::len), Some(16));
+    assert!(event["client"].is_null(), "{event}");
+}

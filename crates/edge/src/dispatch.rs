@@ -16,6 +16,7 @@ use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::admission::{Gate, Gates, Permit};
+use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
 pub use crate::head::Peer;
@@ -158,7 +159,7 @@ pub async fn dispatch(
     lane: &Lane,
     origin: Origin,
     mut request: Request,
-) -> Response<GuestBody> {
+) -> Response<ResponseBody> {
     let number = edge.next_id.fetch_add(1, Ordering::Relaxed);
     let proxies = &edge.policy.trusted_proxies;
     let arrival = head::receive(&mut request, origin.peer.as_deref(), proxies, number);
@@ -168,7 +169,7 @@ pub async fn dispatch(
     let mut response = match answer(edge, lane, &origin, &mut visit, request).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = respond(&failure, &visit.request_id, is_head);
+            let response = respond(&failure, &visit.request_id, is_head).map(ResponseBody::from);
             visit.record_failure(edge, response.status(), &failure);
             response
         }
@@ -183,7 +184,7 @@ async fn answer(
     origin: &Origin,
     visit: &mut Visit,
     request: Request,
-) -> Result<Response<GuestBody>, Failure> {
+) -> Result<Response<ResponseBody>, Failure> {
     // Is it something that can be served at all?
     if edge.draining.load(Ordering::Relaxed) {
         return Err(Fault::Draining.into());
@@ -220,6 +221,8 @@ async fn answer(
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
     let on_end = visit.hand_over_books(edge, permit);
+    let is_head = request.method() == Method::HEAD;
+    let wish = Wish::of(request.headers(), spec.compress, is_head);
     let mut response = lane
         .call(&function, request, visit.started, on_end)
         .answer()
@@ -228,7 +231,7 @@ async fn answer(
     if edge.policy.server_timing || target.slot.spec().server_timing {
         visit.add_server_timing(&mut response, start_level);
     }
-    Ok(response)
+    Ok(compress::response(response, wish).await)
 }
 
 /// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and

@@ -1,20 +1,28 @@
 //! What one connection is doing: whether requests are in, since when not, and how many of them were given up.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use everwarm_engine::fault::Fault;
 use http_body::{Body, Frame, SizeHint};
+
+use crate::compress::ResponseBody;
 
 /// Requests that a client may give up before it has to have more that it didn't: a page that is left in the
 /// middle gives up dozens. What is beyond is a flood, which HTTP/2 makes cheap for the client alone.
 const GIVEN_UP_MAX: u64 = 200;
+/// Streams that have ended are forgotten when there are so many: at most as many as requests of a connection at
+/// once, and this.
+const STREAMS_FORGOTTEN_AT: usize = 16;
 
 /// See the module's documentation. One thread has it, that of the connection's lane.
-#[derive(Debug)]
 pub(super) struct Activity {
+    /// Responses that are still to come, and when their requests' wall time is over.
+    streams: RefCell<Vec<(Instant, Weak<Stream>)>>,
     inside: Cell<u32>,
     /// When the last request ended, or the connection began.
     rest_began: Cell<Instant>,
@@ -23,7 +31,6 @@ pub(super) struct Activity {
 }
 
 /// A request that is in until its response has been handed over.
-#[derive(Debug)]
 pub(super) struct Inside {
     activity: Rc<Activity>,
     is_over: bool,
@@ -32,6 +39,7 @@ pub(super) struct Inside {
 impl Activity {
     pub(super) fn new() -> Rc<Self> {
         Rc::new(Self {
+            streams: RefCell::default(),
             inside: Cell::new(0),
             rest_began: Cell::new(Instant::now()),
             requests: Cell::new(0),
@@ -51,6 +59,26 @@ impl Activity {
     /// For how long no request has been in. `None` while one is.
     pub(super) fn idle_time(&self) -> Option<Duration> {
         (self.inside.get() == 0).then(|| self.rest_began.get().elapsed())
+    }
+
+    /// Ends the requests whose wall time is over. They do so themselves when they are asked for their bodies; a
+    /// client that takes nothing has nobody ask.
+    pub(super) fn expire(&self) {
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        self.streams.borrow_mut().retain(|(deadline, stream)| {
+            let stream = stream.upgrade();
+            let is_over = *deadline <= now;
+            expired.extend(stream.iter().filter(|_| is_over).cloned());
+            stream.is_some() && !is_over
+        });
+        for stream in expired {
+            let held = stream.borrow_mut().take();
+            if let Some(Held { body, mut inside }) = held {
+                inside.is_over = true;
+                body.expire();
+            }
+        }
     }
 
     /// Whether the client gives its requests up, most of them.
@@ -73,39 +101,89 @@ impl Drop for Inside {
     }
 }
 
-/// A response's body whose request is in as long as the body is.
-#[derive(Debug)]
-pub(super) struct Attended<B> {
-    body: B,
+/// A response's body, whose request is in as long as the body is.
+pub(super) struct Attended(Kind);
+
+enum Kind {
+    Own(Held),
+    /// One that is still to come. The connection can end it when its time is over.
+    Shared(Rc<Stream>),
+}
+
+struct Held {
+    body: ResponseBody,
     inside: Inside,
 }
 
-impl<B> Attended<B> {
-    pub(super) fn new(body: B, inside: Inside) -> Self {
-        Self { body, inside }
+/// `None` when it was ended.
+type Stream = RefCell<Option<Held>>;
+
+impl Attended {
+    pub(super) fn new(body: ResponseBody, inside: Inside) -> Self {
+        let deadline = body.deadline();
+        let activity = Rc::clone(&inside.activity);
+        let held = Held { body, inside };
+        let Some(deadline) = deadline else {
+            return Self(Kind::Own(held));
+        };
+        let stream = Rc::new(RefCell::new(Some(held)));
+        let mut streams = activity.streams.borrow_mut();
+        if streams.len() >= STREAMS_FORGOTTEN_AT {
+            streams.retain(|(_, stream)| stream.strong_count() > 0);
+        }
+        streams.push((deadline, Rc::downgrade(&stream)));
+        Self(Kind::Shared(stream))
     }
 }
 
-impl<B: Body + Unpin> Body for Attended<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+impl Held {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         // What breaks off by itself wasn't given up by the client.
         self.inside.is_over |= matches!(frame, Poll::Ready(None | Some(Err(_))));
         frame
     }
+}
+
+impl Body for Attended {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut self.0 {
+            Kind::Own(held) => held.poll_frame(cx),
+            Kind::Shared(stream) => match &mut *stream.borrow_mut() {
+                Some(held) => held.poll_frame(cx),
+                None => Poll::Ready(Some(Err(Fault::WallLimit))),
+            },
+        }
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Kind::Own(held) => held.body.is_end_stream(),
+            Kind::Shared(stream) => {
+                let stream = stream.borrow();
+                stream
+                    .as_ref()
+                    .is_some_and(|held| held.body.is_end_stream())
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.0 {
+            Kind::Own(held) => held.body.size_hint(),
+            Kind::Shared(stream) => {
+                let stream = stream.borrow();
+                stream
+                    .as_ref()
+                    .map_or_else(SizeHint::default, |held| held.body.size_hint())
+            }
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::request::RequestBody;
 use http::{HeaderValue, Request, Response, header};
@@ -133,6 +132,7 @@ pub(super) async fn serve(connection: Connection, start: Start) {
                 }
             }
             () = clock.as_mut() => {
+                activity.expire();
                 let idle = activity.idle_time().unwrap_or_default();
                 let Some(left) = limits.head_time_max.checked_sub(idle).filter(|left| !left.is_zero()) else {
                     break Event::Idle;
@@ -181,7 +181,7 @@ async fn answer(
     shared: Rc<Shared>,
     inside: Inside,
     request: Request<Incoming>,
-) -> Result<Response<Attended<GuestBody>>, Infallible> {
+) -> Result<Response<Attended>, Infallible> {
     let head = shared.heads.get() + 1;
     shared.heads.set(head);
     let origin = Origin {
