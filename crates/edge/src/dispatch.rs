@@ -13,7 +13,7 @@ use everwarm_engine::lane::Lane;
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
 use everwarm_engine::usage::{OnEnd, Usage};
-use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use crate::admission::{Gate, Gates, Permit};
 use crate::compress::{self, ResponseBody, Wish};
@@ -242,7 +242,7 @@ fn route(
     draw: u64,
     request: &Request,
 ) -> Result<Arc<Target>, Failure> {
-    let (host, path) = (host(request), request.uri().path());
+    let (host, path) = (head::host(request), request.uri().path());
     let routes = edge.routes.load();
     let routes = origin.routes.as_ref().unwrap_or(&routes);
     let matched = routes.lookup(host, path).ok_or(Failure::NoRoute)?;
@@ -262,7 +262,7 @@ fn route(
 
 /// The function of a version that is asked for by a host of its own.
 async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<Target>, Failure> {
-    let host = host(request).filter(|host| edge.previews.is_preview(host));
+    let host = head::host(request).filter(|host| edge.previews.is_preview(host));
     let host = host.filter(|_| origin.routes.is_none());
     let table = edge.previews.find(host.ok_or(Failure::NoRoute)?).await;
     let table = table.ok_or(Failure::NoRoute)?;
@@ -284,14 +284,6 @@ fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Fai
         return Err(Fault::RequestBodyTooLarge.into());
     }
     Ok(())
-}
-
-/// The host that the request is for: the URI's in HTTP/2, the `Host` field's in HTTP/1.1.
-fn host(request: &Request) -> Option<&str> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.as_str());
-    }
-    request.headers().get(header::HOST)?.to_str().ok()
 }
 
 /// What is known of a request while it is on its way.

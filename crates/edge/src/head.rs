@@ -53,18 +53,29 @@ impl Peer {
 }
 
 /// What is known of a request when its head was received.
-pub(crate) struct Arrival {
-    pub(crate) request_id: RequestId,
+#[derive(Debug)]
+pub struct Arrival {
+    /// Its name.
+    pub request_id: RequestId,
     /// The same, as a field.
-    pub(crate) id_field: HeaderValue,
-    pub(crate) client: Option<IpAddr>,
+    pub id_field: HeaderValue,
+    /// The client's address, if it came over a socket.
+    pub client: Option<IpAddr>,
     /// Why it can't be served, if it can't.
-    pub(crate) refused: Option<Failure>,
+    pub refused: Option<Failure>,
+}
+
+/// The host that a request is for: the URI's in HTTP/2, the `Host` field's in HTTP/1.1.
+pub fn host(request: &Request) -> Option<&str> {
+    if let Some(authority) = request.uri().authority() {
+        return Some(authority.as_str());
+    }
+    request.headers().get(header::HOST)?.to_str().ok()
 }
 
 /// Takes a request in: checks its head, and makes of it what guests get. Without a peer (a request that the node's
 /// owner sends) only what the node itself says is replaced.
-pub(crate) fn receive(
+pub fn receive(
     request: &mut Request,
     peer: Option<&Peer>,
     proxies: &TrustedProxies,

@@ -10,7 +10,7 @@ pub mod compress;
 pub mod dispatch;
 pub mod failures;
 pub mod forwarded;
-mod head;
+pub mod head;
 pub mod ingress;
 pub mod meter;
 pub mod placement;

@@ -143,7 +143,7 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                 routes: own,
                 isolation,
                 compress: everwarm_manifest::Compress::ALL[index % 3],
-                server_timing: index % 2 == 0,
+                server_timing: index.is_multiple_of(2),
                 env: env.clone(),
                 limits,
             }

@@ -99,22 +99,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_piece_is_waited_for_anew() {
         let (sender, mut body) = body();
-        let sends = async {
+        let client = async {
             for _ in 0..3 {
                 tokio::time::sleep(Duration::from_secs(19)).await;
                 sender.send(Bytes::from_static(b"x")).await.unwrap();
             }
             sender
         };
-        let reads = async {
+        let function = async {
             for _ in 0..3 {
                 body.frame().await.unwrap().unwrap();
             }
             body
         };
-        let (_sender, mut body) = tokio::join!(sends, reads);
+        let (_sender, mut body) = tokio::join!(client, function);
         // Nobody asks meanwhile.
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         let asked = Instant::now();
         let error = body.frame().await.unwrap().unwrap_err();
         assert!(error.is::<TooSlow>());
