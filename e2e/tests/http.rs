@@ -145,9 +145,10 @@ async fn timing_is_told_to_outsiders_where_the_function_says_so() {
 async fn request_without_a_socket_has_its_name_too() {
     let data = DataFolder::new();
     let server = data.start().await;
-    let app = NewApp::new("shop", "echo", &["/*"]);
-    let mut app = app;
-    app.deploy.health = Some("/head?health".to_owned());
+    let mut app = NewApp::new("shop", "echo", &["/*"]);
+    app.deploy.health = Some(everwarm_api::messages::HealthCheck {
+        path: "/head?health".to_owned(),
+    });
     app.deploy(&server.client()).await.unwrap();
     let event = server.node.log().access("/head?health").await;
     assert_eq!(event["request_id"].as_str().map(str::len), Some(16));

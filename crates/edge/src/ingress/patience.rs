@@ -85,26 +85,26 @@ mod tests {
     type Sender = mpsc::Sender<Bytes>;
 
     fn body() -> (Sender, impl Body<Data = Bytes, Error = BodyError> + Unpin) {
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(8);
+        let (client_side, mut receiver) = mpsc::channel::<Bytes>(8);
         let frames = futures_util::stream::poll_fn(move |cx| {
-            let received = receiver.poll_recv(cx);
-            received.map(|bytes| bytes.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))))
+            let next = receiver.poll_recv(cx);
+            next.map(|bytes| bytes.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))))
         });
         (
-            sender,
+            client_side,
             Patient::new(StreamBody::new(frames), Duration::from_secs(20)),
         )
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_piece_is_waited_for_anew() {
-        let (sender, mut body) = body();
+        let (client_side, mut body) = body();
         let client = async {
             for _ in 0..3 {
                 tokio::time::sleep(Duration::from_secs(19)).await;
-                sender.send(Bytes::from_static(b"x")).await.unwrap();
+                client_side.send(Bytes::from_static(b"x")).await.unwrap();
             }
-            sender
+            client_side
         };
         let function = async {
             for _ in 0..3 {

@@ -174,7 +174,11 @@ fn parse_segment(text: &str, last: bool) -> Result<Segment, RouteError> {
         return Err(bad(text, "`.` and `..` match no request", None));
     }
     if has_nul(&literal) {
-        return Err(bad(text, "a path with a NUL (`%00`) matches no route", None));
+        return Err(bad(
+            text,
+            "a path with a NUL (`%00`) matches no route",
+            None,
+        ));
     }
     Ok(Segment::Literal(literal.into()))
 }
