@@ -6,7 +6,8 @@ use everwarm_e2e::frames::{
     END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frame, field, frame, get, kind,
 };
 use everwarm_e2e::raw::Raw;
-use everwarm_e2e::{App, DataFolder, NewApp, Node, Server, World, eventually};
+use everwarm_e2e::{App, DataFolder, NewApp, Node, Request, Server, World, eventually};
+use http::Method;
 
 /// Frames of a flood; more than any bound there is.
 const MANY: u32 = 50_000;
@@ -318,4 +319,26 @@ async fn websocket_over_http2_is_not_offered_and_connect_is_refused() {
         "{answer:?}"
     );
     is_served(&node).await;
+}
+
+#[tokio::test]
+async fn connection_that_takes_what_it_asks_for_goes_on_for_ever() {
+    let node = node().await;
+    for mut connection in [node.connect().await, node.connect_http2().await] {
+        // Bodies that are there at once, that come later with a length or without, and none at all.
+        for path in [
+            "/counter",
+            "/stream?chunks=2&bytes=10&length=20",
+            "/stream?chunks=2&bytes=10",
+            "/stream?chunks=0",
+        ] {
+            for _ in 0..250 {
+                connection.get(path).await.ok();
+            }
+        }
+        for _ in 0..250 {
+            let head = Request::new(Method::HEAD, "/counter");
+            assert_eq!(connection.send(head).await.status(), 200);
+        }
+    }
 }

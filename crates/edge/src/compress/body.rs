@@ -41,6 +41,14 @@ impl From<GuestBody> for ResponseBody {
 }
 
 impl ResponseBody {
+    /// Whether all of it was asked for.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        match &self.0 {
+            Kind::AsGiven(body) => body.is_handed_over(),
+            Kind::Compressed(compressed) => compressed.encoder.is_none(),
+        }
+    }
+
     /// When its request's wall time is over, if it is still to come.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.0 {

@@ -145,6 +145,20 @@ impl Held {
     }
 }
 
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let settle = |held: &mut Held| held.inside.is_over |= held.body.is_handed_over();
+        match &mut self.0 {
+            Kind::Own(held) => settle(held),
+            Kind::Shared(stream) => {
+                if let Some(held) = stream.borrow_mut().as_mut() {
+                    settle(held);
+                }
+            }
+        }
+    }
+}
+
 impl Body for Attended {
     type Data = Bytes;
     type Error = Fault;

@@ -54,6 +54,14 @@ impl GuestBody {
         }
     }
 
+    /// Whether all of it was asked for: a server doesn't ask once more for an end that it knows.
+    pub fn is_handed_over(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Streaming(streaming) => streaming.call.is_none() || streaming.left == Some(0),
+        }
+    }
+
     /// When its request's wall time is over, if it is still to come.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.0 {
