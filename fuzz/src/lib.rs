@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use everwarm_edge::forwarded::TrustedProxies;
 use everwarm_edge::head::{Peer, host, receive};
 use everwarm_edge::ingress::scan::Scan;
@@ -132,10 +134,11 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Option<Request> {
 fn received(mut request: Request) {
     let proxies: TrustedProxies = "10.0.0.0/8".parse().expect("a network");
     let stranger = [203, 0, 113, 7].into();
-    let peer = Peer::new(stranger, false, &proxies);
+    let peer = Arc::new(Peer::new(stranger, false, &proxies));
     let path = request.uri().path().to_owned();
     let arrival = receive(&mut request, Some(&peer), &proxies, 1);
     assert_eq!(arrival.client, Some(stranger));
+    (arrival.more)(request.headers_mut());
     let headers = request.headers();
     assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
     assert_eq!(headers["x-request-id"], "0000000000000001");

@@ -10,7 +10,7 @@ use everwarm_engine::fault::Fault;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
-use everwarm_engine::request::{Request, RequestBody};
+use everwarm_engine::request::{MoreFields, Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
 use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
@@ -162,8 +162,8 @@ pub async fn dispatch(
 ) -> Response<ResponseBody> {
     let number = edge.next_id.fetch_add(1, Ordering::Relaxed);
     let proxies = &edge.policy.trusted_proxies;
-    let arrival = head::receive(&mut request, origin.peer.as_deref(), proxies, number);
-    let id_field = arrival.id_field.clone();
+    let arrival = head::receive(&mut request, origin.peer.as_ref(), proxies, number);
+    let id_field = arrival.request_id.field();
     let mut visit = Visit::begin(arrival, &request);
     let is_head = request.method() == Method::HEAD;
     let mut response = match answer(edge, lane, &origin, &mut visit, request).await {
@@ -221,10 +221,11 @@ async fn answer(
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
     let on_end = visit.hand_over_books(edge, permit);
+    let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
     let is_head = request.method() == Method::HEAD;
     let wish = Wish::of(request.headers(), spec.compress, is_head);
     let mut response = lane
-        .call(&function, request, visit.started, on_end)
+        .call(&function, request, more, visit.started, on_end)
         .answer()
         .await?;
 
@@ -291,6 +292,8 @@ struct Visit {
     request_id: RequestId,
     /// Why it can't be served, until that is told.
     refused: Option<Failure>,
+    /// What the function is told besides, until it has been.
+    more: Option<MoreFields>,
     started: Instant,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
@@ -310,6 +313,7 @@ impl Visit {
         Self {
             request_id: arrival.request_id,
             refused: arrival.refused,
+            more: Some(arrival.more),
             started: Instant::now(),
             record: Some(Record {
                 client: arrival.client,

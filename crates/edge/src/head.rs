@@ -5,8 +5,9 @@
 
 use std::net::IpAddr;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
-use everwarm_engine::request::Request;
+use everwarm_engine::request::{MoreFields, Request};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Uri, Version};
@@ -53,16 +54,15 @@ impl Peer {
 }
 
 /// What is known of a request when its head was received.
-#[derive(Debug)]
 pub struct Arrival {
     /// Its name.
     pub request_id: RequestId,
-    /// The same, as a field.
-    pub id_field: HeaderValue,
     /// The client's address, if it came over a socket.
     pub client: Option<IpAddr>,
     /// Why it can't be served, if it can't.
     pub refused: Option<Failure>,
+    /// What the function is told of it besides what it came with.
+    pub more: MoreFields,
 }
 
 /// The host that a request is for: the URI's in HTTP/2, the `Host` field's in HTTP/1.1.
@@ -77,7 +77,7 @@ pub fn host(request: &Request) -> Option<&str> {
 /// owner sends) only what the node itself says is replaced.
 pub fn receive(
     request: &mut Request,
-    peer: Option<&Peer>,
+    peer: Option<&Arc<Peer>>,
     proxies: &TrustedProxies,
     number: u64,
 ) -> Arrival {
@@ -85,39 +85,45 @@ pub fn receive(
     let trusted = peer.is_some_and(|peer| peer.trusted);
     let headers = request.headers_mut();
     let request_id = RequestId::new(number, trusted.then(|| given_id(headers)).flatten());
-    let id_field = request_id.field();
     let said = peer
         .filter(|peer| peer.trusted)
         .map(|peer| forwarded::resolve(headers, peer.address, proxies));
     strip(headers, peer.is_some(), trusted);
-    headers.insert(REQUEST_ID, id_field.clone());
     let Some(peer) = peer else {
         return Arrival {
-            request_id,
-            id_field,
+            request_id: request_id.clone(),
             client: None,
             refused,
+            more: Box::new(move |headers| {
+                headers.insert(REQUEST_ID, request_id.field());
+            }),
         };
     };
     let (client, https) = match &said {
         None => (peer.address, peer.https),
         Some(said) => (said.client, said.https.unwrap_or(peer.https)),
     };
-    let client_field = if client == peer.address {
-        peer.address_field.clone()
-    } else {
-        field(&client.to_string())
-    };
-    headers.insert(&FORWARDED_FOR, client_field);
-    let scheme = HeaderValue::from_static(if https { "https" } else { "http" });
-    headers.insert(&FORWARDED_PROTO, scheme);
     readdress(request, https, said);
     Arrival {
-        request_id,
-        id_field,
+        request_id: request_id.clone(),
         client: Some(client),
         refused,
+        more: more_fields(request_id, Arc::clone(peer), client, https),
     }
+}
+
+fn more_fields(id: RequestId, peer: Arc<Peer>, client: IpAddr, https: bool) -> MoreFields {
+    Box::new(move |headers| {
+        let client = if client == peer.address {
+            peer.address_field.clone()
+        } else {
+            field(&client.to_string())
+        };
+        let scheme = HeaderValue::from_static(if https { "https" } else { "http" });
+        headers.insert(REQUEST_ID, id.field());
+        headers.insert(&FORWARDED_FOR, client);
+        headers.insert(&FORWARDED_PROTO, scheme);
+    })
 }
 
 /// What a request must be to be served. What a parser lets through and two readers might read in two ways is
@@ -217,6 +223,7 @@ fn strip(headers: &mut HeaderMap, from_outside: bool, trusted: bool) {
             Some(b'f') => from_outside && name == header::FORWARDED.as_str(),
             Some(b'x') if from_outside => {
                 name == REAL_IP.as_str()
+                    || name == REQUEST_ID.as_str()
                     || name == FORWARDED_HOST.as_str()
                     || (name.starts_with(PROXIES) && !trusted)
             }
@@ -298,8 +305,20 @@ mod tests {
 
     fn received(request: &mut Request, from: [u8; 4]) -> Arrival {
         let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
-        let peer = Peer::new(from.into(), false, &proxies);
-        receive(request, Some(&peer), &proxies, 7)
+        let peer = Arc::new(Peer::new(from.into(), false, &proxies));
+        seen_by_a_function(request, Some(&peer), &proxies)
+    }
+
+    /// As a function that looks at the fields gets it.
+    fn seen_by_a_function(
+        request: &mut Request,
+        peer: Option<&Arc<Peer>>,
+        proxies: &TrustedProxies,
+    ) -> Arrival {
+        let mut arrival = receive(request, peer, proxies, 7);
+        let more = std::mem::replace(&mut arrival.more, Box::new(|_| {}));
+        more(request.headers_mut());
+        arrival
     }
 
     fn code(uri: &str, fields: &[(&'static str, &str)]) -> Option<&'static str> {
@@ -440,7 +459,7 @@ mod tests {
     #[test]
     fn owner_of_the_node_may_say_what_a_proxy_would() {
         let mut request = request("/", &TOLD);
-        let arrival = receive(&mut request, None, &TrustedProxies::default(), 7);
+        let arrival = seen_by_a_function(&mut request, None, &TrustedProxies::default());
         assert!(arrival.refused.is_none() && arrival.client.is_none());
         assert_eq!(request.headers()["x-forwarded-for"], "1.2.3.4");
         assert!(!request.headers().contains_key("everwarm-error"));

@@ -24,8 +24,8 @@ pub(super) struct Activity {
     /// Responses that are still to come, and when their requests' wall time is over.
     streams: RefCell<Vec<(Instant, Weak<Stream>)>>,
     inside: Cell<u32>,
-    /// When the last request ended, or the connection began.
-    rest_began: Cell<Instant>,
+    /// When it was first seen at rest since its last request. Requests read no clock for it.
+    rest_seen: Cell<Option<Instant>>,
     requests: Cell<u64>,
     given_up: Cell<u64>,
 }
@@ -41,7 +41,7 @@ impl Activity {
         Rc::new(Self {
             streams: RefCell::default(),
             inside: Cell::new(0),
-            rest_began: Cell::new(Instant::now()),
+            rest_seen: Cell::new(Some(Instant::now())),
             requests: Cell::new(0),
             given_up: Cell::new(0),
         })
@@ -56,9 +56,16 @@ impl Activity {
         }
     }
 
-    /// For how long no request has been in. `None` while one is.
+    /// For how long no request has been in, as far as is known: from when this was first asked since the last one.
+    /// `None` while one is in.
     pub(super) fn idle_time(&self) -> Option<Duration> {
-        (self.inside.get() == 0).then(|| self.rest_began.get().elapsed())
+        if self.inside.get() > 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let since = self.rest_seen.get().unwrap_or(now);
+        self.rest_seen.set(Some(since));
+        Some(now.duration_since(since))
     }
 
     /// Ends the requests whose wall time is over. They do so themselves when they are asked for their bodies; a
@@ -95,9 +102,7 @@ impl Drop for Inside {
             .given_up
             .update(|count| count + u64::from(!self.is_over));
         activity.inside.update(|count| count - 1);
-        if activity.inside.get() == 0 {
-            activity.rest_began.set(Instant::now());
-        }
+        activity.rest_seen.set(None);
     }
 }
 
