@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -130,6 +131,11 @@ enum Sender {
     Http2(http2::SendRequest<RequestBody>),
 }
 
+/// What a connection's bytes flow in.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
+
 /// A connection. Dropping it closes it.
 pub struct Connection {
     sender: Sender,
@@ -150,8 +156,22 @@ impl Connection {
     ///
     /// When there is none to be had.
     pub async fn http1(address: SocketAddr) -> Self {
-        let stream = TokioIo::new(connect(address).await);
-        let (sender, connection) = http1::handshake(stream)
+        Self::http1_over(connect(address).await, address).await
+    }
+
+    /// As [`Self::http1`], where there may be none.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub async fn try_http1(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = within("a connection", TcpStream::connect(address)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self::http1_over(stream, address).await)
+    }
+
+    pub(crate) async fn http1_over(stream: impl Stream, address: SocketAddr) -> Self {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .expect("HTTP/1.1 needs no handshake");
         let task = tokio::spawn(async move {
@@ -166,8 +186,11 @@ impl Connection {
     }
 
     pub(crate) async fn http2(address: SocketAddr) -> Self {
-        let stream = TokioIo::new(connect(address).await);
-        let handshake = http2::handshake(TokioExecutor::new(), stream);
+        Self::http2_over(connect(address).await, address).await
+    }
+
+    pub(crate) async fn http2_over(stream: impl Stream, address: SocketAddr) -> Self {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await.expect("the server speaks HTTP/2");
         let task = tokio::spawn(async move {
             // The request that it breaks tells of it.
@@ -263,7 +286,7 @@ impl Connection {
     }
 }
 
-async fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) async fn connect(address: SocketAddr) -> TcpStream {
     let stream = within("a connection", TcpStream::connect(address)).await;
     let stream = stream.expect("the node listens");
     stream.set_nodelay(true).expect("TCP_NODELAY can be set");

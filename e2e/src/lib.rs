@@ -7,16 +7,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod app;
 pub mod client;
 pub mod deadline;
 pub mod frames;
 mod installed;
+pub mod load;
 pub mod log;
 pub mod node;
 pub mod raw;
 pub mod reply;
 pub mod server;
+pub mod tls;
 
 pub use app::{App, World};
 pub use client::{Connection, Request};
@@ -25,6 +28,7 @@ pub use installed::{component, everwarm};
 pub use node::{Node, Refusal};
 pub use reply::Reply;
 pub use server::{DataFolder, NewApp, Server};
+pub use tls::{Authority, Pair, TlsClient};
 
 /// Runs each test for WASI 0.2 and for WASI 0.3, as two tests of their own.
 ///

@@ -225,6 +225,11 @@ impl Node {
         &self.process
     }
 
+    /// The process, to wait for its end.
+    pub fn process_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// What it writes to standard error: the log, and the access events.
     pub fn log(&self) -> &Log {
         &self.process.log

@@ -17,7 +17,12 @@ const FULL_AFTER: Duration = Duration::from_millis(500);
 pub struct Raw(TcpStream);
 
 impl Raw {
-    pub(crate) async fn connect(address: SocketAddr) -> Self {
+    /// A new connection to any address.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens there.
+    pub async fn connect(address: SocketAddr) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await;
         Self(stream.expect("the node listens"))
     }

@@ -25,6 +25,29 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub struct DataFolder(TempDir);
 
+/// A test that fails shows what was in it.
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- files of the node:");
+            show_files(&self.path(), 0);
+        }
+    }
+}
+
+/// Shows names and sizes, as far down as a data folder goes.
+fn show_files(folder: &Path, depth: usize) {
+    const DEPTH_MAX: usize = 3;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let size = entry.metadata().map_or(0, |metadata| metadata.len());
+        let name = entry.file_name();
+        eprintln!("{:1$}{2} {size}", "", 2 * depth, name.display());
+        if depth < DEPTH_MAX {
+            show_files(&entry.path(), depth + 1);
+        }
+    }
+}
+
 impl DataFolder {
     /// A new, empty one.
     ///
@@ -50,8 +73,38 @@ impl DataFolder {
         root.join(self.path().strip_prefix("/").unwrap_or(&self.path()))
     }
 
+    /// Removes all machine code, as an upgrade to a release with another engine does.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or it can't be removed.
+    pub fn forget_code(&self) {
+        let mut removed = 0;
+        let folders = std::fs::read_dir(self.path().join("compiled"));
+        for folder in folders
+            .expect("there is a folder for machine code")
+            .flatten()
+        {
+            let Ok(files) = std::fs::read_dir(folder.path()) else {
+                continue;
+            };
+            for file in files.flatten() {
+                let is_code = file.path().extension().is_some_and(|end| end == "cwasm");
+                if is_code && std::fs::remove_file(file.path()).is_ok() {
+                    removed += 1;
+                }
+            }
+        }
+        assert!(removed > 0, "there was no machine code");
+    }
+
     /// The command that serves from it, on ports that are free.
     pub fn command(&self) -> Command {
+        self.command_with_admin("127.0.0.1:0")
+    }
+
+    /// As [`Self::command`], with the admin API elsewhere.
+    pub fn command_with_admin(&self, admin: &str) -> Command {
         let mut command = everwarm_command();
         command
             .args([
@@ -60,7 +113,7 @@ impl DataFolder {
                 "--listen",
                 "127.0.0.1:0",
                 "--admin",
-                "127.0.0.1:0",
+                admin,
             ])
             .args([
                 "--base-domain",
@@ -70,6 +123,13 @@ impl DataFolder {
                 "--data-dir",
             ])
             .arg(self.path());
+        command
+    }
+
+    /// The command that takes over from the process that serves from it.
+    pub fn take_over(&self) -> Command {
+        let mut command = self.command();
+        command.arg("--take-over");
         command
     }
 
@@ -92,11 +152,11 @@ impl DataFolder {
         let text = std::fs::read_to_string(self.seen_by(&node).join("admin.token"));
         let text = text.expect("the first start has written a token");
         let token = Token::parse(&text).expect("what it has written is a token");
-        let admin = node.ready["admin"]
+        let admin = node.ready["admin_url"]
             .as_str()
             .expect("the event says where the admin API is");
         Server {
-            admin: format!("http://{admin}"),
+            admin: admin.to_owned(),
             token,
             node,
         }
@@ -116,6 +176,17 @@ impl Server {
     /// The address of the admin API.
     pub fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// Where it speaks TLS.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't.
+    pub fn tls_address(&self) -> SocketAddr {
+        let address = self.node.ready["tls_listen"].as_str();
+        let address = address.and_then(|address| address.parse().ok());
+        address.expect("the event says where it speaks TLS")
     }
 
     /// The token that the first start wrote.

@@ -70,13 +70,15 @@ async fn deploy_that_was_acknowledged_serves_whenever_the_node_was_killed() {
         in_doubt: None,
     };
     let mut kills = 0;
+    // The process before, whose output is shown with that of the next when a test fails.
+    let mut before = None;
     while deployer.next < DEPLOYS {
         let server = data.start().await;
         let client = server.client();
         let life = Duration::from_millis(random.below(LIFE_MS_MAX));
         // The fault is to come at no particular moment: what a test waits for elsewhere would be one.
         let _ = tokio::time::timeout(life, deployer.run(&client)).await;
-        drop(server.node.stop(Signal::KILL).await);
+        before.replace(server.node.stop(Signal::KILL).await);
         kills += 1;
 
         let server = data.start().await;
@@ -96,7 +98,7 @@ async fn deploy_that_was_acknowledged_serves_whenever_the_node_was_killed() {
         // What was in doubt and has arrived counts from now on.
         deployer.acknowledged = answering.first().copied();
         deployer.in_doubt = None;
-        drop(server.node.stop(Signal::KILL).await);
+        before.replace(server.node.stop(Signal::KILL).await);
     }
     assert!(kills > 10, "{kills} kills");
     // Nothing is left half-way: the node goes on as if nothing had been.

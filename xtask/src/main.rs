@@ -1,12 +1,13 @@
 //! `cargo xtask`: the commands a developer and CI run, one file a verb.
 //!
-//! Owns which steps run and in what order. It builds in seconds (no async runtime, no Wasmtime) and
+//! Owns which steps run and in what order. It builds without an async runtime and without Wasmtime and
 //! knows nothing of the product beyond file names and the words in `guest/guests.toml`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod ci;
+mod dist;
 mod doc_check;
 mod fuzz;
 mod guests;
@@ -32,6 +33,7 @@ Usage: cargo xtask <verb>
   tidy                               check the house rules: arrows, lengths, names, pages, invariants
   guests                             build the test guests into guest/target/guests
   doc-check                          build the docs with warnings as errors, check links in Markdown
+  dist [--plain] [--out FOLDER]      make the archive that ships, in target/dist-archive; --plain builds it once
   bench [--plain] [--install-peers] [--peers a,b] [--seconds N] [--json FILE] [filter]
                                      measure against other servers; `bench --help` says more
 ";
@@ -59,6 +61,7 @@ fn run() -> anyhow::Result<()> {
         Some(other) => return Err(other.unexpected().into()),
     };
     match verb.as_str() {
+        "dist" => return dist::run(&mut args),
         "bench" => return bench::run(args.raw_args()?.collect()),
         "fuzz" => {
             let (target, seconds) = fuzz_arguments(&mut args)?;

@@ -41,6 +41,8 @@ pub(crate) enum Until {
 /// What to send and what must come back.
 pub(crate) struct Plan<'a> {
     pub(crate) address: SocketAddr,
+    /// The host that is asked for; the address by default.
+    pub(crate) host: Option<&'a str>,
     /// Taken in turn.
     pub(crate) paths: &'a [&'a str],
     pub(crate) connections: usize,
@@ -121,7 +123,10 @@ impl<'a> Running<'a> {
             requests: plan
                 .paths
                 .iter()
-                .map(|path| http::request(&plan.address.to_string(), path))
+                .map(|path| match plan.host {
+                    Some(host) => http::request(host, path),
+                    None => http::request(&plan.address.to_string(), path),
+                })
                 .collect(),
             idle: (0..connections.len()).collect(),
             connections,
@@ -313,6 +318,7 @@ mod tests {
     fn paced_run_sends_exactly_what_was_due() {
         let outcome = run(&Plan {
             address: server(),
+            host: None,
             paths: &["/"],
             connections: 4,
             pace: Pace::PerSecond(NonZeroU64::new(500).expect("not zero")),
@@ -328,6 +334,7 @@ mod tests {
         let counts = [std::cell::Cell::new(0), std::cell::Cell::new(0)];
         let outcome = run(&Plan {
             address: server(),
+            host: None,
             paths: &["/a", "/b"],
             connections: 3,
             pace: Pace::FlatOut,
@@ -346,6 +353,7 @@ mod tests {
     fn wrong_answer_ends_the_run() {
         let error = run(&Plan {
             address: server(),
+            host: None,
             paths: &["/"],
             connections: 1,
             pace: Pace::FlatOut,

@@ -96,6 +96,7 @@ fn reuse(settings: &Settings, search: &Search, world: World) -> anyhow::Result<(
     })?;
     let outcome = generator::run(&Plan {
         address: node.address,
+        host: None,
         paths: search.paths,
         connections: wrk::CONNECTIONS,
         pace: Pace::FlatOut,

@@ -68,6 +68,7 @@ fn measure(
 fn at_fixed_rate(server: &Running, time: Duration) -> anyhow::Result<Latencies> {
     let outcome = generator::run(&Plan {
         address: server.address,
+        host: None,
         paths: &["/"],
         connections: wrk::CONNECTIONS,
         pace: Pace::PerSecond(RATE),

@@ -6,6 +6,7 @@ pub(crate) mod instantiate;
 pub(crate) mod isolation;
 pub(crate) mod latency;
 pub(crate) mod neighbours;
+pub(crate) mod scale;
 pub(crate) mod sdk_cost;
 pub(crate) mod throughput;
 
@@ -61,5 +62,10 @@ pub(crate) const ALL: &[Scenario] = &[
         name: edit_to_live::NAME,
         question: "how long from an edit to the new page?",
         run: edit_to_live::run,
+    },
+    Scenario {
+        name: scale::NAME,
+        question: "what do 1,000 apps, 10,000 functions, 10,000 waiting requests and 100,000 routes take?",
+        run: scale::run,
     },
 ];

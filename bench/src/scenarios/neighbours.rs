@@ -78,6 +78,7 @@ fn start(settings: &Settings) -> anyhow::Result<Running> {
 fn quiet(node: &Running, time: Duration) -> anyhow::Result<Outcome> {
     generator::run(&Plan {
         address: node.address,
+        host: None,
         paths: &["/"],
         connections: QUIET_CONNECTIONS,
         pace: Pace::PerSecond(QUIET_RATE),
@@ -108,6 +109,7 @@ fn beside_burner(node: &Running, time: Duration) -> anyhow::Result<Outcome> {
 fn burn(node: &Running) -> anyhow::Result<Outcome> {
     generator::run(&Plan {
         address: node.address,
+        host: None,
         paths: &["/loop"],
         connections: BURNER_CONNECTIONS,
         pace: Pace::PerSecond(BURNER_RATE),

@@ -5,6 +5,8 @@
 
 mod address;
 mod backup;
+mod connect;
+mod error;
 
 use std::time::Duration;
 
@@ -12,16 +14,18 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::address::{filled, query};
 pub use self::backup::Archive;
+use self::connect::Connector;
+pub use self::error::ClientError;
 use crate::messages::{
-    App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, SecretToken,
-    SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
+    App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, LogQuery, NewToken, Quotas,
+    Rollback, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage,
+    VersionPage,
 };
 use crate::operations::{self, Operation, TENANT_HEADER};
 use crate::problem::Problem;
@@ -29,83 +33,52 @@ use crate::token::Token;
 
 /// How long a node may take to answer. A deploy compiles before it does.
 const ANSWER_TIME_MAX: Duration = Duration::from_mins(10);
-/// How long a connection may take.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// An answer larger than this is none that a node gives.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of an answer in plain words that are told.
+const WORDS_BYTES_MAX: usize = 100;
 
 /// A node, as somebody with a token sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: Http<HttpConnector, Full<Bytes>>,
+    http: Http<Connector, Full<Bytes>>,
     /// Scheme and authority.
     node: Uri,
     token: Token,
     tenant: Option<String>,
 }
 
-/// An operation didn't succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The node said why.
-    #[error("{}", .0.detail)]
-    Problem(Box<Problem>),
-    /// The node couldn't be asked.
-    #[error(
-        "can't reach the node at {node}: {reason}. Is it running, and is this its admin address?"
-    )]
-    Unreachable {
-        /// Which node.
-        node: Uri,
-        /// Why.
-        reason: String,
-    },
-    /// What answered isn't a node's admin API.
-    #[error(
-        "{node} answered something that is no admin API of a node ({reason}): is this its admin address?"
-    )]
-    Strange {
-        /// Which node.
-        node: Uri,
-        /// What was strange.
-        reason: String,
-    },
-    /// The address isn't one.
-    #[error("`{0}` is no address of a node: write it as `http://127.0.0.1:3001`")]
-    Address(String),
-    /// A tenant's name or a key that can't be sent.
-    #[error("`{0}` can't be sent: it has characters that no header has")]
-    Header(String),
-}
-
-impl ClientError {
-    /// The stable code, with a page in `docs/errors/`.
-    pub fn code(&self) -> &str {
-        match self {
-            Self::Problem(problem) => &problem.code,
-            Self::Unreachable { .. } | Self::Strange { .. } => "EW5001",
-            Self::Address(_) | Self::Header(_) => "EW5002",
-        }
-    }
-}
-
 impl Client {
-    /// A client of the node at `node`. With a token of the node, `tenant` says for whom it acts.
+    /// A client of the node at `node`. With a token of the node, `tenant` says for whom it acts. Over `https` the
+    /// authorities of the system vouch for the node.
     ///
     /// # Errors
-    /// [`ClientError::Address`] when `node` isn't `http://` and a host, with a port or without.
+    /// [`ClientError::Address`] when `node` isn't a scheme and a host, with a port or without, and
+    /// [`ClientError::Authority`] when the system has no authorities.
     pub fn new(node: &str, token: Token, tenant: Option<String>) -> Result<Self, ClientError> {
+        Self::with_authority(node, token, tenant, None)
+    }
+
+    /// As [`Self::new`]; with an authority's certificates, as PEM, nobody else vouches for the node.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when `authority` can't be used.
+    pub fn with_authority(
+        node: &str,
+        token: Token,
+        tenant: Option<String>,
+        authority: Option<&[u8]>,
+    ) -> Result<Self, ClientError> {
         let address = || ClientError::Address(node.to_owned());
         let uri: Uri = node.trim_end_matches('/').parse().map_err(|_| address())?;
-        if uri.scheme_str() != Some("http")
+        if !["http", "https"].contains(&uri.scheme_str().unwrap_or_default())
             || uri.authority().is_none()
             || uri.path_and_query().is_some_and(|rest| rest != "/")
         {
             return Err(address());
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIME_MAX));
-        connector.set_nodelay(true);
+        let connector = connect::connector(uri.scheme_str() == Some("https"), authority)?;
         Ok(Self {
             http: Http::builder(TokioExecutor::new()).build(connector),
             node: uri,
@@ -304,6 +277,27 @@ impl Client {
         self.json(&operations::LIST_AUDIT, &[], &query, None).await
     }
 
+    /// Tells what an app's functions printed lately, and the access lines of their requests.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn logs(&self, app: &str, asked: &LogQuery) -> Result<LogPage, ClientError> {
+        let (limit, since, wait) = (
+            asked.limit.map(|lines| lines.to_string()),
+            asked.since_ms.map(|ms| ms.to_string()),
+            asked.wait_s.map(|s| s.to_string()),
+        );
+        let query = query(&[
+            ("after", asked.after.as_deref()),
+            ("limit", limit.as_deref()),
+            ("version", asked.version.as_deref()),
+            ("function", asked.function.as_deref()),
+            ("since", since.as_deref()),
+            ("wait", wait.as_deref()),
+        ]);
+        self.json(&operations::GET_LOGS, &[app], &query, None).await
+    }
+
     /// Tells what functions used in the hours from `from_s` until `until_s`, in seconds since 1970.
     ///
     /// # Errors
@@ -394,7 +388,7 @@ impl Client {
         };
         let answered = async {
             let response = self.http.request(request).await;
-            let response = response.map_err(|error| unreachable(&innermost(&error)))?;
+            let response = response.map_err(|error| self.unreached(&error))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|error| self.strange(&error))?;
@@ -408,6 +402,18 @@ impl Client {
             })
     }
 
+    /// Why a request found no answer.
+    fn unreached(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+        let node = self.node.clone();
+        match connect::distrust(error) {
+            Some(reason) => ClientError::Untrusted { node, reason },
+            None => ClientError::Unreachable {
+                node,
+                reason: innermost(error),
+            },
+        }
+    }
+
     /// The problem that an answer tells of.
     fn problem(&self, status: StatusCode, body: &Bytes, headers: &http::HeaderMap) -> ClientError {
         if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
@@ -419,7 +425,16 @@ impl Client {
                 let problem = Problem::new(status.as_u16(), code, "Failed", detail);
                 ClientError::Problem(Box::new(problem))
             }
-            _ => self.strange(&format!("status {status}")),
+            // Whoever answers in plain words, as a port for TLS does, says more than a status.
+            _ => match std::str::from_utf8(body)
+                .ok()
+                .and_then(|body| body.lines().next())
+            {
+                Some(line) if line.len() <= WORDS_BYTES_MAX => {
+                    self.strange(&format!("status {status}: {line}"))
+                }
+                _ => self.strange(&format!("status {status}")),
+            },
         }
     }
 
@@ -461,6 +476,7 @@ mod tests {
             "http://127.0.0.1:3001",
             "http://node.example.com/",
             "http://[::1]:1",
+            "https://node.example.com:3001/",
         ] {
             assert!(Client::new(good, token.clone(), None).is_ok(), "{good}");
         }

@@ -4,6 +4,7 @@
 mod accounts;
 mod apps;
 mod deploy;
+mod logs;
 mod usage;
 
 pub use accounts::{
@@ -14,4 +15,5 @@ pub use apps::{
     App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
 };
 pub use deploy::{Deploy, Deployed, HealthCheck, StageTime};
+pub use logs::{LogLine, LogPage, LogQuery};
 pub use usage::{UsagePage, UsageRow};

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::messages::{
-    App, AppPage, AuditPage, Deploy, Deployed, Identity, NewToken, Quotas, Rollback, Scope,
-    SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
+    App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, NewToken, Quotas, Rollback,
+    Scope, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
 };
 
 /// The field that says for which tenant a token of the node acts. Absent: the default tenant.
@@ -234,6 +234,36 @@ pub const LIST_VERSIONS: Operation = operation(
     json::<VersionPage>(),
 );
 
+/// What functions printed.
+pub const GET_LOGS: Operation = operation(
+    "getLogs",
+    Way(&Method::GET, "/v1/apps/{app}/logs", Scope::Read),
+    "Tells what an app's functions printed lately on this node, and the access lines of their requests",
+    &[
+        APP,
+        in_query(
+            "after",
+            "The `next` of the page before. Absent: the newest lines.",
+        ),
+        LIMIT,
+        in_query(
+            "version",
+            "Lines of this version alone, or of those whose digest begins so.",
+        ),
+        in_query("function", "Lines of this function alone."),
+        in_query(
+            "since",
+            "Lines from this time on, in milliseconds since 1970.",
+        ),
+        in_query(
+            "wait",
+            "Seconds to wait for a line where there is none, 30 at most.",
+        ),
+    ],
+    Body::Nothing,
+    json::<LogPage>(),
+);
+
 /// Deploy.
 pub const DEPLOY: Operation = operation(
     "deploy",
@@ -403,6 +433,7 @@ pub const ALL: &[&Operation] = &[
     &GET_APP,
     &REMOVE_APP,
     &LIST_VERSIONS,
+    &GET_LOGS,
     &DEPLOY,
     &SET_TRAFFIC,
     &ROLL_BACK,

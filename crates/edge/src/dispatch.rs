@@ -142,6 +142,11 @@ impl Edge {
         &self.policy.trusted_proxies
     }
 
+    /// The name of the next request.
+    pub(crate) fn next_request_id(&self) -> RequestId {
+        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed), None)
+    }
+
     /// How often requests failed, and why.
     pub fn failures(&self) -> &FailureCounts {
         &self.failures

@@ -263,6 +263,7 @@ fn readdress(request: &mut Request, https: bool, said: Option<Said>) {
         Authority::from_str(host).ok()
     });
     let path = request.uri().path_and_query();
+    let path = path.filter(|path| path.as_str().starts_with('/'));
     // Without an authority a URI has no place for a scheme.
     let (Some(authority), Some(path)) = (authority, path) else {
         return;
@@ -454,6 +455,27 @@ mod tests {
         let mut asked = request("https://a/x", &[("host", "a")]);
         received(&mut asked, STRANGER);
         assert_eq!(asked.uri(), "http://a/x");
+    }
+
+    #[test]
+    fn scheme_is_https_where_the_bytes_came_in_tls() {
+        let address = |host: Option<&str>, target: &str| {
+            let host = host.map(|host| ("host", host));
+            let mut request = request(target, host.as_slice());
+            let proxies = TrustedProxies::default();
+            let peer = Arc::new(Peer::new(STRANGER.into(), true, &proxies));
+            seen_by_a_function(&mut request, Some(&peer), &proxies);
+            assert_eq!(request.headers()["x-forwarded-proto"], "https");
+            request.uri().to_string()
+        };
+        let host = Some("a.example:8443");
+        assert_eq!(address(host, "/x?y=1"), "https://a.example:8443/x?y=1");
+        assert_eq!(address(None, "http://b.example/x"), "https://b.example/x");
+        assert_eq!(address(host, "https://b.example/x"), "https://b.example/x");
+        assert_eq!(address(host, "*"), "*");
+        for unusable in [None, Some(""), Some("a b")] {
+            assert_eq!(address(unusable, "/x"), "/x");
+        }
     }
 
     #[test]

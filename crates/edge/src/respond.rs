@@ -15,8 +15,12 @@ use crate::meter::RequestId;
 
 /// Where the pages on error codes are.
 const ERROR_PAGES: &str = "https://everwarm.dev/errors/";
+/// The code of what the machine's own limits refuse.
+pub const MACHINE_LIMIT: &str = "EW4040";
 /// Seconds after which a client may try again when the node or a function is full.
 const RETRY_AFTER_S: &str = "1";
+
+const MACHINE_LIMIT_TITLE: &str = "Machine at its limit";
 
 /// Why a request has no response from a guest.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +103,11 @@ impl Failure {
             Self::Refused(Refusal::TenantRate) => {
                 (StatusCode::TOO_MANY_REQUESTS, "EW3021", "Too many requests")
             }
+            Self::Load(LoadError::Machine(_)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                MACHINE_LIMIT,
+                MACHINE_LIMIT_TITLE,
+            ),
             Self::Load(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "EW3015",
@@ -116,6 +125,9 @@ impl Failure {
     /// The sentence for the client. Guests' traps and host details are not in it.
     fn detail(&self) -> String {
         match self {
+            Self::Load(LoadError::Machine(_)) => {
+                "the machine has no memory mapping or file left for this request".to_owned()
+            }
             Self::Load(_) => "the function's code is not compiled yet: try again soon".to_owned(),
             Self::Guest(Fault::BadAnswer(_)) => "the function gave no valid response".to_owned(),
             other => other.to_string(),
@@ -140,6 +152,7 @@ fn told_of_fault(fault: &Fault) -> Told {
         Fault::BodyDropped => (StatusCode::BAD_GATEWAY, "Function dropped its response"),
         Fault::InstanceEnded => (StatusCode::BAD_GATEWAY, "Shared instance ended"),
         Fault::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "Node overloaded"),
+        Fault::Machine(_) => (StatusCode::SERVICE_UNAVAILABLE, MACHINE_LIMIT_TITLE),
         Fault::Instantiation(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Function did not start"),
         Fault::Draining => (StatusCode::SERVICE_UNAVAILABLE, "Node is shutting down"),
         // Nobody is there to read it; 499 is what logs of other servers say.
@@ -153,6 +166,25 @@ fn told_of_fault(fault: &Fault) -> Told {
         code: fault.code(),
         title,
     }
+}
+
+/// All of a response, for a client that there is no file descriptor to serve with.
+pub fn no_descriptor_left(request_id: &RequestId) -> String {
+    let problem = serde_json::json!({
+        "type": format!("{ERROR_PAGES}{MACHINE_LIMIT}"),
+        "title": MACHINE_LIMIT_TITLE,
+        "status": StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+        "detail": "the node has no file descriptor left for this connection",
+        "code": MACHINE_LIMIT,
+        "request_id": request_id.to_string(),
+    });
+    let problem = problem.to_string();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\neverwarm-error: {MACHINE_LIMIT}\r\nretry-after: {RETRY_AFTER_S}\r\n\
+         connection: close\r\n\r\n{problem}",
+        problem.len()
+    )
 }
 
 /// The response to a failed request. One to HEAD has the fields alone.

@@ -246,12 +246,54 @@ proptest! {
     }
 
     #[test]
+    fn changed_table_finds_what_one_built_anew_finds(
+        first in vec(route(), 0..12),
+        second in vec(route(), 0..12),
+        gone in vec(any::<prop::sample::Index>(), 0..6),
+        requests in vec(request(), 1..20),
+    ) {
+        let mut old = RouteTable::empty();
+        let mut kept = Vec::new();
+        for (n, route) in first.into_iter().enumerate() {
+            if let Ok(table) = old.changed([], [(route.clone(), n)]) {
+                old = table;
+                kept.push((route, n));
+            }
+        }
+        prop_assert_eq!(old.len(), kept.len());
+        let before = kept.clone();
+        let mut removed = Vec::new();
+        for index in gone {
+            if !kept.is_empty() {
+                removed.push(kept.remove(index.index(kept.len())).0);
+            }
+        }
+        let mut new = Vec::new();
+        for (n, route) in second.into_iter().enumerate() {
+            let with = kept.iter().chain(&new).cloned().chain([(route.clone(), 100 + n)]);
+            if RouteTable::build(with).is_ok() {
+                new.push((route, 100 + n));
+            }
+        }
+        let changed = old.changed(removed, new.clone()).unwrap();
+        let anew = RouteTable::build(kept.into_iter().chain(new)).unwrap();
+        prop_assert_eq!(changed.len(), anew.len());
+        for (host, path) in requests {
+            let value = |table: &RouteTable<usize>| table.lookup(host.as_deref(), &path).map(|found| *found.value);
+            prop_assert_eq!(value(&changed), value(&anew), "{:?} {}", host, path);
+            // The old one is as it was.
+            let old_anew = RouteTable::build(before.clone()).unwrap();
+            prop_assert_eq!(value(&old), value(&old_anew));
+        }
+    }
+
+    #[test]
     fn any_request_is_looked_up(routes in vec(route(), 0..10), host in option::of("\\PC{0,40}"), path in "/?\\PC{0,60}") {
         let mut table = RouteTable::empty();
         for route in routes {
-            table = RouteTable::build(table.routes().iter().cloned().chain([(route, ())])).unwrap_or(table);
+            table = RouteTable::build(table.routes().cloned().chain([(route, ())])).unwrap_or(table);
         }
         let found = table.lookup(host.as_deref(), &path);
-        prop_assert_eq!(found.is_some(), table.routes().iter().any(|(route, ())| route.matches(host.as_deref(), &path)));
+        prop_assert_eq!(found.is_some(), table.routes().any(|(route, ())| route.matches(host.as_deref(), &path)));
     }
 }

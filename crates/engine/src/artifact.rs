@@ -26,6 +26,7 @@ mod collect;
 mod map;
 mod record;
 
+use crate::fault::{is_limit, machine_limit};
 pub use record::RecordFlaw;
 use record::{Identity, Record, Signer, hash_file};
 
@@ -226,6 +227,10 @@ impl CompiledArtifacts {
             Ok(component) => Ok(Mapped { component, bytes }),
             Err(map::MapError::Io(source)) => Err(OpenError::io("map", &paths.code, source)),
             Err(map::MapError::Changed) => Err(self.discard_alone(&paths, Flaw::Content)),
+            // The code is all right: the machine has no room for it.
+            Err(map::MapError::Refused(error)) if let Some(limit) = machine_limit(&error) => {
+                Err(OpenError::io("map", &paths.code, limit))
+            }
             Err(map::MapError::Refused(error)) => {
                 Err(self.discard_alone(&paths, Flaw::Refused(format!("{error:#}"))))
             }
@@ -397,6 +402,14 @@ impl OpenError {
     /// Whether compiling the component again mends it.
     pub fn needs_compile(&self) -> bool {
         matches!(self, Self::Missing | Self::Discarded { .. })
+    }
+
+    /// Whether the process has as many files or mappings as it may.
+    pub fn is_machine_limit(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_limit(source),
+            Self::Missing | Self::Discarded { .. } => false,
+        }
     }
 
     /// The stable code of the error's page in `docs/errors`.

@@ -3,7 +3,10 @@
 //! Owns the list of faults and which Wasmtime error means which. A guest's fault is never a panic
 //! of the host. How a fault is answered (status, headers, body) is decided elsewhere, in one map.
 
+use std::io;
 use std::sync::Arc;
+
+use rustix::io::Errno;
 
 /// Why a request failed. Every variant has a stable error code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +47,9 @@ pub enum Fault {
     /// All instances that the node or the function may have are in use.
     #[error("no instance is free")]
     Overloaded,
+    /// The operating system gave no memory or file that the request needs; the text is for the log only.
+    #[error("the machine has no memory mapping or file left for this request")]
+    Machine(Arc<str>),
     /// The instance could not be made; the text is for the log only.
     #[error("the function could not be started")]
     Instantiation(Arc<str>),
@@ -74,13 +80,17 @@ impl Fault {
             Self::Instantiation(_) => "EW3017",
             Self::ClientGone => "EW3018",
             Self::RequestBodyTooSlow => "EW3022",
+            Self::Machine(_) => "EW4040",
         }
     }
 
     /// What the log may say and the client may not.
     pub fn detail_for_log(&self) -> Option<&str> {
         match self {
-            Self::Trap(text) | Self::Instantiation(text) | Self::BadAnswer(text) => Some(text),
+            Self::Trap(text)
+            | Self::Instantiation(text)
+            | Self::BadAnswer(text)
+            | Self::Machine(text) => Some(text),
             _ => None,
         }
     }
@@ -103,8 +113,47 @@ pub(crate) fn from_wasmtime(error: &wasmtime::Error, memory_denied: bool) -> Fau
     {
         return Fault::Overloaded;
     }
+    if machine_limit(error).is_some() {
+        return Fault::Machine(format!("{error:#}").into());
+    }
     if memory_denied {
         return Fault::MemoryLimit;
     }
     Fault::Trap(format!("{error:?}").into())
+}
+
+/// The operating system's refusal behind an error, if it is about what a process may have.
+pub(crate) fn machine_limit(error: &wasmtime::Error) -> Option<io::Error> {
+    error.chain().find_map(|cause| {
+        let code = match cause.downcast_ref::<io::Error>() {
+            Some(error) => Errno::from_io_error(error),
+            None => cause.downcast_ref::<Errno>().copied(),
+        };
+        code.map(io::Error::from).filter(is_limit)
+    })
+}
+
+/// Whether it says that the process has as many files or mappings as it may.
+pub(crate) fn is_limit(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOMEM | Errno::MFILE | Errno::NFILE)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_of_the_operating_system_is_found_below_what_was_attempted() {
+        let deep = wasmtime::Error::from(Errno::NOMEM)
+            .context("mmap failed")
+            .context("no slot");
+        assert!(matches!(from_wasmtime(&deep, false), Fault::Machine(_)));
+        let deep = wasmtime::Error::from(io::Error::from(Errno::MFILE)).context("open");
+        assert!(matches!(from_wasmtime(&deep, true), Fault::Machine(_)));
+        let other = wasmtime::Error::from(Errno::NOENT).context("open");
+        assert!(matches!(from_wasmtime(&other, false), Fault::Trap(_)));
+    }
 }

@@ -72,7 +72,13 @@ impl Instance {
 
     /// Which fault an error of this instance means.
     pub(crate) fn fault(&mut self, error: &wasmtime::Error) -> Fault {
-        let denied = self.store.data_mut().memory.take_denied();
+        let memory = &mut self.store.data_mut().memory;
+        let denied = memory.take_denied();
+        if let Some(refusal) = memory.take_machine()
+            && error.is::<Trap>()
+        {
+            return Fault::Machine(refusal);
+        }
         fault::from_wasmtime(error, denied)
     }
 }

@@ -10,6 +10,7 @@ pub mod compile;
 pub mod config;
 mod convert;
 mod cpu;
+mod eviction;
 mod exchange;
 pub mod fault;
 mod fields;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
+use crate::fault::machine_limit;
 use crate::meter::Meter;
 
 /// Elements that all tables of an instance may have together.
@@ -17,6 +18,8 @@ pub(crate) struct MemoryLimiter {
     meter: Arc<Meter>,
     table_elements: usize,
     denied: bool,
+    /// What the operating system refused, though the limit allowed it.
+    machine: Option<Arc<str>>,
 }
 
 impl MemoryLimiter {
@@ -27,7 +30,13 @@ impl MemoryLimiter {
             meter,
             table_elements: 0,
             denied: false,
+            machine: None,
         }
+    }
+
+    /// What the operating system has refused since the last call.
+    pub(crate) fn take_machine(&mut self) -> Option<Arc<str>> {
+        self.machine.take()
     }
 
     /// Whether a request for more memory was refused since the last call.
@@ -51,6 +60,14 @@ impl ResourceLimiter for MemoryLimiter {
         self.in_use = in_use;
         self.meter.record_memory(in_use as u64);
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // The guest hears that there is no more; what it makes of that is its business.
+        if machine_limit(&error).is_some() {
+            self.machine = Some(format!("{error:#}").into());
+        }
+        Ok(())
     }
 
     fn table_growing(

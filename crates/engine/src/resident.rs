@@ -5,7 +5,7 @@
 //! there, it is loaded once. Loading maps a compiled artifact; it never compiles. That code is
 //! missing is reported to whoever can make it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::artifact::{CompiledArtifacts, OpenError};
+use crate::eviction::Eviction;
+use crate::fault::machine_limit;
 use crate::function::{Function, FunctionSpec};
 use crate::runtime::{LinkError, Runtime};
 
@@ -42,6 +44,9 @@ pub enum LoadError {
     /// There is no usable compiled artifact: it has to be compiled, off the request path.
     #[error("the function's code has to be compiled first: {0}")]
     NotCompiled(Arc<OpenError>),
+    /// The operating system gave no file or memory mapping for it.
+    #[error("the operating system gave no file or memory for the function's code: {0}")]
+    Machine(Arc<str>),
     /// The code is there and doesn't fit.
     #[error("the function's code can't be linked: {0}")]
     Link(Arc<LinkError>),
@@ -81,6 +86,7 @@ pub struct ResidentSet {
     runtime: Arc<Runtime>,
     compiled: Arc<CompiledArtifacts>,
     bytes_max: u64,
+    functions_max: usize,
     missing: mpsc::Sender<Arc<FunctionSpec>>,
     clock: AtomicU64,
     state: Mutex<State>,
@@ -90,7 +96,10 @@ pub struct ResidentSet {
 struct State {
     slots: HashMap<FunctionKey, Arc<Slot>>,
     bytes: u64,
+    loaded: usize,
     evictions: u64,
+    /// The slots that have a function, in the order in which they would go.
+    order: Eviction<Arc<Slot>>,
 }
 
 impl ResidentSet {
@@ -106,9 +115,19 @@ impl ResidentSet {
             runtime,
             compiled,
             bytes_max,
+            functions_max: usize::MAX,
             missing,
             clock: AtomicU64::new(0),
             state: Mutex::default(),
+        }
+    }
+
+    /// Keeps at most so many functions, however small: each takes memory mappings and a file descriptor.
+    #[must_use]
+    pub fn with_functions_max(self, functions_max: usize) -> Self {
+        Self {
+            functions_max,
+            ..self
         }
     }
 
@@ -128,14 +147,29 @@ impl ResidentSet {
         Arc::clone(slot)
     }
 
-    /// Forgets the functions that `keep` doesn't name; requests that run in them go on.
-    pub fn retain(&self, keep: impl Fn(&FunctionSpec) -> bool) {
+    /// Forgets functions; requests that run in them go on.
+    pub fn forget<'a>(&self, functions: impl IntoIterator<Item = &'a FunctionKey>) {
         let mut state = self.state.lock();
-        let State { slots, bytes, .. } = &mut *state;
-        slots.retain(|_, slot| {
-            let kept = keep(&slot.spec);
+        let State {
+            slots,
+            bytes,
+            loaded,
+            order,
+            ..
+        } = &mut *state;
+        let gone: HashSet<*const Slot> = functions
+            .into_iter()
+            .filter_map(|key| slots.remove(key))
+            .map(|slot| Arc::as_ptr(&slot))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        order.retain(|slot| {
+            let kept = !gone.contains(&Arc::as_ptr(slot));
             if !kept && let Some(function) = slot.resident() {
                 *bytes = bytes.saturating_sub(function.code_bytes());
+                *loaded = loaded.saturating_sub(1);
             }
             kept
         });
@@ -187,6 +221,9 @@ impl ResidentSet {
             .compiled
             .load(spec.component, fingerprint, engine)
             .map_err(|error| {
+                if error.is_machine_limit() {
+                    return LoadError::Machine(format!("{error}").into());
+                }
                 // A full queue is no loss: the next request for it reports it again.
                 let _ = self.missing.try_send(Arc::clone(spec));
                 LoadError::NotCompiled(Arc::new(error))
@@ -194,7 +231,12 @@ impl ResidentSet {
         let function = self
             .runtime
             .link(Arc::clone(spec), &mapped.component, mapped.bytes)
-            .map_err(|error| LoadError::Link(Arc::new(error)))?;
+            .map_err(|error| match &error {
+                LinkError::Imports(source) if machine_limit(source).is_some() => {
+                    LoadError::Machine(format!("{error}").into())
+                }
+                _ => LoadError::Link(Arc::new(error)),
+            })?;
         Ok(Arc::new(function))
     }
 
@@ -202,20 +244,23 @@ impl ResidentSet {
     fn admit(&self, slot: &Arc<Slot>, function: &Function) {
         let mut state = self.state.lock();
         state.bytes += function.code_bytes();
-        while state.bytes > self.bytes_max {
-            let oldest = state
-                .slots
-                .values()
-                .filter(|other| !Arc::ptr_eq(other, slot))
-                .filter_map(|other| other.resident().map(|function| (other, function)))
-                .min_by_key(|(other, _)| other.used_at.load(Ordering::Relaxed))
-                .map(|(other, function)| (Arc::clone(other), function.code_bytes()));
-            let Some((oldest, bytes)) = oldest else { break };
+        state.loaded += 1;
+        let used_at = |slot: &Arc<Slot>| slot.used_at.load(Ordering::Relaxed);
+        while state.bytes > self.bytes_max || state.loaded > self.functions_max {
+            // The new one isn't among them: alone, it may be larger than what is allowed.
+            let Some(oldest) = state.order.pop(used_at) else {
+                break;
+            };
+            let bytes = oldest
+                .resident()
+                .map_or(0, |function| function.code_bytes());
             *oldest.loaded.lock() = Arc::default();
             state.bytes = state.bytes.saturating_sub(bytes);
+            state.loaded = state.loaded.saturating_sub(1);
             state.evictions += 1;
             tracing::debug!(function = %oldest.spec.name, bytes, "function is no longer resident");
         }
+        state.order.push(Arc::clone(slot), used_at(slot));
     }
 }
 

@@ -12,8 +12,10 @@ use everwarm_manifest::ByteSize;
 use crate::settings;
 
 mod node;
+mod tls;
 
 pub(crate) use node::*;
+pub(crate) use tls::TlsArgs;
 
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
 #[derive(Debug, Parser)]
@@ -70,7 +72,7 @@ pub(crate) enum Command {
     /// Check this machine, and say how to mend what is missing
     Doctor(DoctorArgs),
     /// Serve many apps on a node that others deploy to
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Keep the address of a node and a token for it
     Login(LoginArgs),
     /// Build an app and deploy it to a node
@@ -85,6 +87,8 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Remove an app from a node, with all its versions
     Rm(RmArgs),
+    /// What an app's functions printed, and the lines of their requests
+    Logs(LogsArgs),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node
@@ -103,6 +107,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the JSON schema of everwarm.toml, for editors
     Schema,
+    /// Write a man page for each verb into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Compile a component from standard input (the node starts this itself)
     #[command(hide = true)]
     CompileComponent,
@@ -180,10 +187,17 @@ pub(crate) struct UpArgs {
 
 /// Bounds on the node as a whole; each function has limits of its own in the manifest.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "what a number bounds stands last in its name"
+)]
 pub(crate) struct BoundsArgs {
     /// Requests that the node works on at once; it refuses more [default: 4096]
     #[arg(long, value_name = "NUMBER", env = "EVERWARM_REQUESTS_MAX")]
     pub(crate) requests_max: Option<NonZeroU32>,
+    /// Instances that are alive at once, for WASI 0.2 and for 0.3 each; each reserves address space [default: 2000]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_INSTANCES_MAX", value_parser = settings::parse_instances)]
+    pub(crate) instances_max: Option<NonZeroU32>,
     /// Machine code that stays in memory; what is used least goes first [default: 1GiB]
     #[arg(long, value_name = "SIZE", env = "EVERWARM_RESIDENT_MAX")]
     pub(crate) resident_max: Option<ByteSize>,
@@ -239,6 +253,13 @@ pub(crate) struct DoctorArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The folder
+    #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! A token is never an argument: arguments are seen by everybody on the machine.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -24,12 +25,16 @@ const NO_CREDENTIALS: &str = "EW5002";
 struct Kept {
     node: String,
     token: SecretString,
+    authority: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Written<'a> {
     node: &'a str,
     token: &'a str,
+    /// The certificates of those who vouch for the node, as PEM, if the system's don't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<Cow<'a, str>>,
 }
 
 /// A client of the node that is meant.
@@ -43,8 +48,9 @@ pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
     let node = node.or_else(|| kept.as_ref().map(|kept| kept.node.clone()));
     let node = node.unwrap_or_else(|| ADMIN_URL_DEFAULT.to_owned());
     // A kept token is for its node, and for no other one that somebody names.
-    let kept = kept.filter(|kept| kept.node == node).map(|kept| kept.token);
-    let token = from_variable.or(kept).ok_or_else(|| {
+    let kept = kept.filter(|kept| kept.node == node);
+    let authority = kept.as_ref().and_then(|kept| kept.authority.clone());
+    let token = from_variable.or(kept.map(|kept| kept.token)).ok_or_else(|| {
         Failure::new(
             Exit::Usage,
             NO_CREDENTIALS,
@@ -55,14 +61,20 @@ pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
     })?;
     let token = Token::parse(token.expose_secret())
         .map_err(|error| Failure::new(Exit::Usage, NO_CREDENTIALS, error.to_string()))?;
-    Ok(Client::new(&node, token, args.tenant.clone())?)
+    let authority = authority.as_deref().map(str::as_bytes);
+    Ok(Client::with_authority(
+        &node,
+        token,
+        args.tenant.clone(),
+        authority,
+    )?)
 }
 
-/// Keeps a token, and says where.
+/// Keeps a token, and the authority that vouches for its node if it isn't one of the system's, and says where.
 ///
 /// # Errors
 /// When there is no home, or the file can't be written.
-pub(crate) fn keep(node: &str, token: &Token) -> Result<PathBuf, Failure> {
+pub(crate) fn keep(node: &str, token: &Token, authority: Option<&str>) -> Result<PathBuf, Failure> {
     let path = file().ok_or_else(|| {
         Failure::uncoded(
             Exit::Failure,
@@ -72,6 +84,7 @@ pub(crate) fn keep(node: &str, token: &Token) -> Result<PathBuf, Failure> {
     let written = Written {
         node,
         token: token.expose(),
+        ca: authority.map(Cow::Borrowed),
     };
     write(&path, &written).map_err(|error| {
         Failure::uncoded(
@@ -121,6 +134,7 @@ fn read(path: &Path) -> Result<Option<Kept>, Failure> {
     Ok(Some(Kept {
         node: written.node.to_owned(),
         token: written.token.into(),
+        authority: written.ca.map(Cow::into_owned),
     }))
 }
 

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use everwarm_build::{Toolchain, WASM_TARGET};
+use everwarm_node::PoolSize;
+use everwarm_node::machine::Machine;
 use serde::Serialize;
 
 use crate::port;
@@ -15,8 +17,8 @@ use crate::port;
 const RUSTC_MIN: (u32, u32) = (1, 95);
 /// The oldest kernel with PAGEMAP_SCAN, which makes a fresh instance cheaper.
 const KERNEL_MIN: (u32, u32) = (6, 7);
-/// The fewest memory mappings that a process must be allowed; every instance needs some.
-const MAPPINGS_MIN: u64 = 65_530;
+/// Memory mappings that are suggested where there are too few: what several distributions have by default.
+const MAPPINGS_SUGGESTED: u64 = 1_048_576;
 /// `vm.overcommit_memory` when the kernel reserves only what is there.
 const OVERCOMMIT_NEVER: u64 = 2;
 
@@ -75,6 +77,9 @@ pub(crate) async fn checks(listen: SocketAddr) -> Vec<Check> {
     if cfg!(target_os = "linux") {
         checks.extend(linux(Path::new("/proc")));
     }
+    // As `serve` has it, which raises what it may.
+    Machine::raise_files();
+    checks.extend(limits(Machine::read()));
     checks.push(profiler());
     checks
 }
@@ -176,19 +181,6 @@ fn linux(proc: &Path) -> Vec<Check> {
     } else {
         Check::ok("swap", "off")
     });
-    checks.push(match number("sys/vm/max_map_count") {
-        Some(mappings) if mappings < MAPPINGS_MIN => Check::warning(
-            "memory mappings",
-            format!("{mappings} at most: too few for many instances"),
-            format!("sudo sysctl vm.max_map_count={MAPPINGS_MIN}"),
-        ),
-        mappings => Check::ok(
-            "memory mappings",
-            mappings.map_or("no bound known".to_owned(), |most| {
-                format!("{most} at most")
-            }),
-        ),
-    });
     checks.push(match number("sys/vm/overcommit_memory") {
         Some(OVERCOMMIT_NEVER) => Check::missing(
             "overcommit",
@@ -198,6 +190,38 @@ fn linux(proc: &Path) -> Vec<Check> {
         _ => Check::ok("overcommit", "allowed"),
     });
     checks
+}
+
+/// What this process may have of the machine, against what a busy node needs.
+pub(crate) fn limits(machine: Machine) -> [Check; 2] {
+    let told = |most: Option<u64>| {
+        most.map_or("no limit known".to_owned(), |most| {
+            format!("{most} at most")
+        })
+    };
+    let wanted = Machine::mappings_wanted(PoolSize::default());
+    let mappings = match machine.mappings {
+        Some(most) if most < wanted => Check::warning(
+            "memory mappings",
+            format!(
+                "{most} at most: a node whose pools and resident functions are full needs {wanted}, and keeps fewer"
+            ),
+            format!("sudo sysctl vm.max_map_count={MAPPINGS_SUGGESTED}"),
+        ),
+        most => Check::ok("memory mappings", told(most)),
+    };
+    let wanted = Machine::files_wanted();
+    let files = match machine.files_hard {
+        Some(most) if most < wanted => Check::warning(
+            "open files",
+            format!(
+                "{most} at most: a node with all its connections and functions needs {wanted}, and refuses some"
+            ),
+            format!("ulimit -Hn {wanted} as root, or LimitNOFILE={wanted} in its unit"),
+        ),
+        most => Check::ok("open files", told(most)),
+    };
+    [mappings, files]
 }
 
 fn profiler() -> Check {
@@ -252,9 +276,8 @@ mod tests {
         let checks = of(&[
             ("sys/kernel/osrelease", "5.15.0-1\n"),
             ("swaps", "Filename Type\n/dev/sda2 partition\n"),
-            ("sys/vm/max_map_count", "1000\n"),
         ]);
-        for name in ["kernel", "swap", "memory mappings"] {
+        for name in ["kernel", "swap"] {
             assert_eq!(status(&checks, name), Status::Warning, "{name}");
         }
         assert!(
@@ -271,11 +294,32 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_a_full_node_would_reach_are_warnings_with_a_fix() {
+        let tight = limits(Machine {
+            files: Some(1_024),
+            files_hard: Some(4_096),
+            mappings: Some(30_000),
+        });
+        for (check, fix) in tight
+            .iter()
+            .zip(["sysctl vm.max_map_count=", "LimitNOFILE="])
+        {
+            assert_eq!(check.status, Status::Warning, "{check:?}");
+            assert!(check.fix.as_ref().unwrap().contains(fix), "{check:?}");
+        }
+        let free = limits(Machine {
+            files: None,
+            files_hard: None,
+            mappings: Some(MAPPINGS_SUGGESTED),
+        });
+        assert!(free.iter().all(|check| check.status == Status::Ok));
+    }
+
+    #[test]
     fn machine_in_order_has_no_warning() {
         let checks = of(&[
             ("sys/kernel/osrelease", "6.18.1\n"),
             ("swaps", "Filename Type\n"),
-            ("sys/vm/max_map_count", "1048576\n"),
             ("sys/vm/overcommit_memory", "0\n"),
         ]);
         assert!(checks.iter().all(|check| check.status == Status::Ok));

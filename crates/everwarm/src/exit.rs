@@ -127,8 +127,11 @@ impl From<BuildError> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
-            ClientError::Address(_) | ClientError::Header(_) => Exit::Usage,
+            ClientError::Address(_) | ClientError::Header(_) | ClientError::Authority(_) => {
+                Exit::Usage
+            }
             ClientError::Problem(_)
+            | ClientError::Untrusted { .. }
             | ClientError::Unreachable { .. }
             | ClientError::Strange { .. } => Exit::Node,
         };

@@ -11,7 +11,7 @@ use everwarm_build::Component;
 use everwarm_manifest::{App, Digest, FunctionName, TenantId};
 use everwarm_node::operate::Actor;
 use everwarm_node::{
-    CompilerCommand, Deploy, DeployFailure, Deployed, Node, NodeConfig, Quotas, StartError,
+    CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas, StartError,
 };
 
 use crate::args::BoundsArgs;
@@ -156,7 +156,8 @@ impl Session {
     /// Lets what goes on end, for at most [`DRAIN_TIME_MAX`].
     pub(crate) async fn drain(self) -> Duration {
         let started = Instant::now();
-        self.node.drain(DRAIN_TIME_MAX).await;
+        self.node.drain(DRAIN_TIME_MAX, Ending::Stopped).await;
+        self.node.close_books().await;
         started.elapsed()
     }
 }

@@ -4,6 +4,7 @@
 use std::env;
 use std::io::{IsTerminal, stderr, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use everwarm_node::NodeConfig;
@@ -13,8 +14,10 @@ use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod clients;
 mod serve;
+mod tls;
 
 pub(crate) use serve::{Serve, node_data_dir};
+pub(crate) use tls::Tls;
 
 /// Where `up` listens unless it is told otherwise.
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
@@ -22,6 +25,8 @@ pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
 pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:3001";
 /// The same, as a client writes it.
 pub(crate) const ADMIN_URL_DEFAULT: &str = "http://127.0.0.1:3001";
+/// Instances of both worlds, whose reservations have to fit into a process.
+const INSTANCES_MAX: u32 = 12_000;
 /// The data folder in an app's folder.
 const DATA_DIR_DEFAULT: &str = ".everwarm";
 
@@ -87,9 +92,23 @@ pub(crate) fn set_bounds(config: &mut NodeConfig, bounds: BoundsArgs) {
     if let Some(requests) = bounds.requests_max {
         config.requests_max = requests.get();
     }
+    if let Some(instances) = bounds.instances_max {
+        config.pool.instances_max = instances.get();
+    }
     if let Some(bytes) = bounds.resident_max {
         config.resident_bytes_max = bytes.as_u64();
     }
+}
+
+/// How many instances may be alive at once.
+pub(crate) fn parse_instances(text: &str) -> Result<NonZeroU32, String> {
+    let number: NonZeroU32 = text.parse().map_err(|_| "write a number".to_owned())?;
+    if number.get() > INSTANCES_MAX {
+        return Err(format!(
+            "at most {INSTANCES_MAX}: each reserves 4 GiB of address space, and a process has 128 TiB"
+        ));
+    }
+    Ok(number)
 }
 
 /// An address with a port, or a port on this machine alone.

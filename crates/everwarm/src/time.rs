@@ -10,6 +10,11 @@ pub(crate) fn utc(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
+/// As [`utc`], with seconds.
+pub(crate) fn utc_to_the_second(ms: u64) -> String {
+    format!("{}:{:02}", utc(ms), ms / 1_000 % 60)
+}
+
 /// The date of a day since 1970 (Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
 fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;

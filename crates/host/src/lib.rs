@@ -20,15 +20,20 @@ pub use clocks::Clocks;
 pub use denied::Denied;
 pub use environment::Environment;
 pub use random::Random;
-pub use stdio::Stdio;
+pub use stdio::{GuestOutput, Stdio};
 
 /// Every capability that a node has, in the order in which they are linked.
 pub fn all() -> Capabilities {
+    with_output(None)
+}
+
+/// As [`all`], with somebody who takes what guests print, besides the log.
+pub fn with_output(output: Option<Arc<dyn GuestOutput>>) -> Capabilities {
     Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Clocks),
         Arc::new(Random),
-        Arc::new(Stdio),
+        Arc::new(Stdio::new(output)),
         Arc::new(Denied),
     ])
 }

@@ -27,9 +27,29 @@ const BYTES_PER_WINDOW_MAX: usize = 256 << 10;
 /// See [`BYTES_PER_WINDOW_MAX`].
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// Takes what guests print, line by line. Called on data-plane threads, so it must neither block nor wait.
+pub trait GuestOutput: Send + Sync + 'static {
+    /// Takes a line that a function wrote to a stream, `stdout` or `stderr`.
+    fn line(&self, function: &Arc<FunctionSpec>, stream: &'static str, line: &str);
+}
+
 /// See the module's documentation.
-#[derive(Debug)]
-pub struct Stdio;
+pub struct Stdio {
+    output: Option<Arc<dyn GuestOutput>>,
+}
+
+impl Stdio {
+    /// Lines go to the log, and to `output`.
+    pub fn new(output: Option<Arc<dyn GuestOutput>>) -> Self {
+        Self { output }
+    }
+}
+
+impl std::fmt::Debug for Stdio {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stdio").finish_non_exhaustive()
+    }
+}
 
 impl Capability for Stdio {
     fn name(&self) -> &'static str {
@@ -91,8 +111,10 @@ impl Capability for Stdio {
     }
 
     fn prepare(&self, _state: &State, instance: &mut Prepared<'_>) {
-        instance.wasi.stdout(Log::new("stdout", instance.function));
-        instance.wasi.stderr(Log::new("stderr", instance.function));
+        let log = |stream| Log::new(stream, instance.function, self.output.clone());
+        let (stdout, stderr) = (log("stdout"), log("stderr"));
+        instance.wasi.stdout(stdout);
+        instance.wasi.stderr(stderr);
     }
 }
 
@@ -103,6 +125,7 @@ struct Log(Arc<Mutex<Lines>>);
 struct Lines {
     stream: &'static str,
     function: Arc<FunctionSpec>,
+    output: Option<Arc<dyn GuestOutput>>,
     line: Vec<u8>,
     window_started: Instant,
     window_bytes: usize,
@@ -110,10 +133,15 @@ struct Lines {
 }
 
 impl Log {
-    fn new(stream: &'static str, function: &Arc<FunctionSpec>) -> Self {
+    fn new(
+        stream: &'static str,
+        function: &Arc<FunctionSpec>,
+        output: Option<Arc<dyn GuestOutput>>,
+    ) -> Self {
         Self(Arc::new(Mutex::new(Lines {
             stream,
             function: Arc::clone(function),
+            output,
             line: Vec::new(),
             window_started: Instant::now(),
             window_bytes: 0,
@@ -163,6 +191,9 @@ impl Lines {
             stream = self.stream,
             line = line.trim_end_matches('\r'),
         );
+        if let Some(output) = &self.output {
+            output.line(spec, self.stream, &line);
+        }
         self.line.clear();
     }
 

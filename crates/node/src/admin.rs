@@ -12,8 +12,10 @@ mod deploys;
 mod failure;
 mod first_token;
 mod history;
+mod logs;
 mod pages;
 mod request_id;
+mod tls;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ use everwarm_edge::ingress::Listener;
 use tokio::sync::{Semaphore, watch};
 
 pub use first_token::{FirstTokenError, make_first_token};
+pub use tls::{AdminTls, AdminTlsError};
 
 use crate::node::Node;
 use failure::Failed;
@@ -38,25 +41,42 @@ const JSON_BYTES_MAX: usize = 4 << 20;
 /// Components that are taken in at once: each is held in memory until it is stored.
 const UPLOADS_MAX: usize = 8;
 
+/// Requests that wait for lines of a log at once.
+const FOLLOWERS_MAX: usize = 256;
+
 /// What the operations share.
 #[derive(Clone)]
 struct Admin {
     node: Arc<Node>,
     uploads: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
 }
 
-/// Serves the admin API on a socket until `stop` is true; requests that are in finish first.
-pub async fn serve(listener: Listener, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+/// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
+pub async fn serve(
+    listener: Listener,
+    tls: Option<AdminTls>,
+    node: Arc<Node>,
+    mut stop: watch::Receiver<bool>,
+) {
     let router = router(Admin {
         node,
         uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+        followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
     });
     let stopped = async move {
         // A sender that is gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = axum::serve(listener.into_socket(), router).with_graceful_shutdown(stopped);
-    if let Err(error) = served.await {
+    let served = if let Some(tls) = tls {
+        let listener = tls::TlsListener::new(listener, tls);
+        let served = axum::serve(listener, router);
+        served.with_graceful_shutdown(stopped).await
+    } else {
+        let served = axum::serve(listener.into_socket(), router);
+        served.with_graceful_shutdown(stopped).await
+    };
+    if let Err(error) = served {
         tracing::error!(%error, "the admin API ended");
     }
 }
@@ -88,6 +108,7 @@ fn router(admin: Admin) -> Router {
         &operations::LIST_VERSIONS,
         apps::versions,
     );
+    let operations = add(operations, &admin, &operations::GET_LOGS, logs::logs);
     let operations = add(operations, &admin, &operations::DEPLOY, deploys::deploy);
     let operations = add(
         operations,

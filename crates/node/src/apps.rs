@@ -2,15 +2,15 @@
 //!
 //! Pure apart from asking for targets. Knows nothing of the store or of how an app came here.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use everwarm_edge::dispatch::{Route, Split, Target};
-use everwarm_edge::router::RouteTable;
+use everwarm_edge::router::{RouteConflict, RouteTable};
 use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
-use everwarm_manifest::{AppName, RoutePattern, TenantId};
+use everwarm_manifest::{AppName, HostPattern, RoutePattern, TenantId};
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
 use http::HeaderName;
@@ -22,7 +22,7 @@ use crate::targets::Targets;
 pub(crate) type AppKey = (TenantId, AppName);
 
 /// All apps that serve.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Apps(BTreeMap<AppKey, Arc<LiveApp>>);
 
 /// An app that serves.
@@ -53,6 +53,12 @@ impl LiveApp {
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         let versions = std::iter::once(&self.main).chain(&self.canary);
         versions.flat_map(LiveVersion::targets)
+    }
+
+    /// The keys of its functions.
+    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
+        let specs = self.targets().map(|target| target.slot.spec());
+        specs.map(|spec| FunctionKey::of(spec)).collect()
     }
 }
 
@@ -104,7 +110,7 @@ impl LiveVersion {
     /// The table of this version alone, at whatever host it is asked for: its preview and its health check.
     pub(crate) fn table_at_any_host(&self) -> Result<RouteTable<Route>, String> {
         let routes = self.routes().map(|(mut route, target)| {
-            route.host = everwarm_manifest::HostPattern::Any;
+            route.host = HostPattern::Any;
             (route, Route::One(target))
         });
         // Two hosts of a version may have the same paths: the first one's function is the preview's.
@@ -149,17 +155,16 @@ impl Apps {
         self.0.insert(key, Arc::new(app));
     }
 
-    /// The apps with one more, or with another state of one.
-    pub(crate) fn with(&self, key: AppKey, app: LiveApp) -> Self {
-        let mut apps = self.clone();
-        apps.add(key, app);
-        apps
+    pub(crate) fn remove(&mut self, key: &AppKey) {
+        self.0.remove(key);
     }
 
-    pub(crate) fn without(&self, key: &AppKey) -> Self {
-        let mut apps = self.clone();
-        apps.0.remove(key);
-        apps
+    /// The keys of the functions of one app.
+    pub(crate) fn functions_of(&self, key: &AppKey) -> HashSet<FunctionKey> {
+        self.0
+            .get(key)
+            .map(|app| app.functions())
+            .unwrap_or_default()
     }
 
     /// Whose app of that name has a host of its own on this node: names are one tenant's each.
@@ -168,11 +173,18 @@ impl Apps {
         owners.next().map(|(tenant, _)| tenant)
     }
 
-    /// The keys of all functions that serve.
-    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
-        self.targets()
-            .map(|target| FunctionKey::of(target.slot.spec()))
-            .collect()
+    /// The hosts that functions answer at by name, wildcards left out.
+    pub(crate) fn hosts(&self) -> BTreeSet<String> {
+        let versions = self.0.values().flat_map(|app| {
+            let versions = std::iter::once(&app.main);
+            versions.chain(&app.canary)
+        });
+        let routes = versions.flat_map(LiveVersion::routes);
+        let hosts = routes.filter_map(|(route, _)| match route.host {
+            HostPattern::Exact(host) => Some(host.as_str().to_owned()),
+            _ => None,
+        });
+        hosts.collect()
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
@@ -184,27 +196,55 @@ impl Apps {
     /// # Errors
     /// Two routes of different apps that match the same requests, in words.
     pub(crate) fn table(&self) -> Result<RouteTable<Route>, String> {
-        let mut routes = Vec::new();
+        let mut entries = Vec::new();
         for ((_, name), app) in &self.0 {
-            match &app.canary {
-                None => routes.extend(
-                    app.main
-                        .routes()
-                        .map(|(route, target)| (route, Route::One(target))),
-                ),
-                Some(canary) => routes.extend(split_routes(name, app, canary)?),
-            }
+            entries.extend(app.entries(name)?);
         }
-        RouteTable::build(routes).map_err(|conflict| {
-            let (first, second) = (&conflict.first, &conflict.second);
-            told(
-                &first.0,
-                any_target(&first.1),
-                &second.0,
-                any_target(&second.1),
-            )
-        })
+        RouteTable::build(entries).map_err(|conflict| conflict_told(&conflict))
     }
+
+    /// The table of all apps when one is in another state, or gone. `table` is that of now.
+    ///
+    /// # Errors
+    /// As [`Apps::table`].
+    pub(crate) fn changed(
+        &self,
+        table: &RouteTable<Route>,
+        key: &AppKey,
+        app: Option<&LiveApp>,
+    ) -> Result<RouteTable<Route>, String> {
+        let entries_of =
+            |app: Option<&LiveApp>| app.map_or(Ok(Vec::new()), |app| app.entries(&key.1));
+        let gone = entries_of(self.0.get(key).map(|app| &**app))?;
+        let gone = gone.into_iter().map(|(route, _)| route);
+        table
+            .changed(gone, entries_of(app)?)
+            .map_err(|conflict| conflict_told(&conflict))
+    }
+}
+
+impl LiveApp {
+    /// Its part of the node's table.
+    fn entries(&self, name: &AppName) -> Result<Vec<(RoutePattern, Route)>, String> {
+        match &self.canary {
+            None => {
+                let routes = self.main.routes();
+                let entries = routes.map(|(route, target)| (route, Route::One(target)));
+                Ok(entries.collect())
+            }
+            Some(canary) => split_routes(name, self, canary),
+        }
+    }
+}
+
+fn conflict_told(conflict: &RouteConflict<Route>) -> String {
+    let (first, second) = (&conflict.first, &conflict.second);
+    told(
+        &first.0,
+        any_target(&first.1),
+        &second.0,
+        any_target(&second.1),
+    )
 }
 
 /// The routes of both versions, each once: which version it is comes before which function.
@@ -237,7 +277,7 @@ fn split_routes(
 fn any_target(route: &Route) -> Option<&Target> {
     match route {
         Route::One(target) => Some(target),
-        Route::Split(split) => split.main.routes().first().map(|(_, target)| &**target),
+        Route::Split(split) => split.main.routes().next().map(|(_, target)| &**target),
     }
 }
 

@@ -14,6 +14,8 @@ use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 
 use crate::domain::Domain;
+use crate::listeners::TlsConfig;
+use crate::telemetry::LogBook;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
@@ -27,6 +29,8 @@ const REQUESTS_MAX: u32 = 4_096;
 pub struct NodeConfig {
     /// Where to listen; nowhere when `None`.
     pub listen: Option<SocketAddr>,
+    /// How to speak TLS, at an address of its own; not at all when `None`.
+    pub tls: Option<TlsConfig>,
     /// Folder of the store, the compiled artifacts and the node's key.
     pub data_dir: PathBuf,
     /// Under which hosts apps answer.
@@ -59,6 +63,8 @@ pub struct NodeConfig {
     pub inspect_limits: InspectLimits,
     /// Where access events go.
     pub access_log: Arc<dyn AccessLog>,
+    /// Where what functions print is kept for a while.
+    pub logs: Arc<LogBook>,
 }
 
 impl NodeConfig {
@@ -70,6 +76,7 @@ impl NodeConfig {
     ) -> Self {
         Self {
             listen: None,
+            tls: None,
             data_dir,
             domain: Domain::any(),
             restore: false,
@@ -86,6 +93,7 @@ impl NodeConfig {
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
             access_log,
+            logs: Arc::default(),
         }
     }
 }

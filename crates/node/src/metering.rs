@@ -49,19 +49,103 @@ impl Meter {
     }
 }
 
+/// A row as one process tells the next: what its last requests used, after it gave the store away.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct UsageRow {
+    hour: u32,
+    tenant: String,
+    app: String,
+    version: String,
+    function: String,
+    start_level: String,
+    status_class: u8,
+    requests: u64,
+    cpu_us: u64,
+    wall_us: u64,
+    byte_ms: u128,
+    memory_peak_bytes: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl UsageRow {
+    fn of(row: &Row) -> Self {
+        Self {
+            hour: row.hour.0,
+            tenant: row.tenant.to_string(),
+            app: row.app.to_string(),
+            version: everwarm_manifest::Digest::from_bytes(*row.version.as_bytes()).to_string(),
+            function: row.function.to_string(),
+            start_level: row.start_level.clone(),
+            status_class: row.status_class,
+            requests: row.sums.requests,
+            cpu_us: row.sums.cpu_us,
+            wall_us: row.sums.wall_us,
+            byte_ms: row.sums.byte_ms,
+            memory_peak_bytes: row.sums.memory_peak_bytes,
+            bytes_in: row.sums.bytes_in,
+            bytes_out: row.sums.bytes_out,
+        }
+    }
+
+    fn row(self) -> Option<Row> {
+        let version: everwarm_manifest::Digest = self.version.parse().ok()?;
+        Some(Row {
+            hour: UnixHour(self.hour),
+            tenant: self.tenant.parse().ok()?,
+            app: self.app.parse().ok()?,
+            version: VersionId::from_bytes(*version.as_bytes()),
+            function: self.function.parse().ok()?,
+            start_level: self.start_level,
+            status_class: self.status_class,
+            sums: usage::Sums {
+                requests: self.requests,
+                cpu_us: self.cpu_us,
+                wall_us: self.wall_us,
+                byte_ms: self.byte_ms,
+                memory_peak_bytes: self.memory_peak_bytes,
+                bytes_in: self.bytes_in,
+                bytes_out: self.bytes_out,
+            },
+        })
+    }
+}
+
 impl Node {
+    /// What requests have used since the store was given away, for the process that has it.
+    pub fn last_usage(&self) -> Vec<UsageRow> {
+        self.taken_rows().iter().map(UsageRow::of).collect()
+    }
+
+    /// Stores what the process before used last.
+    ///
+    /// # Errors
+    ///
+    /// When the store can't take it.
+    pub async fn add_usage(&self, rows: Vec<UsageRow>) -> Result<(), UsageError> {
+        let rows = rows.into_iter().filter_map(UsageRow::row).collect();
+        // Each piece comes once, over one connection: it is a batch of this node's own.
+        self.store_usage(|| rows).await
+    }
+
     /// Stores what requests have used until now.
     ///
     /// # Errors
     ///
     /// When the store can't take it. Nothing is lost by that: the next call sends it again.
     pub async fn flush_usage(&self) -> Result<(), UsageError> {
+        self.store_usage(|| self.taken_rows()).await
+    }
+
+    /// Sends the batch that is in doubt again, and then these rows as the next one.
+    async fn store_usage(&self, rows: impl FnOnce() -> Vec<Row>) -> Result<(), UsageError> {
+        // Batches arrive in the order of their numbers: the store takes an earlier one for one that it has.
         let mut meter = self.meter.lock().await;
         if let Some(batch) = meter.sent.clone() {
             self.store.usage().add(batch).await?;
             meter.sent = None;
         }
-        let rows = self.taken_rows();
+        let rows = rows();
         if rows.is_empty() {
             return Ok(());
         }

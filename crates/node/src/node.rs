@@ -2,20 +2,26 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_edge::dispatch::{Edge, Policy};
-use everwarm_edge::ingress::{BindError, DataPlane, InvokeError, Listener};
+use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
+use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
+use everwarm_store::usage::UsageError;
+use everwarm_tls::acme::AcmeError;
+use everwarm_tls::server::TlsError;
+use everwarm_tls::source::SourceError;
 use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -24,12 +30,16 @@ use tokio::task::JoinHandle;
 use crate::apps::{Apps, LiveApp};
 use crate::config::NodeConfig;
 use crate::domain::Domain;
+use crate::handover::{HandoverError, Predecessor};
+use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
+use crate::machine::{Machine, Room};
 use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
 use crate::targets::Targets;
+use crate::telemetry::LogBook;
 
 /// Tenants that are asked for at once.
 const TENANTS_A_PAGE: u32 = 1_000;
@@ -46,6 +56,8 @@ pub struct Node {
     /// Versions of each app that are kept.
     pub(crate) versions_max: u32,
     pub(crate) edge: Arc<Edge>,
+    /// What functions printed lately.
+    pub(crate) logs: Arc<LogBook>,
     pub(crate) plane: Arc<DataPlane>,
     pub(crate) domain: Domain,
     pub(crate) targets: Arc<Targets>,
@@ -59,8 +71,11 @@ pub struct Node {
     pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
-    acceptor: Mutex<Option<JoinHandle<()>>>,
-    address: Option<SocketAddr>,
+    /// The sockets, until connections are accepted from them.
+    listeners: Mutex<Option<Listeners>>,
+    /// Set when they are.
+    listening: OnceLock<Listening>,
+    ending: AtomicBool,
 }
 
 /// A node that didn't start.
@@ -72,6 +87,15 @@ pub enum StartError {
     /// The socket can't be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificates can't be read.
+    #[error(transparent)]
+    Certificates(#[from] SourceError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Certificates can't be had by ACME.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -104,6 +128,11 @@ pub enum StartError {
     /// The system has no randomness.
     #[error("the operating system gave no random numbers: {0}")]
     Random(getrandom::Error),
+    /// The process that has the store doesn't give it.
+    #[error(
+        "the process that serves from this folder didn't hand it over, and goes on serving: {0}"
+    )]
+    Handover(#[from] HandoverError),
 }
 
 impl StartError {
@@ -112,48 +141,70 @@ impl StartError {
         match self {
             Self::Store(error) => error.code(),
             Self::Bind(error) => error.code(),
+            Self::Certificates(error) => error.code(),
             Self::Unreadable { code, .. } => code,
+            Self::Acme(error) => error.code(),
             Self::Routes(_) => "EW1005",
-            Self::Runtime(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
+            Self::Handover(error) => error.code(),
+            Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
         }
     }
 }
 
 impl Node {
-    /// Opens the data folder, sets up the engine, starts the data plane and listens.
+    /// Listens, sets up the engine, opens the data folder, starts the data plane and accepts.
     ///
     /// # Errors
     ///
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
-        // The port first: of all that can fail it fails most often, and nothing has to be undone.
-        let listener = match config.listen {
-            Some(address) => Some(Listener::bind(address).await?),
-            None => None,
-        };
-        let domain = match &listener {
-            Some(listener) => config.domain.bound_to(listener.address().port()),
+        let node = Self::start_on(config, Bound::default(), None).await?;
+        node.accept();
+        Ok(node)
+    }
+
+    /// As [`Self::start`], on sockets that are there already, and without accepting from them yet. What needs no store
+    /// is done before `predecessor` is asked for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        config: NodeConfig,
+        bound: Bound,
+        predecessor: Option<&mut Predecessor>,
+    ) -> Result<Self, StartError> {
+        // The ports first: of all that can fail they fail most often, and nothing has to be undone.
+        let mut listeners = Listeners::open(&config, bound).await?;
+        let domain = match listeners.main_port() {
+            Some(port) => config.domain.bound_to(port),
             None => config.domain,
         };
-        let store = Arc::new(Embedded::open(&config.data_dir)?);
+        let room = room(config.pool);
         let runtime = Arc::new(Runtime::new(
             RuntimeSettings {
-                pool: config.pool,
+                pool: room.pool,
                 heavy_threads: config.lanes.get(),
             },
-            everwarm_host::all(),
+            everwarm_host::with_output(Some(Arc::clone(&config.logs) as _)),
         )?);
+        if let Some(predecessor) = predecessor {
+            predecessor.want_store().await?;
+        }
+        let store = Arc::new(Embedded::open(&config.data_dir)?);
+        listeners.open_acme(store.data_dir().root())?;
         let compiled_key = store.node_key().derive("compiled artifacts");
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
             .map_err(io("open the folder of compiled artifacts"))?;
         let compiled = Arc::new(compiled);
         let (report_missing, missing) = mpsc::channel(MISSING_MAX);
-        let resident = Arc::new(ResidentSet::new(
+        let resident = ResidentSet::new(
             Arc::clone(&runtime),
             Arc::clone(&compiled),
             config.resident_bytes_max,
             report_missing,
-        ));
+        );
+        let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let targets = Arc::new(Targets::new(Arc::clone(&resident)));
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(
@@ -176,7 +227,6 @@ impl Node {
         let plane = DataPlane::start(config.lanes.get(), &edge, &runtime, config.ingress)
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
-        let address = listener.as_ref().map(Listener::address);
         let incremental = config.incremental.then(|| Incremental {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
@@ -199,6 +249,7 @@ impl Node {
             inspect_limits: config.inspect_limits,
             versions_max: config.versions_max,
             edge,
+            logs: config.logs,
             plane,
             domain,
             apps,
@@ -209,16 +260,61 @@ impl Node {
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
-            acceptor: Mutex::default(),
-            address,
+            listeners: Mutex::new(Some(listeners)),
+            listening: OnceLock::new(),
+            ending: AtomicBool::new(false),
         };
         if config.restore {
             node.restore().await?;
         }
-        // Last: until now there were no routes, and whoever came had found none.
-        *node.acceptor.lock() =
-            listener.map(|listener| tokio::spawn(listener.accept(Arc::clone(&node.plane))));
         Ok(node)
+    }
+
+    /// Accepts connections from now on. Before there were routes, whoever came would have found none.
+    pub fn accept(&self) {
+        let listeners = self.listeners.lock().take();
+        if let Some(listeners) = listeners {
+            let apps = Arc::clone(&self.apps);
+            let hosts = Arc::new(move || apps.lock().hosts());
+            let listening = listeners.accept(&self.plane, hosts);
+            self.listening.get_or_init(|| listening);
+        }
+    }
+
+    /// Stores what is to be stored, and lets another process have the store. What is resident or on disk is served
+    /// as before; nothing can be changed until [`Self::take_store_back`].
+    ///
+    /// # Errors
+    ///
+    /// When usage can't be stored; then the store stays.
+    pub async fn let_store_go(&self) -> Result<(), UsageError> {
+        self.flush_usage().await?;
+        let store = Arc::clone(&self.store);
+        // It finishes jobs and joins threads, which blocks.
+        let _ = tokio::task::spawn_blocking(move || store.let_go()).await;
+        Ok(())
+    }
+
+    /// Opens the store again that was let go, and serves what it says.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened or read; what serves goes on without it.
+    pub async fn take_store_back(&self) -> Result<(), StartError> {
+        let store = Arc::clone(&self.store);
+        let opened = tokio::task::spawn_blocking(move || store.take_back()).await;
+        opened.map_err(|error| io("take the store back")(error.into()))??;
+        self.restore().await
+    }
+
+    /// Whether the node was told to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether every lane of the data plane answers within `limit`.
+    pub async fn turns(&self, limit: Duration) -> bool {
+        self.plane.turns(limit).await
     }
 
     /// Serves what served when the node last ran. Touches no component and no code.
@@ -265,7 +361,23 @@ impl Node {
 
     /// Where the node listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.address
+        self.listening()?.plain_address
+    }
+
+    /// Where the node speaks TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.listening()?.tls_address
+    }
+
+    /// Apps answer at other hosts than before.
+    pub(crate) fn tell_of_change(&self) {
+        if let Some(listening) = self.listening() {
+            listening.tell_of_change();
+        }
+    }
+
+    pub(crate) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
     }
 
     /// Serves one request without a socket, on the same way as any other.
@@ -282,24 +394,43 @@ impl Node {
         self.edge.requests_inside()
     }
 
-    /// Stops taking requests, lets those in flight and background work finish for at most `limit`,
-    /// and ends.
-    pub async fn drain(&self, limit: Duration) {
-        let acceptor = self.acceptor.lock().take();
-        if let Some(acceptor) = acceptor {
-            acceptor.abort();
-            // It was told to end; how it did doesn't matter.
-            let _ = acceptor.await;
+    /// Stops accepting, lets requests in flight and background work finish for at most `limit`,
+    /// and ends. What becomes of new requests meanwhile is `ending`'s.
+    pub async fn drain(&self, limit: Duration, ending: Ending) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.logs.wake();
+        if ending == Ending::Stopped {
+            self.edge.drain();
         }
+        if let Some(listening) = self.listening() {
+            listening.end(ending).await;
+        }
+        drop(self.listeners.lock().take());
         self.mender.abort();
-        self.edge.drain();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.
-        let _ = tokio::task::spawn_blocking(move || plane.drain(limit)).await;
+        let _ = tokio::task::spawn_blocking(move || plane.drain(limit, ending)).await;
+    }
+
+    /// Stores the last of what requests used, after a drain.
+    pub async fn close_books(&self) {
         if let Err(error) = self.flush_usage().await {
             tracing::error!(%error, "the last usage can't be stored");
         }
     }
+}
+
+/// What the machine has room for.
+fn room(pool: PoolSize) -> Room {
+    let room = Machine::read().room(pool);
+    if room.pool.instances_max < pool.instances_max {
+        tracing::warn!(
+            instances = room.pool.instances_max,
+            wanted = pool.instances_max,
+            "fewer instances fit into what the machine allows: raise vm.max_map_count"
+        );
+    }
+    room
 }
 
 fn io(doing: &'static str) -> impl Fn(std::io::Error) -> StartError {

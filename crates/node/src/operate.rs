@@ -20,7 +20,7 @@ use everwarm_store::traffic::{Canary, Change, Traffic};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Uri, header};
 
-use crate::apps::{AppKey, Apps, LiveApp, LiveVersion, specs};
+use crate::apps::{AppKey, LiveApp, LiveVersion, specs};
 use crate::deploy::{
     Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage, Stopwatch,
 };
@@ -193,22 +193,18 @@ impl Node {
         let key = (tenant.clone(), app.clone());
         let _one_at_a_time = self.locks.lock(&key).await;
         let _switching = self.switching.lock().await;
-        let apps = self.apps.lock().without(&key);
-        let table = apps.table().map_err(DeployError::Routes)?;
+        let table = self.apps.lock().changed(&self.edge.routes(), &key, None);
+        let table = table.map_err(DeployError::Routes)?;
         let note = note(by, Action::RemoveApp, app.as_str(), String::new());
         let removed = self.store.catalog().remove_app(tenant, app, note).await?;
         self.edge.switch_routes(table);
+        let functions = self.apps.lock().functions_of(&key);
+        self.apps.lock().remove(&key);
         self.previews.forget(&key);
-        self.retain_targets(&apps);
-        *self.apps.lock() = apps;
+        self.logs.forget(tenant, app);
+        self.previews.retire_unused(&key, functions);
+        self.tell_of_change();
         Ok(removed)
-    }
-
-    /// Retires the functions that neither serve nor are looked at.
-    fn retain_targets(&self, apps: &Apps) {
-        let mut kept = apps.functions();
-        kept.extend(self.previews.functions());
-        self.targets.retain(&kept);
     }
 
     fn claims(&self, app: &App) -> Result<BTreeSet<HostPattern>, DeployError> {
@@ -392,29 +388,34 @@ impl Node {
         }
 
         let _switching = self.switching.lock().await;
-        let before = self.apps.lock().clone();
         let live = LiveApp::new(&serving, &self.domain, &self.targets);
+        let new = live.functions();
         let done = async {
             self.load(&live).await?;
             // Before routes are compared: a conflict names the app that it is with, which is another tenant's then.
             self.check_free(tenant, hosts.clone()).await?;
-            let apps = before.with(key.clone(), live);
-            let table = apps.table().map_err(DeployError::Routes)?;
+            let table = self
+                .apps
+                .lock()
+                .changed(&self.edge.routes(), key, Some(&live));
+            let table = table.map_err(DeployError::Routes)?;
             let note = note(by, action, app.as_str(), describe(&traffic));
             let set = catalog.set_traffic(tenant, app, traffic.clone(), hosts, note, once);
             set.await?;
-            Ok((apps, table))
+            Ok(table)
         };
         match done.await {
-            Ok((apps, table)) => {
+            Ok(table) => {
                 self.edge.switch_routes(table);
-                self.retain_targets(&apps);
-                *self.apps.lock() = apps;
+                let old = self.apps.lock().functions_of(key);
+                self.apps.lock().add(key.clone(), live);
+                self.previews.retire_unused(key, old);
+                self.tell_of_change();
                 Ok(traffic)
             }
             Err(error) => {
                 // What was made ready for it serves nobody.
-                self.retain_targets(&before);
+                self.previews.retire_unused(key, new);
                 Err(error)
             }
         }

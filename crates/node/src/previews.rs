@@ -54,17 +54,29 @@ impl StoredPreviews {
         }
     }
 
-    /// The keys of all functions that previews have.
-    pub(crate) fn functions(&self) -> HashSet<FunctionKey> {
-        let kept = self.kept.lock();
-        kept.iter()
-            .flat_map(|kept| kept.functions.iter().cloned())
-            .collect()
+    /// Retires those of an app's functions that neither serve nor are looked at.
+    pub(crate) fn retire_unused(&self, app: &AppKey, mut functions: HashSet<FunctionKey>) {
+        let live = self.apps.lock().functions_of(app);
+        functions.retain(|function| !live.contains(function));
+        for kept in self.kept.lock().iter().filter(|kept| kept.app == *app) {
+            for function in &kept.functions {
+                functions.remove(function);
+            }
+        }
+        self.targets.retire(&functions);
     }
 
     /// Forgets the previews of an app: it, or versions of it, are gone.
     pub(crate) fn forget(&self, app: &AppKey) {
-        self.kept.lock().retain(|kept| kept.app != *app);
+        let mut gone = HashSet::new();
+        self.kept.lock().retain(|kept| {
+            let stays = kept.app != *app;
+            if !stays {
+                gone.extend(kept.functions.iter().cloned());
+            }
+            stays
+        });
+        self.retire_unused(app, gone);
     }
 
     fn kept(&self, app: &AppKey, digits: &str) -> Option<Arc<RouteTable<Route>>> {
@@ -103,6 +115,17 @@ impl StoredPreviews {
         self.find_of((tenant.clone(), app), digits).await
     }
 
+    /// Keeps one more, and gives the one that has to go for it.
+    fn keep(&self, preview: Kept) -> Option<Kept> {
+        let mut kept = self.kept.lock();
+        kept.push_back(preview);
+        if kept.len() > KEPT_MAX {
+            kept.pop_front()
+        } else {
+            None
+        }
+    }
+
     async fn look_up(
         &self,
         app: AppKey,
@@ -126,15 +149,14 @@ impl StoredPreviews {
         let specs = live.targets().map(|target| target.slot.spec());
         let functions = specs.map(|spec: &Arc<FunctionSpec>| FunctionKey::of(spec));
         let functions = functions.collect();
-        let mut kept = self.kept.lock();
-        kept.push_back(Kept {
+        let gone = self.keep(Kept {
             app,
             digits,
             table: Arc::clone(&table),
             functions,
         });
-        while kept.len() > KEPT_MAX {
-            kept.pop_front();
+        if let Some(gone) = gone {
+            self.retire_unused(&gone.app, gone.functions.into_iter().collect());
         }
         Ok(Some(table))
     }

@@ -30,7 +30,7 @@ pub(crate) struct Readiness(AtomicBool);
 impl Node {
     /// Whether the node has the code of what serves, and takes requests.
     pub fn is_ready(&self) -> bool {
-        self.readiness.0.load(Ordering::Acquire) && !self.edge.is_draining()
+        self.readiness.0.load(Ordering::Acquire) && !self.is_ending()
     }
 
     /// Makes the code that is missing, and is ready then. A function whose code can't be made answers 503; it keeps

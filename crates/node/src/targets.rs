@@ -67,19 +67,14 @@ impl Targets {
         Arc::clone(target)
     }
 
-    /// Retires what isn't named; requests that are in go on.
-    pub(crate) fn retain(&self, kept: &HashSet<FunctionKey>) {
+    /// Retires functions; requests that are in go on.
+    pub(crate) fn retire(&self, gone: &HashSet<FunctionKey>) {
         let mut state = self.state.lock();
         let State {
             functions, retired, ..
         } = &mut *state;
-        retired.extend(
-            functions
-                .extract_if(|key, _| !kept.contains(key))
-                .map(|(_, target)| target),
-        );
-        self.resident
-            .retain(|spec| kept.contains(&FunctionKey::of(spec)));
+        retired.extend(gone.iter().filter_map(|key| functions.remove(key)));
+        self.resident.forget(gone);
     }
 
     /// All targets, the retired ones too.

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-manifest", &[]),
     ("everwarm-api", &["everwarm-manifest"]),
     ("everwarm-store", &["everwarm-manifest"]),
+    ("everwarm-tls", &[]),
     ("everwarm-build", &["everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
     ("everwarm-host", &["everwarm-engine", "everwarm-manifest"]),
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "everwarm-host",
             "everwarm-manifest",
             "everwarm-store",
+            "everwarm-tls",
         ],
     ),
     (
@@ -43,7 +45,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "everwarm-fuzz",
         &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],
     ),
-    ("everwarm-bench", &["everwarm-manifest", "everwarm-node"]),
+    (
+        "everwarm-bench",
+        &[
+            "everwarm-api",
+            "everwarm-edge",
+            "everwarm-manifest",
+            "everwarm-node",
+        ],
+    ),
     (
         "everwarm-bench-instantiate",
         &["everwarm-engine", "everwarm-host", "everwarm-manifest"],

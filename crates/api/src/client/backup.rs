@@ -29,7 +29,7 @@ impl Client {
         let answered = tokio::time::timeout(PIECE_TIME_MAX, self.http.request(request)).await;
         let response = answered
             .map_err(|_| self.broke_off(&"no answer"))?
-            .map_err(|error| self.broke_off(&innermost(&error)))?;
+            .map_err(|error| self.unreached(&error))?;
         let (head, body) = response.into_parts();
         if head.status.is_success() {
             return Ok(Archive {

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1, or HTTP/2 by prior knowledge.
+//! One connection: HTTP/1.1 or HTTP/2, in TLS or without.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use everwarm_engine::lane::Lane;
 use everwarm_engine::request::RequestBody;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
@@ -23,10 +24,11 @@ use tokio::time::Instant;
 use super::activity::{Activity, Attended, Inside};
 use super::head_timer::HeadTimer;
 use super::limits::Limits;
-use super::outbox::Connection;
 use super::patience::Patient;
+use super::plain::Plain;
 use super::scanned::{Scanned, Verdict};
-use super::{CONNECTION_ENDED, Orders};
+use super::{CONNECTION_ENDED, Drain, Ending, LAST_REQUEST_TIME_MAX, Orders};
+use crate::compress::ResponseBody;
 use crate::dispatch::{Edge, Origin, Peer, dispatch};
 
 /// Bytes of a request's head, and of what is read ahead.
@@ -57,8 +59,8 @@ where
     }
 }
 
-/// What a connection is served with.
-pub(super) struct Start {
+/// Who asks, and who answers.
+pub(super) struct Asked {
     pub(super) client: SocketAddr,
     pub(super) edge: Arc<Edge>,
     pub(super) lane: Lane,
@@ -66,14 +68,26 @@ pub(super) struct Start {
     pub(super) orders: watch::Receiver<Orders>,
 }
 
+/// What a connection's bytes came in.
+#[derive(Clone)]
+pub(super) enum Speaks {
+    Plain(Option<Arc<Plain>>),
+    Tls,
+}
+
 /// What all requests of a connection share.
 struct Shared {
+    plain: Option<Arc<Plain>>,
     edge: Arc<Edge>,
     lane: Lane,
     peer: Arc<Peer>,
     verdict: Verdict,
     /// Requests that have come.
     heads: Cell<u64>,
+    /// The protocol of the last request.
+    version: Cell<Option<Version>>,
+    /// The next response says that the connection ends.
+    closing: Cell<bool>,
     body_idle_max: Duration,
 }
 
@@ -81,31 +95,42 @@ struct Shared {
 enum Event {
     Ended(Result<(), Box<dyn std::error::Error + Send + Sync>>),
     Flood,
-    Drain,
+    Drain(Option<Drain>),
     Idle,
 }
 
 /// Serves a connection until it ends; after a drain was told, until its requests have.
-pub(super) async fn serve(connection: Connection, start: Start) {
-    let Start {
+pub(super) async fn serve(
+    connection: impl Read + Write + Unpin + 'static,
+    asked: Asked,
+    speaks: Speaks,
+) {
+    let Asked {
         client,
         edge,
         lane,
         limits,
         mut orders,
-    } = start;
+    } = asked;
     let (connection, verdict) = Scanned::new(connection);
     let activity = Activity::new();
+    let (https, plain) = match speaks {
+        Speaks::Tls => (true, None),
+        Speaks::Plain(plain) => (false, plain),
+    };
     let shared = Rc::new(Shared {
-        peer: Arc::new(Peer::new(client.ip(), false, edge.trusted_proxies())),
+        plain,
+        peer: Arc::new(Peer::new(client.ip(), https, edge.trusted_proxies())),
         edge: Arc::clone(&edge),
         lane,
         verdict,
         heads: Cell::new(0),
+        version: Cell::default(),
+        closing: Cell::default(),
         body_idle_max: limits.body_idle_max,
     });
     let service = service_fn({
-        let activity = Rc::clone(&activity);
+        let (shared, activity) = (Rc::clone(&shared), Rc::clone(&activity));
         move |request| answer(Rc::clone(&shared), activity.enter(), request)
     });
     let builder = builder(&limits);
@@ -124,8 +149,9 @@ pub(super) async fn serve(connection: Connection, start: Start) {
             event = over => break event,
             // Fails only when the data plane is gone, which is a drain as well.
             order = orders.changed() => {
-                if order.is_err() || orders.borrow_and_update().drain.is_some() {
-                    break Event::Drain;
+                let drain = orders.borrow_and_update().drain;
+                if order.is_err() || drain.is_some() {
+                    break Event::Drain(drain);
                 }
                 if activity.idle_time().is_some_and(|idle| idle >= IDLE_TO_GO) {
                     break Event::Idle;
@@ -147,7 +173,16 @@ pub(super) async fn serve(connection: Connection, start: Start) {
             edge.failures().count(CONNECTION_ENDED);
             tracing::debug!(%client, "a connection gave up most of its requests, and was closed");
         }
-        Event::Drain => {
+        Event::Drain(drain) => {
+            if let Some(drain) = drain
+                && shared.may_ask_once_more(drain.ending)
+            {
+                let patience = LAST_REQUEST_TIME_MAX.min(drain.limit);
+                tokio::select! {
+                    ended = connection.as_mut() => return log_end(ended.err().as_deref()),
+                    () = tokio::time::sleep(patience) => {}
+                }
+            }
             connection.as_mut().graceful_shutdown();
             log_end(connection.await.err().as_deref());
         }
@@ -190,14 +225,39 @@ async fn answer(
         routes: None,
     };
     let refused = origin.refused.is_some();
-    let request = request.map(|body| request_body(body, shared.body_idle_max));
-    let mut response = dispatch(&shared.edge, &shared.lane, origin, request).await;
-    if refused {
-        // What follows on the connection may be a part of this request in somebody else's eyes.
+    let version = request.version();
+    shared.version.set(Some(version));
+    let plain = shared.plain.as_ref().filter(|_| !refused);
+    // Boxed, so that the futures of all other requests stay as small as they are.
+    let answer = plain.and_then(|plain| plain.answer(&request)).map(Box::new);
+    let mut response = if let Some(answer) = answer {
+        (*answer).map(ResponseBody::from)
+    } else {
+        let request = request.map(|body| request_body(body, shared.body_idle_max));
+        dispatch(&shared.edge, &shared.lane, origin, request).await
+    };
+    // What follows a request that is refused may be a part of it in somebody else's eyes.
+    let closing = refused || shared.closing.get() || shared.edge.is_draining();
+    if closing && version != Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
     Ok(response.map(|body| Attended::new(body, inside)))
+}
+
+impl Shared {
+    /// Whether the end of the connection waits for a request whose answer says so. In HTTP/2 the end has a frame of
+    /// its own (RFC 9113, section 6.8), which loses none.
+    fn may_ask_once_more(&self, ending: Ending) -> bool {
+        let waits = match (self.version.get(), ending) {
+            (Some(Version::HTTP_2), _) => false,
+            // Nothing came yet. It was accepted, so it gets an answer.
+            (None, _) => true,
+            (Some(_), ending) => ending == Ending::HandedOver,
+        };
+        self.closing.set(waits);
+        waits
+    }
 }
 
 fn log_end(error: Option<&(dyn std::error::Error + Send + Sync + 'static)>) {

@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::connection::{self, Speaks};
 use super::limits::Limits;
 use super::outbox::{Connection, Outbox};
-use super::{InvokeError, Orders, Work, connection};
+use super::{Front, InvokeError, LAST_REQUEST_TIME_MAX, Orders, Tls, Work};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -98,40 +99,95 @@ async fn serve(start: Start) {
         async move { lane.janitor(|| outbox.post()).await }
     });
     let tasks = Rc::new(Tasks::default());
+    let desk = Desk {
+        edge,
+        lane: lane.clone(),
+        outbox,
+        orders: orders.clone(),
+        limits,
+        connections,
+        tasks: Rc::clone(&tasks),
+    };
     let limit = loop {
-        let work = tokio::select! {
-            work = work.recv() => work,
+        let next = tokio::select! {
+            next = work.recv() => next,
             orders = orders.wait_for(|orders| orders.drain.is_some()) => {
-                break orders.ok().and_then(|orders| orders.drain).unwrap_or_default();
+                let drain = orders.ok().and_then(|orders| orders.drain);
+                break drain.map_or(Duration::ZERO, |drain| drain.limit);
             }
         };
-        let Some(work) = work else {
+        let Some(next) = next else {
             break Duration::ZERO;
         };
-        let (edge, lane, running) = (Arc::clone(&edge), lane.clone(), tasks.begin());
+        desk.begin(next);
+    };
+    // Whoever comes now hears at once that nobody is here, not when the drain is over. What has come is dealt with:
+    // a connection that was accepted isn't dropped unanswered.
+    work.close();
+    while let Ok(last) = work.try_recv() {
+        desk.begin(last);
+    }
+    drop(work);
+    let deadline = tokio::time::Instant::now() + limit;
+    // What is not over by the deadline is cut off.
+    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
+    lane.drain(deadline.duration_since(tokio::time::Instant::now()))
+        .await;
+    janitor.abort();
+}
+
+/// Where work begins, each as a task of the lane.
+struct Desk {
+    edge: Arc<Edge>,
+    lane: Lane,
+    outbox: Outbox,
+    orders: watch::Receiver<Orders>,
+    limits: Limits,
+    connections: Arc<AtomicUsize>,
+    tasks: Rc<Tasks>,
+}
+
+impl Desk {
+    fn begin(&self, work: Work) {
+        let (edge, lane, running) = (
+            Arc::clone(&self.edge),
+            self.lane.clone(),
+            self.tasks.begin(),
+        );
         match work {
-            Work::Connection(stream, client, counted) => {
-                let open = Open(Arc::clone(&connections));
-                let (orders, outbox) = (orders.clone(), outbox.clone());
+            // A caller that has gone doesn't want the answer.
+            Work::Ping(reply) => drop(reply.send(())),
+            Work::Connection(stream, client, front, counted) => {
+                let open = Open(Arc::clone(&self.connections));
+                let (orders, outbox) = (self.orders.clone(), self.outbox.clone());
+                let limits = self.limits;
                 tokio::task::spawn_local(async move {
                     let _held = (running, open, counted);
-                    if let Ok(stream) = TcpStream::from_std(stream) {
-                        let connection = Connection::new(stream, outbox);
-                        let start = connection::Start {
-                            client,
-                            edge,
-                            lane,
-                            limits,
-                            orders,
-                        };
-                        connection::serve(connection, start).await;
+                    let Ok(stream) = TcpStream::from_std(stream) else {
+                        return;
+                    };
+                    // Without it a small response waits for the client's delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    let asked = connection::Asked {
+                        client,
+                        edge,
+                        lane,
+                        limits,
+                        orders,
+                    };
+                    match front {
+                        Front::Plain(plain) => {
+                            let connection = Connection::new(stream, outbox);
+                            connection::serve(connection, asked, Speaks::Plain(plain)).await;
+                        }
+                        // In a box, so that tasks without TLS stay as small as they are.
+                        Front::Tls(tls) => Box::pin(serve_tls(tls, stream, outbox, asked)).await,
                     }
                 });
             }
             Work::Request(request, routes, reply) => {
                 tokio::task::spawn_local(async move {
                     let _running = running;
-                    // A caller that has gone doesn't want the answer.
                     let origin = Origin {
                         routes,
                         ..Origin::default()
@@ -140,15 +196,24 @@ async fn serve(start: Start) {
                 });
             }
         }
+    }
+}
+
+/// A connection in TLS. A drain gives a handshake that has begun as much time as a client that hasn't asked yet.
+async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: connection::Asked) {
+    let accepted = {
+        let mut accept = std::pin::pin!(tls.accept(stream, outbox));
+        tokio::select! {
+            accepted = accept.as_mut() => accepted,
+            _ = asked.orders.wait_for(|orders| orders.drain.is_some()) => {
+                let in_time = tokio::time::timeout(LAST_REQUEST_TIME_MAX, accept);
+                in_time.await.ok().flatten()
+            }
+        }
     };
-    // What still waits for this lane hears at once that nobody comes, not when the drain is over.
-    drop(work);
-    let deadline = tokio::time::Instant::now() + limit;
-    // What is not over by the deadline is cut off.
-    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
-    lane.drain(deadline.duration_since(tokio::time::Instant::now()))
-        .await;
-    janitor.abort();
+    if let Some(stream) = accepted {
+        connection::serve(stream, asked, Speaks::Tls).await;
+    }
 }
 
 async fn invoke(

@@ -14,8 +14,10 @@ mod lane;
 mod limits;
 mod outbox;
 mod patience;
+mod plain;
 pub mod scan;
 mod scanned;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,9 +35,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
 pub use limits::Limits;
+pub use plain::{Challenges, Plain};
+pub use tls::{HandshakeFailure, Tls, refuse_plain};
 
 use self::addresses::{Addresses, Counted};
 use crate::dispatch::{Edge, Route};
+use crate::respond;
 use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
@@ -45,20 +50,15 @@ const MAKE_ROOM_AGAIN: Duration = Duration::from_secs(1);
 /// The code under which connections count that were closed for what they did.
 const CONNECTION_ENDED: &str = "EW3023";
 
-/// What all lanes and connections are told.
-#[derive(Debug, Clone, Copy, Default)]
-struct Orders {
-    /// How long a drain may take, once there is one.
-    drain: Option<Duration>,
-    /// When there was last no room for a connection: those that are idle go.
-    no_room: Option<Instant>,
-}
+/// How long a connection that is at rest is kept when the node ends and its client doesn't know: a request may be on
+/// its way already.
+const LAST_REQUEST_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The running data plane of a node.
 pub struct DataPlane {
+    edge: Arc<Edge>,
     lanes: Vec<LaneHandle>,
     orders: watch::Sender<Orders>,
-    edge: Arc<Edge>,
     limits: Limits,
     addresses: Arc<Addresses>,
     next: AtomicUsize,
@@ -70,9 +70,46 @@ struct LaneHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What a listener's connections speak.
+#[derive(Debug, Clone)]
+pub enum Front {
+    /// HTTP.
+    Plain(Option<Arc<Plain>>),
+    /// HTTP in TLS.
+    Tls(Arc<Tls>),
+}
+
+/// What becomes of new requests while a data plane drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// They are refused: nobody goes on.
+    Stopped,
+    /// Another process goes on with the listening socket. Connections that are open may ask once more, hear that
+    /// theirs ends, and come back to that process: none has to lose a request.
+    HandedOver,
+}
+
+/// How a data plane drains.
+#[derive(Debug, Clone, Copy)]
+struct Drain {
+    limit: Duration,
+    ending: Ending,
+}
+
+/// What all lanes and connections are told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    /// How to drain, once there is a drain.
+    drain: Option<Drain>,
+    /// When there was last no room for a connection: those that are idle go.
+    no_room: Option<Instant>,
+}
+
 /// What comes to a lane from outside its thread.
 enum Work {
-    Connection(std::net::TcpStream, SocketAddr, Option<Counted>),
+    /// Somebody asks whether the lane still turns.
+    Ping(oneshot::Sender<()>),
+    Connection(std::net::TcpStream, SocketAddr, Front, Option<Counted>),
     Request(
         Box<Request>,
         Option<Arc<RouteTable<Route>>>,
@@ -127,9 +164,9 @@ impl DataPlane {
             })
             .collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
+            edge: Arc::clone(edge),
             lanes,
             orders,
-            edge: Arc::clone(edge),
             limits,
             addresses: Arc::default(),
             next: AtomicUsize::new(0),
@@ -177,7 +214,12 @@ impl DataPlane {
 
     /// Gives a connection to the lane with the fewest, unless its address has as many as it may. Says whether the
     /// data plane takes any more.
-    async fn hand_over(&self, stream: std::net::TcpStream, client: SocketAddr) -> bool {
+    async fn hand_over(
+        &self,
+        stream: std::net::TcpStream,
+        client: SocketAddr,
+        front: Front,
+    ) -> bool {
         let counted = if self.edge.trusted_proxies().has(client.ip()) {
             None
         } else {
@@ -195,7 +237,7 @@ impl DataPlane {
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         lane.sender
-            .send(Work::Connection(stream, client, counted))
+            .send(Work::Connection(stream, client, front, counted))
             .await
             .is_ok()
     }
@@ -208,10 +250,26 @@ impl DataPlane {
             .sum()
     }
 
+    /// Whether every lane answers within `limit`. One that doesn't is stuck: no guest holds a lane up for longer
+    /// than a slice.
+    pub async fn turns(&self, limit: Duration) -> bool {
+        let lanes = self.lanes.iter().map(|lane| &lane.sender);
+        tokio::time::timeout(limit, all_answer(lanes))
+            .await
+            .is_ok_and(|answered| answered)
+    }
+
+    /// What a client is told that there is no file descriptor for.
+    fn refusal(&self) -> String {
+        self.edge.failures().count(respond::MACHINE_LIMIT);
+        respond::no_descriptor_left(&self.edge.next_request_id())
+    }
+
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
     /// threads. Blocks until they have ended.
-    pub fn drain(&self, limit: Duration) {
-        self.orders.send_modify(|orders| orders.drain = Some(limit));
+    pub fn drain(&self, limit: Duration, ending: Ending) {
+        self.orders
+            .send_modify(|orders| orders.drain = Some(Drain { limit, ending }));
         for lane in &self.lanes {
             let thread = lane.thread.lock().take();
             if let Some(thread) = thread {
@@ -222,10 +280,55 @@ impl DataPlane {
     }
 }
 
+async fn all_answer(lanes: impl Iterator<Item = &mpsc::Sender<Work>>) -> bool {
+    let mut answers = Vec::new();
+    for lane in lanes {
+        let (sender, receiver) = oneshot::channel();
+        if lane.send(Work::Ping(sender)).await.is_err() {
+            return false;
+        }
+        answers.push(receiver);
+    }
+    for answer in answers {
+        if answer.await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 impl std::fmt::Debug for DataPlane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataPlane")
             .field("lanes", &self.lanes.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answer(mut work: mpsc::Receiver<Work>) {
+        while let Some(Work::Ping(reply)) = work.recv().await {
+            // Who asks may have given up.
+            let _ = reply.send(());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lane_that_is_stuck_or_gone_is_noticed() {
+        let lane = || mpsc::channel(1);
+        let ((turning, work), (stuck, kept), (gone, dropped)) = (lane(), lane(), lane());
+        drop(dropped);
+        tokio::spawn(answer(work));
+        let turn = async |lanes: &[&mpsc::Sender<Work>]| {
+            let answers = all_answer(lanes.iter().copied());
+            tokio::time::timeout(Duration::from_secs(1), answers).await == Ok(true)
+        };
+        assert!(turn(&[&turning]).await);
+        assert!(!turn(&[&turning, &stuck]).await);
+        assert!(!turn(&[&turning, &gone]).await);
+        drop(kept);
     }
 }

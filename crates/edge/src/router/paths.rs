@@ -1,4 +1,4 @@
-//! Path patterns as trees, one for each host pattern, in one arena. Knows segments; doesn't know hosts.
+//! The path patterns of one host as a tree. Knows segments; doesn't know hosts.
 
 use everwarm_manifest::{PathPattern, Segment};
 use hashbrown::{Equivalent, HashMap};
@@ -20,10 +20,6 @@ impl RouteId {
 fn small(index: usize) -> u32 {
     u32::try_from(index).expect("four thousand million routes don't fit into memory")
 }
-
-/// The root of one tree.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TreeId(NodeId);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct NodeId(u32);
@@ -48,9 +44,9 @@ struct Node {
 }
 
 /// All children with a literal segment are in one map, keyed by parent and text: a node with a thousand
-/// children costs no more than one with two, and building needs one growing table instead of thousands.
-#[derive(Debug, Default)]
-pub(super) struct PathTrees {
+/// children costs no more than one with two, and building needs one growing table instead of one a node.
+#[derive(Debug)]
+pub(super) struct PathTree {
     nodes: Vec<Node>,
     literals: HashMap<Literal, NodeId>,
 }
@@ -83,12 +79,19 @@ impl From<&LiteralRef<'_>> for Literal {
     }
 }
 
-impl PathTrees {
-    /// A new tree without routes.
-    pub(super) fn plant(&mut self) -> TreeId {
-        TreeId(self.add())
-    }
+/// The node that every path starts from.
+const ROOT: NodeId = NodeId(0);
 
+impl Default for PathTree {
+    fn default() -> Self {
+        Self {
+            nodes: vec![Node::default()],
+            literals: HashMap::new(),
+        }
+    }
+}
+
+impl PathTree {
     fn add(&mut self) -> NodeId {
         let id = NodeId(small(self.nodes.len()));
         self.nodes.push(Node::default());
@@ -100,13 +103,8 @@ impl PathTrees {
     }
 
     /// Enters a pattern.
-    pub(super) fn insert(
-        &mut self,
-        tree: TreeId,
-        path: &PathPattern,
-        route: RouteId,
-    ) -> Result<(), Occupied> {
-        let mut at = tree.0;
+    pub(super) fn insert(&mut self, path: &PathPattern, route: RouteId) -> Result<(), Occupied> {
+        let mut at = ROOT;
         for segment in path.segments() {
             at = match segment {
                 Segment::Literal(text) => self.literal_child(at, text),
@@ -146,9 +144,9 @@ impl PathTrees {
         child
     }
 
-    /// The most specific route of one tree for a path in normal form, which starts with `/`.
-    pub(super) fn find(&self, tree: TreeId, path: &str) -> Option<RouteId> {
-        self.descend(tree.0, path.strip_prefix('/'))
+    /// The most specific route for a path in normal form, which starts with `/`.
+    pub(super) fn find(&self, path: &str) -> Option<RouteId> {
+        self.descend(ROOT, path.strip_prefix('/'))
     }
 
     /// `left` are the segments that are still to be matched; `None` at the end of the path.

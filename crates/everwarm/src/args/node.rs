@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum, ValueHint};
 use everwarm_manifest::{ByteSize, Millis};
 use everwarm_node::TrustedProxies;
 
-use super::{AppArg, BoundsArgs, LogArg};
+use super::{AppArg, BoundsArgs, LogArg, TlsArgs};
 use crate::settings;
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,12 @@ pub(crate) struct ServeArgs {
     /// Versions of each app that are kept, besides those that serve and the one before [default: 20]
     #[arg(long, value_name = "NUMBER", env = "EVERWARM_VERSIONS_MAX")]
     pub(crate) versions_max: Option<NonZeroU32>,
+    /// How long requests in flight and background work may take when the node ends [default: 10s]
+    #[arg(long, value_name = "TIME", env = "EVERWARM_DRAIN_MAX")]
+    pub(crate) drain_max: Option<Millis>,
+    /// Take over from the process that serves from the same data, without refusing a request
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// A file with the same settings as TOML; flags and the environment come before it
     #[arg(long, value_name = "FILE", env = "EVERWARM_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
@@ -40,6 +46,8 @@ pub(crate) struct ServeArgs {
     pub(crate) clients: ClientsArgs,
     #[command(flatten)]
     pub(crate) log: LogArg,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// How the node meets its clients.
@@ -85,6 +93,9 @@ pub(crate) struct LoginArgs {
     /// The file that the token is in [default: standard input]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The authority that the node's certificate is from, as PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -154,6 +165,31 @@ pub(crate) struct RollbackArgs {
 pub(crate) struct RmArgs {
     /// The app
     pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+// `--version` is this verb's own.
+#[derive(Debug, clap::Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct LogsArgs {
+    /// The app
+    pub(crate) app: String,
+    /// Go on as lines come
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the newest lines to begin with
+    #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) lines: u32,
+    /// Lines of this version alone; its first digits do
+    #[arg(id = "which", long = "version", value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+    /// Lines of this function alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Lines that are no older than this, as in `10m`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Millis>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

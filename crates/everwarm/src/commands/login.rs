@@ -1,6 +1,7 @@
 //! `login`: keep a node's address and a token for it.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
 
 use everwarm_api::client::Client;
 use everwarm_api::token::Token;
@@ -20,10 +21,12 @@ pub(crate) async fn run(args: LoginArgs, printer: &Printer) -> Result<Exit, Fail
     let token = Token::parse(text.expose_secret())
         .map_err(|error| Failure::new(Exit::Usage, "EW5002", error.to_string()))?;
     let node = args.node.trim_end_matches('/');
-    let client = Client::new(node, token.clone(), None)?;
+    let authority = args.ca.as_deref().map(read_authority).transpose()?;
+    let pem = authority.as_deref().map(str::as_bytes);
+    let client = Client::with_authority(node, token.clone(), None, pem)?;
     // A token that the node refuses isn't kept.
     let identity = client.who_am_i().await?;
-    let path = credentials::keep(node, &token)?;
+    let path = credentials::keep(node, &token, authority.as_deref())?;
     let whose = identity.tenant.as_deref().map_or_else(
         || "of the node".to_owned(),
         |tenant| format!("of tenant {tenant}"),
@@ -40,6 +43,16 @@ pub(crate) async fn run(args: LoginArgs, printer: &Printer) -> Result<Exit, Fail
         },
     );
     Ok(Exit::Success)
+}
+
+/// An authority's certificate. It is kept with the token: the file may go.
+fn read_authority(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::uncoded(
+            Exit::Usage,
+            format!("couldn't read {}: {error}", path.display()),
+        )
+    })
 }
 
 fn read(args: &LoginArgs) -> Result<SecretString, Failure> {

@@ -9,6 +9,8 @@ mod deploy;
 mod doctor;
 mod invoke;
 mod login;
+mod logs;
+mod man;
 mod new;
 mod restore;
 mod rm;
@@ -23,6 +25,8 @@ mod versions;
 
 use std::future::Future;
 use std::time::Duration;
+
+use everwarm_node::sockets::inherited;
 
 use crate::args::Command;
 use crate::exit::{Exit, Failure};
@@ -39,10 +43,16 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Build(args) => wait(build::run(args, printer)),
         Command::Doctor(args) => wait(doctor::run(&args, printer)),
         Command::Completions(args) => Ok(completions::run(&args, printer)),
+        Command::Man(args) => man::run(&args),
         Command::Schema => Ok(schema::run(printer)),
         Command::Up(args) => listening(up::run(args, printer)),
         Command::Invoke(args) => wait(invoke::run(args, printer)),
-        Command::Serve(args) => listening(serve::run(args, printer)),
+        Command::Serve(args) => {
+            // Before the runtime has threads.
+            let inherited = inherited()
+                .map_err(|error| Failure::new(Exit::Node, error.code(), error.to_string()))?;
+            listening(serve::run(args, inherited, printer))
+        }
         Command::Login(args) => wait(login::run(args, printer)),
         Command::Deploy(args) => wait(deploy::run(args, printer)),
         Command::Apps(args) => wait(apps::run(args, printer)),
@@ -50,6 +60,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Promote(args) => wait(traffic::promote(args, printer)),
         Command::Rollback(args) => wait(traffic::roll_back(args, printer)),
         Command::Rm(args) => wait(rm::run(args, printer)),
+        Command::Logs(args) => wait(logs::run(args, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use everwarm_manifest::{ByteSize, Hostname};
+use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::clients::{self, Clients};
-use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, parse_listen};
+use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, Tls, parse_listen};
 use crate::args::{BoundsArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
 
@@ -21,13 +21,15 @@ const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// What a file may say. The names are the flags'.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+pub(super) struct File {
     listen: Option<String>,
     admin: Option<String>,
     base_domain: Option<String>,
     data_dir: Option<PathBuf>,
     versions_max: Option<NonZeroU32>,
+    drain_max: Option<String>,
     requests_max: Option<NonZeroU32>,
+    instances_max: Option<NonZeroU32>,
     resident_max: Option<String>,
     trusted_proxies: Option<String>,
     connections_max: Option<NonZeroU32>,
@@ -35,6 +37,15 @@ struct File {
     head_time_max: Option<String>,
     body_idle_max: Option<String>,
     log: Option<String>,
+    pub(super) tls_listen: Option<String>,
+    pub(super) tls_certificates: Option<PathBuf>,
+    pub(super) https_only: Option<bool>,
+    pub(super) admin_certificate: Option<PathBuf>,
+    pub(super) admin_key: Option<PathBuf>,
+    pub(super) acme_agree_to_terms: Option<bool>,
+    pub(super) acme_contact: Option<String>,
+    pub(super) acme_directory: Option<String>,
+    pub(super) acme_root: Option<PathBuf>,
 }
 
 /// What is in force.
@@ -49,13 +60,22 @@ pub(crate) struct Serve {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) versions_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) drain_max: Option<Millis>,
+    /// What this start is to do; no setting of the node's.
+    #[serde(skip)]
+    pub(crate) take_over: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests_max: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instances_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(flatten)]
     pub(crate) clients: Clients,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    #[serde(flatten)]
+    pub(crate) tls: Tls,
 }
 
 fn as_text<S: serde::Serializer>(host: &Hostname, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,6 +96,7 @@ impl Serve {
     pub(crate) fn bounds(&self) -> BoundsArgs {
         BoundsArgs {
             requests_max: self.requests_max,
+            instances_max: self.instances_max,
             resident_max: self.resident_max,
         }
     }
@@ -113,6 +134,7 @@ fn read(path: &Path) -> Result<File, Failure> {
 }
 
 fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<Serve, Failure> {
+    let tls = Tls::resolve(&args.tls, &file)?;
     let wrong =
         |name: &str, reason: String| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}"));
     let address =
@@ -142,17 +164,37 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         }
         (None, None) => None,
     };
+    let drain_max = match (args.drain_max, file.drain_max) {
+        (Some(time), _) => Some(time),
+        (None, Some(text)) => {
+            let time: Result<Millis, _> = text.parse();
+            Some(time.map_err(|error| wrong("drain-max", error.to_string()))?)
+        }
+        (None, None) => None,
+    };
+    let admin = address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?;
+    tls.check_admin(admin)?;
     Ok(Serve {
         listen: address(args.listen, file.listen, "listen", LISTEN_DEFAULT)?,
-        admin: address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?,
+        admin,
         base_domain: Hostname::parse(base_domain)
             .map_err(|error| wrong("base-domain", error.to_string()))?,
         data_dir: data_dir_of(args.data_dir.clone(), file.data_dir, state_dir),
         versions_max: args.versions_max.or(file.versions_max),
+        drain_max,
+        take_over: args.take_over,
         requests_max: args.bounds.requests_max.or(file.requests_max),
+        instances_max: match (args.bounds.instances_max, file.instances_max) {
+            (None, Some(number)) => Some(
+                super::parse_instances(&number.to_string())
+                    .map_err(|reason| wrong("instances-max", reason))?,
+            ),
+            (flag, _) => flag,
+        },
         resident_max,
         clients,
         log: args.log.log.clone().or(file.log),
+        tls,
     })
 }
 

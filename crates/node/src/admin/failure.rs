@@ -85,6 +85,15 @@ impl Failed {
         )
     }
 
+    pub(super) fn too_many_followers() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "EW4043",
+            "Too many followers",
+            "as many clients follow logs on this node as may: try again soon, or read without waiting",
+        )
+    }
+
     pub(super) fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

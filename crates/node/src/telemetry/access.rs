@@ -6,10 +6,12 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use everwarm_edge::meter::{AccessEvent, AccessLog};
 
+use super::book::LogBook;
 use super::writer::Writer;
 
 /// How a line looks.
@@ -47,6 +49,11 @@ impl AccessLogger {
             writer: Writer::start(output)?,
         })
     }
+
+    /// From now on lines are kept in a book too, each with its app's. That is done on the writing thread.
+    pub fn keep_in(&self, book: Arc<LogBook>) {
+        self.writer.keep_in(book);
+    }
 }
 
 impl AccessLog for AccessLogger {
@@ -57,7 +64,10 @@ impl AccessLog for AccessLogger {
                 AccessFormat::Json => json(line, event),
                 AccessFormat::Pretty => pretty(line, event),
             }
-            self.writer.write(line);
+            // What failed before a guest ran may name the node's own files, which are no tenant's business.
+            let is_the_apps = event.detail.is_none() || event.usage.is_some();
+            let about = event.function.as_ref().filter(|_| is_the_apps);
+            self.writer.write(line, about);
         });
     }
 }

@@ -1,6 +1,8 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here and in `tls`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
+
+mod tls;
 
 use std::fmt::{self, Debug};
 
@@ -24,6 +26,9 @@ impl Node {
     pub fn metrics(&self) -> String {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Reading::of(self)));
+        if let Some(reading) = tls::Reading::of(self) {
+            registry.register_collector(Box::new(reading));
+        }
         let mut text = String::new();
         // Writing to a String can't fail, and the names below are valid.
         let _ = text::encode(&mut text, &registry);

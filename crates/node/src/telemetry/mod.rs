@@ -1,7 +1,9 @@
 //! What a node says of itself: access events here; logs are whatever subscriber the binary sets.
 
 mod access;
+mod book;
 pub mod metrics;
 mod writer;
 
 pub use access::{AccessFormat, AccessLogger};
+pub use book::{Filter, Found, Line, LogBook, Source};

@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::OpenError;
@@ -17,12 +18,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A process id has at most this many digits on the systems we run on.
 const PID_DIGITS_MAX: u64 = 20;
 
-/// The node's folder, locked for as long as this value lives.
+/// The node's folder, locked for as long as this value lives, unless it is let go before.
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
     /// The kernel drops the lock when the process ends, however it ends.
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl DataDir {
@@ -34,38 +35,28 @@ impl DataDir {
     /// can't be made or written to.
     pub fn lock(root: &Path) -> Result<Self, OpenError> {
         make_dirs(&LocalDisk, root).map_err(OpenError::io("make the folder", root))?;
-        let path = root.join("lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(OpenError::io("open the lock file", &path))?;
-        let deadline = Instant::now() + LET_GO_TIME_MAX;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                // A process that was killed lets go when the last of it is gone.
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(OpenError::InUse {
-                        dir: root.to_owned(),
-                        holder: read_holder(&mut lock),
-                    });
-                }
-                Err(TryLockError::Error(source)) => {
-                    return Err(OpenError::io("lock", &path)(source));
-                }
-            }
-        }
-        write_holder(&mut lock).map_err(OpenError::io("write to the lock file", &path))?;
+        let lock = take_lock(root)?;
         Ok(Self {
             root: root.to_owned(),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
+    }
+
+    /// Lets another process have the folder.
+    pub(super) fn let_go(&self) {
+        *self.held() = None;
+    }
+
+    /// Locks the folder again after it was let go.
+    pub(super) fn lock_again(&self) -> Result<(), OpenError> {
+        let lock = take_lock(&self.root)?;
+        *self.held() = Some(lock);
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<File>> {
+        // Nothing that can panic runs under the lock.
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder itself.
@@ -92,6 +83,38 @@ impl DataDir {
     pub fn node_key(&self) -> PathBuf {
         self.root.join("node.key")
     }
+}
+
+fn take_lock(root: &Path) -> Result<File, OpenError> {
+    let path = root.join("lock");
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(OpenError::io("open the lock file", &path))?;
+    let deadline = Instant::now() + LET_GO_TIME_MAX;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            // A process that was killed lets go when the last of it is gone.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    dir: root.to_owned(),
+                    holder: read_holder(&mut lock),
+                });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(OpenError::io("lock", &path)(source));
+            }
+        }
+    }
+    write_holder(&mut lock).map_err(OpenError::io("write to the lock file", &path))?;
+    Ok(lock)
 }
 
 /// Who holds the lock, for the message only: the lock is the kernel's, not the number.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{Mutex, RwLock};
@@ -50,6 +51,8 @@ pub struct Embedded {
     uploads: RwLock<()>,
     /// Held while garbage is collected, and while a backup reads what a collection would take from it.
     collecting: Mutex<()>,
+    /// Where it is opened again after it was let go.
+    medium: Medium,
     data_dir: DataDir,
 }
 
@@ -79,7 +82,7 @@ impl Embedded {
         }
         let node_key = NodeKey::load_or_create(&**disk, &data_dir.node_key())?;
         let connection = schema::open(&data_dir.catalog(), &medium)?;
-        let files = ArtifactFiles::open(medium.disk, data_dir.artifacts())
+        let files = ArtifactFiles::open(Arc::clone(&medium.disk), data_dir.artifacts())
             .map_err(OpenError::io("prepare the folder", &data_dir.artifacts()))?;
         let start = OpenError::io("start a thread for the store in", root);
         Ok(Self {
@@ -88,8 +91,40 @@ impl Embedded {
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
+            medium,
             data_dir,
         })
+    }
+
+    /// Finishes what it was asked for, and lets another process have the folder. From now on every operation fails,
+    /// until [`Self::take_back`]. Blocks on the disk.
+    pub fn let_go(&self) {
+        self.catalog.stop();
+        self.files.stop();
+        self.data_dir.let_go();
+    }
+
+    /// Opens the store again that was let go. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]; then it stays as it is.
+    pub fn take_back(&self) -> Result<(), OpenError> {
+        let root = self.data_dir.root();
+        self.data_dir.lock_again()?;
+        let open = || {
+            let medium = self.medium.clone();
+            let connection = schema::open(&self.data_dir.catalog(), &medium)?;
+            let artifacts = self.data_dir.artifacts();
+            let files = ArtifactFiles::open(medium.disk, artifacts).map_err(OpenError::io(
+                "prepare the folder",
+                &self.data_dir.artifacts(),
+            ))?;
+            let start = OpenError::io("start a thread for the store in", root);
+            self.catalog.start(connection).map_err(&start)?;
+            self.files.start(files).map_err(&start)
+        };
+        open().inspect_err(|_| self.let_go())
     }
 
     /// The folder that the store is in.

@@ -3,7 +3,7 @@
 //! Owns how blocking work is kept off the caller's runtime, and that what waits is handed to the state together.
 //! Knows nothing of what the jobs do, or of what a state makes of a turn.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
@@ -35,15 +35,23 @@ pub(super) trait State: Send + Sized + 'static {
 /// A thread and its state. Dropping it finishes the jobs already handed in, then drops the state.
 #[derive(Debug)]
 pub(super) struct Worker<S> {
-    jobs: Option<mpsc::Sender<Job<S>>>,
-    thread: Option<JoinHandle<()>>,
+    name: &'static str,
+    running: Mutex<Option<Running<S>>>,
+}
+
+#[derive(Debug)]
+struct Running<S> {
+    jobs: mpsc::Sender<Job<S>>,
+    thread: JoinHandle<()>,
 }
 
 /// Why a job's work isn't kept, or not known to be.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Lost {
-    /// The worker's thread is gone: a job panicked.
-    #[error("the store's thread has stopped: restart the node")]
+    /// The worker's thread is gone: a job panicked, or the store was let go.
+    #[error(
+        "the store isn't there: another process has taken it over, or its thread has stopped (restart the node then)"
+    )]
     Stopped,
     /// The jobs of its turn couldn't be made to last.
     #[error("it couldn't be committed: {0}")]
@@ -51,10 +59,20 @@ pub(super) enum Lost {
 }
 
 impl<S: State> Worker<S> {
-    pub(super) fn spawn(name: &str, mut state: S) -> std::io::Result<Self> {
+    pub(super) fn spawn(name: &'static str, state: S) -> std::io::Result<Self> {
+        let worker = Self {
+            name,
+            running: Mutex::default(),
+        };
+        worker.start(state)?;
+        Ok(worker)
+    }
+
+    /// Starts the thread of a worker that was stopped.
+    pub(super) fn start(&self, mut state: S) -> std::io::Result<()> {
         let (jobs, mut waiting) = mpsc::channel::<Job<S>>(JOBS_WAITING_MAX);
         let thread = std::thread::Builder::new()
-            .name(name.to_owned())
+            .name(self.name.to_owned())
             .spawn(move || {
                 while let Some(job) = waiting.blocking_recv() {
                     let mut turn = vec![job];
@@ -66,10 +84,8 @@ impl<S: State> Worker<S> {
                     state.turn(turn);
                 }
             })?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        })
+        *self.running() = Some(Running { jobs, thread });
+        Ok(())
     }
 
     /// Runs a job on the state and answers what it returns, once that is kept.
@@ -96,7 +112,8 @@ impl<S: State> Worker<S> {
         F: FnOnce(&mut S) -> T + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or(Lost::Stopped)?;
+        let jobs = self.running().as_ref().map(|running| running.jobs.clone());
+        let jobs = jobs.ok_or(Lost::Stopped)?;
         let work = Box::new(move |state: &mut S| {
             let done = job(state);
             Box::new(move |kept: Result<(), Lost>| {
@@ -110,14 +127,28 @@ impl<S: State> Worker<S> {
     }
 }
 
-impl<S> Drop for Worker<S> {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+impl<S> Worker<S> {
+    /// Finishes the jobs already handed in, and drops the state. Blocks until it is dropped.
+    pub(super) fn stop(&self) {
+        let running = self.running().take();
+        let Some(Running { jobs, thread }) = running else {
+            return;
+        };
+        drop(jobs);
+        if thread.join().is_err() {
             tracing::error!("a thread of the store had panicked");
         }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running<S>>> {
+        // Nothing that can panic runs under the lock.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Drop for Worker<S> {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -151,5 +182,14 @@ mod tests {
         let first = worker.run(|_| panic!("a fault injected by a test")).await;
         assert!(first.is_err());
         assert!(worker.run(|_| ()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn worker_that_was_stopped_refuses_until_it_is_started_again() {
+        let worker = Worker::spawn("test", 1_u32).unwrap();
+        worker.stop();
+        assert!(worker.run(|count| *count).await.is_err());
+        worker.start(2).unwrap();
+        assert_eq!(worker.run(|count| *count).await.unwrap(), 2);
     }
 }
