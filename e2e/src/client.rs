@@ -246,7 +246,7 @@ impl Connection {
         let response = self.begin(request);
         within("the head of a response", response)
             .await
-            .map(Open::new)
+            .map(Open::of)
     }
 
     /// As [`Self::try_open`].

@@ -11,6 +11,7 @@ pub mod acme;
 pub mod app;
 pub mod client;
 pub mod deadline;
+pub mod frames;
 mod installed;
 pub mod load;
 pub mod log;

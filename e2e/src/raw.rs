@@ -37,6 +37,33 @@ impl Raw {
         written.expect("the connection is open");
     }
 
+    /// Writes as much as the node takes before it closes the connection. Says whether it took all.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let written = self.0.write_all(bytes.as_ref());
+        // A node that reads no more while it answers nothing is as good as gone.
+        let written = tokio::time::timeout(FULL_AFTER, written).await;
+        written.is_ok_and(|written| written.is_ok())
+    }
+
+    /// Whether the node has closed the connection, all that it said being thrown away.
+    pub fn is_closed(&self) -> bool {
+        let mut thrown_away = [0; 4_096];
+        loop {
+            match self.0.try_read(&mut thrown_away) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Reads so many bytes; `None` when the connection ends before.
+    pub async fn read_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        let read = within("bytes of the node", self.0.read_exact(&mut bytes)).await;
+        read.ok().map(|_| bytes)
+    }
+
     /// Whether the node has said anything that isn't read yet.
     ///
     /// # Panics

@@ -18,7 +18,8 @@ pub struct Open {
 }
 
 impl Open {
-    pub(crate) fn new(response: Response<Incoming>) -> Self {
+    /// The response that a request which was begun has got.
+    pub fn of(response: Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
         Self {
             head,

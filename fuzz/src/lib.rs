@@ -4,8 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
+use everwarm_edge::forwarded::TrustedProxies;
+use everwarm_edge::head::{Peer, host, receive};
+use everwarm_edge::ingress::scan::Scan;
 use everwarm_edge::router::RouteTable;
 use everwarm_engine::inspect::{InspectLimits, inspect};
+use everwarm_engine::request::{Request, RequestBody};
 use everwarm_manifest::{App, RoutePattern};
 
 /// The most routes of one input: the scan that the table is compared with takes time in their number.
@@ -70,6 +76,101 @@ pub fn router(bytes: &[u8]) {
         let found = table.lookup(host, path).map(|found| found.pattern);
         assert_eq!(found, scanned, "{host:?} {path:?}");
     }
+}
+
+/// The bytes of a connection, of which the first head goes as far as the router. In whatever pieces they come, the
+/// scan says the same; a head that it lets through ends where the parser has it end; and what isn't refused reaches
+/// the route of the host and path that the function sees, without a word of its client on who it is.
+pub fn head(bytes: &[u8]) {
+    let whole = scanned([bytes]);
+    let (front, back) = bytes.split_at(bytes.len() / 3);
+    let pieces = scanned([front, back]);
+    assert_eq!(
+        (whole.wrong(), whole.heads(), whole.is_off()),
+        (pieces.wrong(), pieces.heads(), pieces.is_off())
+    );
+    let mut fields = [httparse::EMPTY_HEADER; 100];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let Ok(httparse::Status::Complete(length)) = parsed.parse(bytes) else {
+        return;
+    };
+    let scan = scanned([&bytes[..length]]);
+    let is_http2 = scan.is_off() && scan.wrong().is_none();
+    if scan.wrong().is_some() || is_http2 {
+        return;
+    }
+    assert_eq!(scan.heads(), 1, "both see one head");
+    let before = scanned([&bytes[..length - 1]]);
+    assert_eq!(before.heads(), 0, "and its end in the same place");
+    if let Some(request) = request(&parsed) {
+        received(request);
+    }
+}
+
+fn scanned<const N: usize>(pieces: [&[u8]; N]) -> Scan {
+    let mut scan = Scan::default();
+    for piece in pieces {
+        scan.take(piece);
+    }
+    scan
+}
+
+/// As hyper makes it of what its parser says. `None` where that fails.
+fn request(parsed: &httparse::Request<'_, '_>) -> Option<Request> {
+    let mut request = Request::new(RequestBody::Empty);
+    *request.method_mut() = parsed.method?.parse().ok()?;
+    *request.uri_mut() = parsed.path?.parse().ok()?;
+    if parsed.version == Some(0) {
+        *request.version_mut() = http::Version::HTTP_10;
+    }
+    for field in parsed.headers.iter() {
+        let name: http::HeaderName = field.name.parse().ok()?;
+        let value = http::HeaderValue::from_bytes(field.value).ok()?;
+        request.headers_mut().append(name, value);
+    }
+    Some(request)
+}
+
+fn received(mut request: Request) {
+    let proxies: TrustedProxies = "10.0.0.0/8".parse().expect("a network");
+    let stranger = [203, 0, 113, 7].into();
+    let peer = Arc::new(Peer::new(stranger, false, &proxies));
+    let path = request.uri().path().to_owned();
+    let arrival = receive(&mut request, Some(&peer), &proxies, 1);
+    assert_eq!(arrival.client, Some(stranger));
+    (arrival.more)(request.headers_mut());
+    let headers = request.headers();
+    assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
+    assert_eq!(headers["x-request-id"], "0000000000000001");
+    assert!(
+        headers
+            .keys()
+            .all(|name| !name.as_str().starts_with("everwarm-"))
+    );
+    if arrival.refused.is_some() {
+        return;
+    }
+    assert_eq!(
+        request.uri().path(),
+        path,
+        "the function sees the path as it was sent"
+    );
+    let routes = ["/*", "/a/{b}", "shop.example.com/*", "*.example.com/a"];
+    let routes = routes.map(|text| (RoutePattern::parse(text).expect("a route"), ()));
+    let table = RouteTable::build(routes.clone()).expect("no conflict");
+    let found = table
+        .lookup(host(&request), &path)
+        .map(|found| found.pattern);
+    let all = routes.iter().map(|(route, ())| route);
+    let scanned = all
+        .filter(|route| route.matches(host(&request), &path))
+        .max_by(|a, b| a.compare_specificity(b));
+    assert_eq!(found, scanned);
+    let tricks = path.split('/').any(|segment| matches!(segment, "." | ".."));
+    assert!(
+        found.is_none() || !(tricks || path.contains('\0')),
+        "{path:?}"
+    );
 }
 
 /// Any bytes are inspected to an end: facts or a refusal, the same each time.

@@ -31,6 +31,11 @@ fn every_router_seed_is_answered_as_a_scan_answers() {
 }
 
 #[test]
+fn every_head_seed_is_refused_or_reaches_its_route() {
+    assert!(replay("head", everwarm_fuzz::head) >= 8);
+}
+
+#[test]
 fn every_component_seed_is_inspected_to_an_end() {
     assert!(replay("component", everwarm_fuzz::component) >= 4);
 }

@@ -81,6 +81,8 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         component: Digest::from_bytes([0; Digest::BYTES]),
         world: World::Wasi02,
         isolation: declared.isolation,
+        compress: declared.compress,
+        server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),
     };

@@ -10,13 +10,17 @@ use everwarm_engine::fault::Fault;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
-use everwarm_engine::request::{Request, RequestBody};
+use everwarm_engine::request::{MoreFields, Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
 use everwarm_engine::usage::{OnEnd, Usage};
-use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use crate::admission::{Gate, Gates, Permit};
+use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
+use crate::forwarded::TrustedProxies;
+pub use crate::head::Peer;
+use crate::head::{self, Arrival};
 use crate::meter::{AccessEvent, AccessLog, RequestId};
 use crate::placement::{Place, place};
 use crate::previews::Previews;
@@ -64,38 +68,50 @@ pub struct Edge {
     previews: Arc<dyn Previews>,
     log: Arc<dyn AccessLog>,
     failures: FailureCounts,
-    server_timing: bool,
+    policy: Policy,
     draining: AtomicBool,
     next_id: AtomicU64,
+}
+
+/// What holds for all requests of a node.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Requests that may be worked on at once.
+    pub requests_max: u32,
+    /// Whether every response says how its request started and how long it took; otherwise functions choose.
+    pub server_timing: bool,
+    /// Who may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// Where a request came from.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The client's address, if it came over a socket.
-    pub client: Option<IpAddr>,
+    /// The other end, if it came over a socket.
+    pub peer: Option<Arc<Peer>>,
+    /// Why it is refused, if its connection found that it can't be served.
+    pub refused: Option<&'static str>,
     /// The routes that hold for it, if not the node's: a version is asked before it serves.
     pub routes: Option<Arc<RouteTable<Route>>>,
 }
 
 impl Edge {
-    /// Makes the shared part. `id_seed` should be random; `requests_max` bounds the whole node.
+    /// Makes the shared part. `id_seed` should be random.
     pub fn new(
         resident: Arc<ResidentSet>,
         previews: Arc<dyn Previews>,
         log: Arc<dyn AccessLog>,
-        requests_max: u32,
-        server_timing: bool,
+        policy: Policy,
         id_seed: u64,
     ) -> Self {
         Self {
             routes: ArcSwap::from_pointee(RouteTable::empty()),
             resident,
-            node: Gate::new(requests_max),
+            node: Gate::new(policy.requests_max),
             previews,
             log,
             failures: FailureCounts::default(),
-            server_timing,
+            policy,
             draining: AtomicBool::new(false),
             next_id: AtomicU64::new(id_seed),
         }
@@ -121,9 +137,14 @@ impl Edge {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Who may say whom a request is from.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.policy.trusted_proxies
+    }
+
     /// The name of the next request.
     pub(crate) fn next_request_id(&self) -> RequestId {
-        RequestId(self.next_id.fetch_add(1, Ordering::Relaxed))
+        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed), None)
     }
 
     /// How often requests failed, and why.
@@ -142,18 +163,24 @@ pub async fn dispatch(
     edge: &Arc<Edge>,
     lane: &Lane,
     origin: Origin,
-    request: Request,
-) -> Response<GuestBody> {
-    let mut visit = Visit::begin(edge, &origin, &request);
+    mut request: Request,
+) -> Response<ResponseBody> {
+    let number = edge.next_id.fetch_add(1, Ordering::Relaxed);
+    let proxies = &edge.policy.trusted_proxies;
+    let arrival = head::receive(&mut request, origin.peer.as_ref(), proxies, number);
+    let id_field = arrival.request_id.field();
+    let mut visit = Visit::begin(arrival, &request);
     let is_head = request.method() == Method::HEAD;
-    match answer(edge, lane, &origin, &mut visit, request).await {
+    let mut response = match answer(edge, lane, &origin, &mut visit, request).await {
         Ok(response) => response,
         Err(failure) => {
-            let response = respond(&failure, visit.request_id, is_head);
+            let response = respond(&failure, &visit.request_id, is_head).map(ResponseBody::from);
             visit.record_failure(edge, response.status(), &failure);
             response
         }
-    }
+    };
+    response.headers_mut().insert(head::REQUEST_ID, id_field);
+    response
 }
 
 async fn answer(
@@ -162,15 +189,20 @@ async fn answer(
     origin: &Origin,
     visit: &mut Visit,
     request: Request,
-) -> Result<Response<GuestBody>, Failure> {
+) -> Result<Response<ResponseBody>, Failure> {
     // Is it something that can be served at all?
     if edge.draining.load(Ordering::Relaxed) {
         return Err(Fault::Draining.into());
     }
-    check(&request)?;
+    if let Some(reason) = origin.refused {
+        return Err(Failure::BadRequest(reason));
+    }
+    if let Some(failure) = visit.refused.take() {
+        return Err(failure);
+    }
 
     // Which function? The guard of the table is given back before the first wait.
-    let target = match route(edge, origin, visit.request_id, &request) {
+    let target = match route(edge, origin, visit.request_id.number(), &request) {
         Err(Failure::NoRoute) => preview(edge, origin, &request).await?,
         found => found?,
     };
@@ -194,15 +226,18 @@ async fn answer(
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
     let on_end = visit.hand_over_books(edge, permit);
+    let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
+    let is_head = request.method() == Method::HEAD;
+    let wish = Wish::of(request.headers(), spec.compress, is_head);
     let mut response = lane
-        .call(&function, request, visit.started, on_end)
+        .call(&function, request, more, visit.started, on_end)
         .answer()
         .await?;
 
-    if edge.server_timing {
+    if edge.policy.server_timing || target.slot.spec().server_timing {
         visit.add_server_timing(&mut response, start_level);
     }
-    Ok(response)
+    Ok(compress::response(response, wish).await)
 }
 
 /// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and
@@ -210,17 +245,17 @@ async fn answer(
 fn route(
     edge: &Edge,
     origin: &Origin,
-    id: RequestId,
+    draw: u64,
     request: &Request,
 ) -> Result<Arc<Target>, Failure> {
-    let (host, path) = (host(request), request.uri().path());
+    let (host, path) = (head::host(request), request.uri().path());
     let routes = edge.routes.load();
     let routes = origin.routes.as_ref().unwrap_or(&routes);
     let matched = routes.lookup(host, path).ok_or(Failure::NoRoute)?;
     match matched.value {
         Route::One(target) => Ok(Arc::clone(target)),
         Route::Split(split) => {
-            let table = if split.share.takes(request.headers(), id.0) {
+            let table = if split.share.takes(request.headers(), draw) {
                 &split.canary
             } else {
                 &split.main
@@ -233,7 +268,7 @@ fn route(
 
 /// The function of a version that is asked for by a host of its own.
 async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<Target>, Failure> {
-    let host = host(request).filter(|host| edge.previews.is_preview(host));
+    let host = head::host(request).filter(|host| edge.previews.is_preview(host));
     let host = host.filter(|_| origin.routes.is_none());
     let table = edge.previews.find(host.ok_or(Failure::NoRoute)?).await;
     let table = table.ok_or(Failure::NoRoute)?;
@@ -243,33 +278,6 @@ async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<
         // A version shares nothing with itself.
         Route::Split(_) => Err(Failure::NoRoute),
     }
-}
-
-fn check(request: &Request) -> Result<(), Failure> {
-    if request.method() == Method::CONNECT {
-        return Err(Failure::BadRequest(
-            "CONNECT is for proxies, and this is none",
-        ));
-    }
-    if request.headers().contains_key(header::UPGRADE)
-        && request
-            .headers()
-            .get(header::CONNECTION)
-            .is_some_and(names_upgrade)
-    {
-        return Err(Failure::Upgrade);
-    }
-    Ok(())
-}
-
-/// Whether a `Connection` field names `upgrade` (RFC 9110, section 7.8). An upgrade to HTTP/2 may
-/// be ignored, and is: prior knowledge is the way to it.
-fn names_upgrade(value: &HeaderValue) -> bool {
-    value.to_str().is_ok_and(|value| {
-        let mut options = value.split(',').map(str::trim);
-        let upgrade = value.to_ascii_lowercase().contains("upgrade");
-        upgrade && !options.any(|option| option.eq_ignore_ascii_case("http2-settings"))
-    })
 }
 
 fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Failure> {
@@ -284,17 +292,13 @@ fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Fai
     Ok(())
 }
 
-/// The host that the request is for: the URI's in HTTP/2, the `Host` field's in HTTP/1.1.
-fn host(request: &Request) -> Option<&str> {
-    if let Some(authority) = request.uri().authority() {
-        return Some(authority.as_str());
-    }
-    request.headers().get(header::HOST)?.to_str().ok()
-}
-
 /// What is known of a request while it is on its way.
 struct Visit {
     request_id: RequestId,
+    /// Why it can't be served, until that is told.
+    refused: Option<Failure>,
+    /// What the function is told besides, until it has been.
+    more: Option<MoreFields>,
     started: Instant,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
@@ -310,12 +314,14 @@ struct Record {
 }
 
 impl Visit {
-    fn begin(edge: &Edge, origin: &Origin, request: &Request) -> Self {
+    fn begin(arrival: Arrival, request: &Request) -> Self {
         Self {
-            request_id: edge.next_request_id(),
+            request_id: arrival.request_id,
+            refused: arrival.refused,
+            more: Some(arrival.more),
             started: Instant::now(),
             record: Some(Record {
-                client: origin.client,
+                client: arrival.client,
                 method: request.method().clone(),
                 uri: request.uri().clone(),
             }),
@@ -329,7 +335,7 @@ impl Visit {
         let edge = Arc::clone(edge);
         let record = self.record.take();
         let target = self.target.take();
-        let (request_id, start_level) = (self.request_id, self.start_level);
+        let (request_id, start_level) = (self.request_id.clone(), self.start_level);
         Box::new(move |usage: Usage| {
             drop(permit);
             let Some(record) = record else { return };
@@ -367,7 +373,7 @@ impl Visit {
         };
         edge.failures.count(failure.code());
         edge.log.record(&AccessEvent {
-            request_id: self.request_id,
+            request_id: self.request_id.clone(),
             client: record.client,
             method: record.method,
             uri: record.uri,

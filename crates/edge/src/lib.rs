@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod compress;
 pub mod dispatch;
 pub mod failures;
+pub mod forwarded;
+pub mod head;
 pub mod ingress;
 pub mod meter;
 pub mod placement;

@@ -142,6 +142,7 @@ fn told_of_fault(fault: &Fault) -> Told {
         Fault::WallLimit => (StatusCode::GATEWAY_TIMEOUT, "Wall time limit reached"),
         Fault::MemoryLimit => (StatusCode::INTERNAL_SERVER_ERROR, "Memory limit reached"),
         Fault::RequestBodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request body too large"),
+        Fault::RequestBodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request body too slow"),
         Fault::ResponseBodyTooLarge => (StatusCode::BAD_GATEWAY, "Response body too large"),
         Fault::NeverAnswered => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -168,7 +169,7 @@ fn told_of_fault(fault: &Fault) -> Told {
 }
 
 /// All of a response, for a client that there is no file descriptor to serve with.
-pub fn no_descriptor_left(request_id: RequestId) -> String {
+pub fn no_descriptor_left(request_id: &RequestId) -> String {
     let problem = serde_json::json!({
         "type": format!("{ERROR_PAGES}{MACHINE_LIMIT}"),
         "title": MACHINE_LIMIT_TITLE,
@@ -187,7 +188,7 @@ pub fn no_descriptor_left(request_id: RequestId) -> String {
 }
 
 /// The response to a failed request. One to HEAD has the fields alone.
-pub fn respond(failure: &Failure, request_id: RequestId, is_head: bool) -> Response<GuestBody> {
+pub fn respond(failure: &Failure, request_id: &RequestId, is_head: bool) -> Response<GuestBody> {
     let Told {
         status,
         code,

@@ -26,6 +26,9 @@ pub enum Fault {
     /// The request's body is larger than the limit.
     #[error("the request body is larger than the function accepts")]
     RequestBodyTooLarge,
+    /// The client stopped sending the request's body.
+    #[error("nothing came of the rest of the request body for too long")]
+    RequestBodyTooSlow,
     /// The response's body is larger than the limit.
     #[error("the response body is larger than the function's limit")]
     ResponseBodyTooLarge,
@@ -76,6 +79,7 @@ impl Fault {
             Self::Draining => "EW3014",
             Self::Instantiation(_) => "EW3017",
             Self::ClientGone => "EW3018",
+            Self::RequestBodyTooSlow => "EW3022",
             Self::Machine(_) => "EW4040",
         }
     }

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use everwarm_manifest::{AppName, Digest, FunctionName, Isolation, Limits, TenantId, World};
+use everwarm_manifest::{
+    AppName, Compress, Digest, FunctionName, Isolation, Limits, TenantId, World,
+};
 
 use crate::capability::Configured;
 use crate::heavy::Weight;
@@ -31,6 +33,10 @@ pub struct FunctionSpec {
     pub world: World,
     /// Who may share an instance.
     pub isolation: Isolation,
+    /// Which responses are compressed.
+    pub compress: Compress,
+    /// Whether clients are told how requests started and how long they took.
+    pub server_timing: bool,
     /// Bounds of one request, and of the function as a whole.
     pub limits: Limits,
     /// Environment variables.

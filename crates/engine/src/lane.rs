@@ -20,7 +20,7 @@ use crate::invoke::Call;
 use crate::invoke::alone::{Alone, Start};
 use crate::invoke::shared::Shared;
 use crate::priority;
-use crate::request::{Incoming, Request};
+use crate::request::{Incoming, MoreFields, Request};
 use crate::runtime::Runtime;
 use crate::usage::{Books, OnEnd};
 use inner::LaneInner;
@@ -40,19 +40,20 @@ impl Lane {
         Self(Rc::new(LaneInner::new(runtime)))
     }
 
-    /// Starts a request, whose wall time counts from `arrived` on. `on_end` is called exactly once,
+    /// Starts a request, whose wall time counts from `arrived` on, with `more` fields than it came with. `on_end` is called exactly once,
     /// when its books close.
     pub fn call(
         &self,
         function: &Arc<Function>,
         request: Request,
+        more: MoreFields,
         arrived: Instant,
         on_end: OnEnd,
     ) -> Call {
         let limits = &function.spec.limits;
         let is_head = request.method() == Method::HEAD;
         let exchange = Exchange::new(is_head);
-        let incoming = Incoming::new(request, &exchange, limits.request_body.as_u64());
+        let incoming = Incoming::new(request, more, &exchange, limits.request_body.as_u64());
         let deadline = arrived + limits.wall_time.duration();
         if function.spec.isolation == Isolation::Concurrent {
             let hub = self.0.hub(function);

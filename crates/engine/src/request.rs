@@ -20,6 +20,11 @@ use crate::fields::Fields;
 /// What a request body may fail with on its way from the client.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The error of a body that the client stopped sending: the request fails with a fault of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing came of the rest of the request body for too long")]
+pub struct TooSlow;
+
 /// A request's body.
 pub enum RequestBody {
     /// Nothing.
@@ -31,35 +36,48 @@ pub enum RequestBody {
 /// A request as the engine takes it. `scheme` and authority are in the URI or the `Host` field.
 pub type Request = http::Request<RequestBody>;
 
+/// Adds the fields that a node says by itself. Most guests don't look at any, so they are made when one does.
+pub type MoreFields = Box<dyn FnOnce(&mut HeaderMap) + Send>;
+
 /// A request that a guest holds as a resource.
 pub(crate) struct Incoming {
     pub(crate) parts: request::Parts,
     /// The `Host` field, once the fields were taken out of `parts`: guests see it as authority.
     host: Option<HeaderValue>,
     fields: Option<Fields>,
+    more: Option<MoreFields>,
     body: Option<SharedReader>,
 }
 
 pub(crate) type SharedReader = Arc<Mutex<BodyReader>>;
 
 impl Incoming {
-    pub(crate) fn new(request: Request, exchange: &Arc<Exchange>, limit: u64) -> Self {
+    pub(crate) fn new(
+        request: Request,
+        more: MoreFields,
+        exchange: &Arc<Exchange>,
+        limit: u64,
+    ) -> Self {
         let (parts, body) = request.into_parts();
         let body = BodyReader::new(body, Arc::clone(exchange), limit);
         Self {
             parts,
             host: None,
             fields: None,
+            more: Some(more),
             body: Some(Arc::new(Mutex::new(body))),
         }
     }
 
     /// The request's fields; taken out of the request when first asked for.
     pub(crate) fn fields(&mut self) -> Fields {
-        let (parts, host) = (&mut self.parts, &mut self.host);
+        let (parts, host, more) = (&mut self.parts, &mut self.host, &mut self.more);
         self.fields
             .get_or_insert_with(|| {
                 *host = parts.headers.get(HOST).cloned();
+                if let Some(more) = more.take() {
+                    more(&mut parts.headers);
+                }
                 Fields::received(std::mem::take(&mut parts.headers))
             })
             .clone()
@@ -138,6 +156,10 @@ impl BodyReader {
         match frame {
             None => self.finish(ReadEnd::Complete),
             Some(Err(error)) => {
+                if error.is::<TooSlow>() {
+                    // Which the function hears as well, if it has answered already.
+                    self.exchange.fail(Fault::RequestBodyTooSlow);
+                }
                 self.finish(ReadEnd::Broken(error.to_string().into()));
             }
             Some(Ok(frame)) => match frame.into_data() {

@@ -104,6 +104,8 @@ impl Bench {
             component,
             world: World::Wasi02,
             isolation: function.isolation,
+            compress: function.compress,
+            server_timing: function.server_timing,
             limits: function.limits,
             env: BTreeMap::new(),
         }))

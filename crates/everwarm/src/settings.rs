@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
+mod clients;
 mod serve;
 mod tls;
 

@@ -68,6 +68,12 @@ pub struct Function {
     /// How its instances are shared between requests.
     #[serde(default)]
     pub isolation: Isolation,
+    /// Which of its responses are compressed for clients that take it.
+    #[serde(default, skip_serializing_if = "Compress::is_default")]
+    pub compress: Compress,
+    /// Whether clients are told how a request started and how long it took.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_timing: bool,
     /// Its environment variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -162,6 +168,40 @@ impl Isolation {
     }
 }
 
+/// Which responses of a function are compressed, where the client takes it and the content is worth it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Compress {
+    /// None.
+    Never,
+    /// Those whose length is known.
+    #[default]
+    Whole,
+    /// Those that stream as well, each piece as it comes.
+    Streams,
+}
+
+impl Compress {
+    /// All choices.
+    pub const ALL: [Self; 3] = [Self::Never, Self::Whole, Self::Streams];
+
+    /// The word that the manifest has for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Whole => "whole",
+            Self::Streams => "streams",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A word that is none of those that a key allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected one of {allowed:?}")]
@@ -193,3 +233,4 @@ macro_rules! word_enum {
 
 word_enum!(World);
 word_enum!(Isolation);
+word_enum!(Compress);

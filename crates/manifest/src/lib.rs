@@ -14,7 +14,7 @@ pub mod names;
 pub mod quantity;
 pub mod route;
 
-pub use app::{App, Build, Function, Isolation, RenderError, UnknownWord, World};
+pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
 pub use limits::Limits;

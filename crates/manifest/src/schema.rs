@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::app::{Isolation, World};
+use crate::app::{Compress, Isolation, World};
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{BUILD, FUNCTION, LIMITS, ROOT, Table};
@@ -84,6 +84,10 @@ fn function() -> Value {
         "isolation" => {
             json!({ "enum": Isolation::ALL.map(Isolation::as_str), "default": Isolation::default().as_str() })
         }
+        "compress" => {
+            json!({ "enum": Compress::ALL.map(Compress::as_str), "default": Compress::default().as_str() })
+        }
+        "server_timing" => json!({ "type": "boolean", "default": false }),
         "env" => {
             json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": ENV_MAX })
         }

@@ -142,6 +142,8 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                 world,
                 routes: own,
                 isolation,
+                compress: everwarm_manifest::Compress::ALL[index % 3],
+                server_timing: index.is_multiple_of(2),
                 env: env.clone(),
                 limits,
             }

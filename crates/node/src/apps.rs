@@ -141,6 +141,8 @@ pub(crate) fn specs(
                 component: component.digest,
                 world: component.world,
                 isolation: function.isolation,
+                compress: function.compress,
+                server_timing: function.server_timing,
                 limits: function.limits,
                 env: function.env.clone(),
             }))

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use everwarm_edge::forwarded::TrustedProxies;
+use everwarm_edge::ingress::Limits;
 use everwarm_edge::meter::AccessLog;
 use everwarm_engine::compile::{CompileLimits, CompilerCommand};
 use everwarm_engine::config::PoolSize;
@@ -45,7 +47,11 @@ pub struct NodeConfig {
     pub requests_max: u32,
     /// Instances that may be alive at once, in each world.
     pub pool: PoolSize,
-    /// Whether responses say how they started and how long they took.
+    /// Bounds on connections and on what clients may take their time for.
+    pub ingress: Limits,
+    /// Who may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether all responses say how they started and how long they took; otherwise functions choose.
     pub server_timing: bool,
     /// Whether to keep compiled functions between compiles, so that a small edit compiles fast.
     pub incremental: bool,
@@ -79,6 +85,8 @@ impl NodeConfig {
             resident_bytes_max: RESIDENT_BYTES_MAX,
             requests_max: REQUESTS_MAX,
             pool: PoolSize::default(),
+            ingress: Limits::default(),
+            trusted_proxies: TrustedProxies::default(),
             server_timing: true,
             incremental: true,
             compiler,

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everwarm_edge::dispatch::Edge;
+use everwarm_edge::dispatch::{Edge, Policy};
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::compile::Compiler;
@@ -217,11 +217,14 @@ impl Node {
             Arc::clone(&resident),
             Arc::clone(&previews) as _,
             config.access_log,
-            config.requests_max,
-            config.server_timing,
+            Policy {
+                requests_max: config.requests_max,
+                server_timing: config.server_timing,
+                trusted_proxies: config.trusted_proxies,
+            },
             getrandom::u64().map_err(StartError::Random)?,
         ));
-        let plane = DataPlane::start(config.lanes.get(), &edge, &runtime)
+        let plane = DataPlane::start(config.lanes.get(), &edge, &runtime, config.ingress)
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
         let incremental = config.incremental.then(|| Incremental {

@@ -16,8 +16,6 @@ use tokio::sync::oneshot;
 use super::{DataPlane, Ending, Front};
 use crate::respond;
 
-/// Connections that may be open at once; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 16_384;
 /// How long the acceptor rests when the process has no connection to spare.
 const REST: Duration = Duration::from_millis(50);
 /// How long a client that is refused may take to read why.
@@ -128,7 +126,7 @@ impl Listener {
     ) {
         let mut spare = Spare::new();
         let ending = loop {
-            if plane.connections() >= CONNECTIONS_MAX {
+            if !plane.has_room() {
                 tokio::select! {
                     ending = &mut end => break ending,
                     () = tokio::time::sleep(REST) => continue,

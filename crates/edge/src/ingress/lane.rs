@@ -17,8 +17,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::connection::{self, Speaks};
+use super::limits::Limits;
 use super::outbox::{Connection, Outbox};
-use super::{Drain, Front, InvokeError, LAST_REQUEST_TIME_MAX, Tls, Work};
+use super::{Front, InvokeError, LAST_REQUEST_TIME_MAX, Orders, Tls, Work};
 use crate::dispatch::{Edge, Origin, dispatch};
 
 /// What a lane's thread is started with.
@@ -26,7 +27,8 @@ pub(super) struct Start {
     pub(super) edge: Arc<Edge>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) work: mpsc::Receiver<Work>,
-    pub(super) drain: watch::Receiver<Option<Drain>>,
+    pub(super) orders: watch::Receiver<Orders>,
+    pub(super) limits: Limits,
     pub(super) connections: Arc<AtomicUsize>,
 }
 
@@ -83,7 +85,8 @@ async fn serve(start: Start) {
         edge,
         runtime,
         mut work,
-        mut drain,
+        mut orders,
+        limits,
         connections,
     } = start;
     let lane = Lane::new(runtime);
@@ -100,15 +103,17 @@ async fn serve(start: Start) {
         edge,
         lane: lane.clone(),
         outbox,
-        drain: drain.clone(),
+        orders: orders.clone(),
+        limits,
         connections,
         tasks: Rc::clone(&tasks),
     };
     let limit = loop {
         let next = tokio::select! {
             next = work.recv() => next,
-            drain = drain.wait_for(Option::is_some) => {
-                break drain.ok().and_then(|drain| *drain).map_or(Duration::ZERO, |drain| drain.limit);
+            orders = orders.wait_for(|orders| orders.drain.is_some()) => {
+                let drain = orders.ok().and_then(|orders| orders.drain);
+                break drain.map_or(Duration::ZERO, |drain| drain.limit);
             }
         };
         let Some(next) = next else {
@@ -136,7 +141,8 @@ struct Desk {
     edge: Arc<Edge>,
     lane: Lane,
     outbox: Outbox,
-    drain: watch::Receiver<Option<Drain>>,
+    orders: watch::Receiver<Orders>,
+    limits: Limits,
     connections: Arc<AtomicUsize>,
     tasks: Rc<Tasks>,
 }
@@ -151,11 +157,12 @@ impl Desk {
         match work {
             // A caller that has gone doesn't want the answer.
             Work::Ping(reply) => drop(reply.send(())),
-            Work::Connection(stream, client, front) => {
+            Work::Connection(stream, client, front, counted) => {
                 let open = Open(Arc::clone(&self.connections));
-                let (drain, outbox) = (self.drain.clone(), self.outbox.clone());
+                let (orders, outbox) = (self.orders.clone(), self.outbox.clone());
+                let limits = self.limits;
                 tokio::task::spawn_local(async move {
-                    let (_running, _open) = (running, open);
+                    let _held = (running, open, counted);
                     let Ok(stream) = TcpStream::from_std(stream) else {
                         return;
                     };
@@ -165,7 +172,8 @@ impl Desk {
                         client,
                         edge,
                         lane,
-                        drain,
+                        limits,
+                        orders,
                     };
                     match front {
                         Front::Plain(plain) => {
@@ -181,8 +189,8 @@ impl Desk {
                 tokio::task::spawn_local(async move {
                     let _running = running;
                     let origin = Origin {
-                        client: None,
                         routes,
+                        ..Origin::default()
                     };
                     let _ = reply.send(invoke(&edge, &lane, origin, *request).await);
                 });
@@ -197,7 +205,7 @@ async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: 
         let mut accept = std::pin::pin!(tls.accept(stream, outbox));
         tokio::select! {
             accepted = accept.as_mut() => accepted,
-            _ = asked.drain.wait_for(Option::is_some) => {
+            _ = asked.orders.wait_for(|orders| orders.drain.is_some()) => {
                 let in_time = tokio::time::timeout(LAST_REQUEST_TIME_MAX, accept);
                 in_time.await.ok().flatten()
             }

@@ -6,11 +6,17 @@
 //! is so for a slice at most.
 
 mod accept;
+mod activity;
+mod addresses;
 mod connection;
 mod head_timer;
 mod lane;
+mod limits;
 mod outbox;
+mod patience;
 mod plain;
+pub mod scan;
+mod scanned;
 mod tls;
 
 use std::io;
@@ -18,7 +24,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everwarm_engine::request::Request;
@@ -28,15 +34,21 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use accept::{BindError, Listener};
+pub use limits::Limits;
 pub use plain::{Challenges, Plain};
 pub use tls::{HandshakeFailure, Tls, refuse_plain};
 
+use self::addresses::{Addresses, Counted};
 use crate::dispatch::{Edge, Route};
 use crate::respond;
 use crate::router::RouteTable;
 
 /// Connections and requests that may wait for one lane to take them up.
 const WAITING_MAX: usize = 1_024;
+/// Time between two requests to idle connections to make room.
+const MAKE_ROOM_AGAIN: Duration = Duration::from_secs(1);
+/// The code under which connections count that were closed for what they did.
+const CONNECTION_ENDED: &str = "EW3023";
 
 /// How long a connection that is at rest is kept when the node ends and its client doesn't know: a request may be on
 /// its way already.
@@ -46,7 +58,9 @@ const LAST_REQUEST_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct DataPlane {
     edge: Arc<Edge>,
     lanes: Vec<LaneHandle>,
-    drain: watch::Sender<Option<Drain>>,
+    orders: watch::Sender<Orders>,
+    limits: Limits,
+    addresses: Arc<Addresses>,
     next: AtomicUsize,
 }
 
@@ -82,11 +96,20 @@ struct Drain {
     ending: Ending,
 }
 
+/// What all lanes and connections are told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    /// How to drain, once there is a drain.
+    drain: Option<Drain>,
+    /// When there was last no room for a connection: those that are idle go.
+    no_room: Option<Instant>,
+}
+
 /// What comes to a lane from outside its thread.
 enum Work {
     /// Somebody asks whether the lane still turns.
     Ping(oneshot::Sender<()>),
-    Connection(std::net::TcpStream, SocketAddr, Front),
+    Connection(std::net::TcpStream, SocketAddr, Front, Option<Counted>),
     Request(
         Box<Request>,
         Option<Arc<RouteTable<Route>>>,
@@ -111,8 +134,13 @@ impl DataPlane {
     /// # Errors
     ///
     /// When the operating system refuses a thread.
-    pub fn start(threads: usize, edge: &Arc<Edge>, runtime: &Arc<Runtime>) -> io::Result<Self> {
-        let (drain, drained) = watch::channel(None);
+    pub fn start(
+        threads: usize,
+        edge: &Arc<Edge>,
+        runtime: &Arc<Runtime>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let (orders, ordered) = watch::channel(Orders::default());
         let lanes = (0..threads.max(1))
             .map(|index| {
                 let (sender, receiver) = mpsc::channel(WAITING_MAX);
@@ -121,7 +149,8 @@ impl DataPlane {
                     edge: Arc::clone(edge),
                     runtime: Arc::clone(runtime),
                     work: receiver,
-                    drain: drained.clone(),
+                    orders: ordered.clone(),
+                    limits,
                     connections: Arc::clone(&connections),
                 };
                 let thread = std::thread::Builder::new()
@@ -137,7 +166,9 @@ impl DataPlane {
         Ok(Self {
             edge: Arc::clone(edge),
             lanes,
-            drain,
+            orders,
+            limits,
+            addresses: Arc::default(),
             next: AtomicUsize::new(0),
         })
     }
@@ -164,20 +195,49 @@ impl DataPlane {
         receiver.await.map_err(|_| InvokeError::Draining)?
     }
 
-    /// Gives a connection to the lane with the fewest. Says whether one could take it.
+    /// Whether there is room for another connection. If not, those that are idle are asked to go.
+    fn has_room(&self) -> bool {
+        if self.connections() < self.limits.connections_max {
+            return true;
+        }
+        self.orders.send_if_modified(|orders| {
+            let now = Instant::now();
+            let lately = |then| now.duration_since(then) < MAKE_ROOM_AGAIN;
+            let ask = !orders.no_room.is_some_and(lately);
+            if ask {
+                orders.no_room = Some(now);
+            }
+            ask
+        });
+        false
+    }
+
+    /// Gives a connection to the lane with the fewest, unless its address has as many as it may. Says whether the
+    /// data plane takes any more.
     async fn hand_over(
         &self,
         stream: std::net::TcpStream,
         client: SocketAddr,
         front: Front,
     ) -> bool {
+        let counted = if self.edge.trusted_proxies().has(client.ip()) {
+            None
+        } else {
+            let max = self.limits.connections_per_address_max;
+            let Some(counted) = self.addresses.take(client.ip(), max) else {
+                self.edge.failures().count(CONNECTION_ENDED);
+                tracing::debug!(%client, "a connection too many of one address was closed");
+                return true;
+            };
+            Some(counted)
+        };
         let load = |lane: &&LaneHandle| lane.connections.load(Ordering::Relaxed);
         let Some(lane) = self.lanes.iter().min_by_key(load) else {
             return false;
         };
         lane.connections.fetch_add(1, Ordering::Relaxed);
         lane.sender
-            .send(Work::Connection(stream, client, front))
+            .send(Work::Connection(stream, client, front, counted))
             .await
             .is_ok()
     }
@@ -202,13 +262,14 @@ impl DataPlane {
     /// What a client is told that there is no file descriptor for.
     fn refusal(&self) -> String {
         self.edge.failures().count(respond::MACHINE_LIMIT);
-        respond::no_descriptor_left(self.edge.next_request_id())
+        respond::no_descriptor_left(&self.edge.next_request_id())
     }
 
     /// Lets requests in flight and background work finish for at most `limit`, then ends the
     /// threads. Blocks until they have ended.
     pub fn drain(&self, limit: Duration, ending: Ending) {
-        self.drain.send_replace(Some(Drain { limit, ending }));
+        self.orders
+            .send_modify(|orders| orders.drain = Some(Drain { limit, ending }));
         for lane in &self.lanes {
             let thread = lane.thread.lock().take();
             if let Some(thread) = thread {

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -31,6 +32,50 @@ impl GuestBody {
     /// A body that is there already.
     pub fn full(bytes: Bytes) -> Self {
         Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// How long it is, if it is there already.
+    pub fn whole_len(&self) -> Option<usize> {
+        match &self.0 {
+            Kind::Full(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len)),
+            Kind::Streaming(_) => None,
+        }
+    }
+
+    /// All of it, if it is there already.
+    ///
+    /// # Errors
+    ///
+    /// The body as it was, when it is still to come.
+    pub fn into_whole(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Kind::Full(bytes) => Ok(bytes.unwrap_or_default()),
+            streaming @ Kind::Streaming(_) => Err(Self(streaming)),
+        }
+    }
+
+    /// Whether all of it was asked for: a server doesn't ask once more for an end that it knows.
+    pub fn is_handed_over(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Streaming(streaming) => streaming.call.is_none() || streaming.left == Some(0),
+        }
+    }
+
+    /// When its request's wall time is over, if it is still to come.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.0 {
+            Kind::Full(_) => None,
+            Kind::Streaming(streaming) => Some(streaming.call.as_ref()?.deadline.at),
+        }
+    }
+
+    /// Ends the request, whose wall time is over, without anybody asking for the rest of its body: a client that
+    /// takes nothing has a server ask for nothing.
+    pub fn expire(mut self) {
+        if let Kind::Streaming(streaming) = &mut self.0 {
+            streaming.break_off(Fault::WallLimit);
+        }
     }
 
     pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {

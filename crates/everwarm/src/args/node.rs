@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum, ValueHint};
 use everwarm_manifest::{ByteSize, Millis};
+use everwarm_node::TrustedProxies;
 
 use super::{AppArg, BoundsArgs, LogArg, TlsArgs};
 use crate::settings;
@@ -42,9 +43,35 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) bounds: BoundsArgs,
     #[command(flatten)]
+    pub(crate) clients: ClientsArgs,
+    #[command(flatten)]
     pub(crate) log: LogArg,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+}
+
+/// How the node meets its clients.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct ClientsArgs {
+    /// Proxies that may say whom a request is from: addresses and networks, as in 10.0.0.0/8,::1 [default: none]
+    #[arg(long, value_name = "NETWORKS", env = "EVERWARM_TRUSTED_PROXIES")]
+    pub(crate) trusted_proxies: Option<TrustedProxies>,
+    /// Connections that may be open at once [default: 16384]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_CONNECTIONS_MAX")]
+    pub(crate) connections_max: Option<NonZeroU32>,
+    /// Of these, from one address, or one IPv6 network of 64 bits [default: 1024]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "EVERWARM_CONNECTIONS_PER_ADDRESS_MAX"
+    )]
+    pub(crate) connections_per_address_max: Option<NonZeroU32>,
+    /// Time for a request's head, the wait for it included [default: 30s]
+    #[arg(long, value_name = "TIME", env = "EVERWARM_HEAD_TIME_MAX")]
+    pub(crate) head_time_max: Option<Millis>,
+    /// Time without anything of a request's body that a function waits for [default: 20s]
+    #[arg(long, value_name = "TIME", env = "EVERWARM_BODY_IDLE_MAX")]
+    pub(crate) body_idle_max: Option<Millis>,
 }
 
 /// Which node is asked, and for whom. The token is kept by `login`, or in EVERWARM_TOKEN.

@@ -381,6 +381,8 @@ async fn start(
     });
     // What is written is kept for a while, for those who ask by the admin API.
     access_log.keep_in(Arc::clone(&config.logs));
+    config.trusted_proxies = serve.clients.trusted_proxies.clone();
+    config.ingress = serve.clients.limits;
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();

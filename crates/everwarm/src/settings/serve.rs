@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
+use super::clients::{self, Clients};
 use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, Tls, parse_listen};
 use crate::args::{BoundsArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
@@ -30,6 +31,11 @@ pub(super) struct File {
     requests_max: Option<NonZeroU32>,
     instances_max: Option<NonZeroU32>,
     resident_max: Option<String>,
+    trusted_proxies: Option<String>,
+    connections_max: Option<NonZeroU32>,
+    connections_per_address_max: Option<NonZeroU32>,
+    head_time_max: Option<String>,
+    body_idle_max: Option<String>,
     log: Option<String>,
     pub(super) tls_listen: Option<String>,
     pub(super) tls_certificates: Option<PathBuf>,
@@ -64,6 +70,8 @@ pub(crate) struct Serve {
     pub(crate) instances_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resident_max: Option<ByteSize>,
+    #[serde(flatten)]
+    pub(crate) clients: Clients,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(flatten)]
@@ -137,6 +145,17 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         };
     let base_domain = args.base_domain.clone().or(file.base_domain);
     let base_domain = base_domain.as_deref().unwrap_or(BASE_DOMAIN_DEFAULT);
+    let clients = Clients::resolve(
+        &args.clients,
+        clients::FromFile {
+            trusted_proxies: file.trusted_proxies,
+            connections_max: file.connections_max,
+            connections_per_address_max: file.connections_per_address_max,
+            head_time_max: file.head_time_max,
+            body_idle_max: file.body_idle_max,
+        },
+    );
+    let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
     let resident_max = match (args.bounds.resident_max, file.resident_max) {
         (Some(size), _) => Some(size),
         (None, Some(text)) => {
@@ -173,6 +192,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
             (flag, _) => flag,
         },
         resident_max,
+        clients,
         log: args.log.log.clone().or(file.log),
         tls,
     })
@@ -206,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_force_reads_back_as_a_file() {
+        let flags = [
+            "--trusted-proxies",
+            "10.0.0.0/8,::1",
+            "--connections-max",
+            "7",
+        ];
+        let serve = resolve(&flags, "head-time-max = \"5s\"\n", None).unwrap();
+        let shown = toml::to_string(&serve).unwrap();
+        let again = resolve(&[], &shown, None).unwrap();
+        assert_eq!(again.clients, serve.clients, "{shown}");
+        assert_eq!(again.clients.limits.connections_max, 7);
+        assert_eq!(again.clients.limits.head_time_max.as_secs(), 5);
+        assert!(again.clients.trusted_proxies.has([10, 1, 1, 1].into()));
+    }
+
+    #[test]
     fn folder_of_systemd_holds_where_no_other_was_given() {
         let serve = resolve(&[], "", Some("/var/lib/everwarm")).unwrap();
         assert_eq!(serve.data_dir, Path::new("/var/lib/everwarm"));
@@ -215,8 +252,14 @@ mod tests {
 
     #[test]
     fn wrong_value_in_a_file_is_named() {
-        let failure = resolve(&[], "listen = \"everywhere\"\n", None).unwrap_err();
-        assert!(failure.message.contains("`listen`"), "{}", failure.message);
+        for (file, name) in [
+            ("listen = \"everywhere\"\n", "`listen`"),
+            ("trusted-proxies = \"everybody\"\n", "`trusted-proxies`"),
+            ("head-time-max = \"soon\"\n", "`head-time-max`"),
+        ] {
+            let failure = resolve(&[], file, None).unwrap_err();
+            assert!(failure.message.contains(name), "{}", failure.message);
+        }
         assert!(toml::from_str::<File>("lissten = \"1\"\n").is_err());
     }
 }

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 
 use super::table::{self, At, Reader, nearest};
 use super::{bad_name, keys, too_many};
-use crate::app::{Function, Isolation, World};
+use crate::app::{Compress, Function, Isolation, World};
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::limits::{self, Bounds, Limits};
 use crate::names::FunctionName;
@@ -34,6 +34,8 @@ pub(super) struct Draft {
     component: Option<PathBuf>,
     world: Option<World>,
     isolation: Isolation,
+    compress: Compress,
+    server_timing: bool,
     env: BTreeMap<String, String>,
     limits: Limits,
 }
@@ -83,6 +85,15 @@ impl Draft {
             isolation: isolation
                 .map(|isolation| isolation.value)
                 .unwrap_or_default(),
+            compress: word(
+                reader,
+                "compress",
+                &Compress::ALL.map(Compress::as_str),
+                findings,
+            )
+            .map(|compress| compress.value)
+            .unwrap_or_default(),
+            server_timing: reader.switch("server_timing", findings),
             env: env(reader, findings),
             limits: read_limits(reader, findings),
         }
@@ -95,6 +106,8 @@ impl Draft {
             world: self.world,
             routes: self.routes.into_iter().map(|route| route.value).collect(),
             isolation: self.isolation,
+            compress: self.compress,
+            server_timing: self.server_timing,
             env: self.env,
             limits: self.limits,
         }

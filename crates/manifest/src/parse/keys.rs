@@ -67,6 +67,14 @@ pub(crate) const FUNCTION: Table = Table {
             "The requests that the function answers: `[host]/path`. The most specific route wins.",
         ),
         key("isolation", "How instances are shared between requests."),
+        key(
+            "compress",
+            "Which responses are compressed for clients that take it.",
+        ),
+        key(
+            "server_timing",
+            "Whether clients are told how a request started and how long it took.",
+        ),
         key("env", "Environment variables of the function."),
         key("limits", "What the function may use."),
     ],

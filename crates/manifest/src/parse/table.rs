@@ -57,6 +57,19 @@ impl<'t, 'i> Reader<'t, 'i> {
         filled(self.text(key, findings)?, key, findings)
     }
 
+    /// `true` or `false`; false where the key is missing or something else.
+    pub(super) fn switch(&self, key: &str, findings: &mut Vec<Finding>) -> bool {
+        let Some(value) = self.value(key) else {
+            return false;
+        };
+        if let DeValue::Boolean(on) = value.get_ref() {
+            return *on;
+        }
+        let finding = wrong_type(value.span(), key, "`true` or `false`", value.get_ref());
+        findings.push(finding);
+        false
+    }
+
     pub(super) fn array(
         &self,
         key: &str,

@@ -10,7 +10,7 @@
 //!   for the rest, however much that is: `/api/*` matches `/api`, `/api/` and all below.
 //! - Case matters in paths, and `/a` isn't `/a/`. Percent-encoding doesn't matter where RFC 3986 section
 //!   6.2.2 says that two spellings are the same; `%2F` is never a separator.
-//! - A request path with a segment `.` or `..` (plain or encoded) matches nothing.
+//! - A request path with a segment `.` or `..` (plain or encoded), or with a NUL, matches nothing.
 
 mod host;
 mod path;

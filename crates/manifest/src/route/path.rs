@@ -173,6 +173,13 @@ fn parse_segment(text: &str, last: bool) -> Result<Segment, RouteError> {
     if matches!(&*literal, "." | "..") {
         return Err(bad(text, "`.` and `..` match no request", None));
     }
+    if has_nul(&literal) {
+        return Err(bad(
+            text,
+            "a path with a NUL (`%00`) matches no route",
+            None,
+        ));
+    }
     Ok(Segment::Literal(literal.into()))
 }
 
@@ -270,16 +277,23 @@ fn has_dot_segment(path: &str) -> bool {
     path.contains("/.") && path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
+/// A NUL ends a text in many languages: who reads on and who doesn't see different paths.
+fn has_nul(normal: &str) -> bool {
+    normal.contains("%00")
+}
+
 /// The path of a request in normal form. Making one allocates only when the path as sent is in another.
 #[derive(Debug, Clone)]
 pub struct RequestPath<'a>(Cow<'a, str>);
 
 impl<'a> RequestPath<'a> {
     /// Takes a request's path without its query. `None` when no pattern can match it: it doesn't start with
-    /// `/`, or a segment is `.` or `..`, encoded or not.
+    /// `/`, a segment is `.` or `..`, encoded or not, or there is a NUL.
     pub fn new(path: &'a str) -> Option<Self> {
         let path = path.starts_with('/').then(|| normalized(path))?;
-        (!has_dot_segment(&path)).then_some(Self(path))
+        // In a path that was in its normal form as it came there may be nothing encoded at all.
+        let is_none = has_dot_segment(&path) || (matches!(path, Cow::Owned(_)) && has_nul(&path));
+        (!is_none).then_some(Self(path))
     }
 
     /// The path as text. It starts with `/`.
@@ -364,6 +378,15 @@ mod tests {
         for path in ["/.well-known/x", "/...", "/a..b", "/a./b"] {
             assert!(RequestPath::new(path).is_some(), "{path}");
         }
+    }
+
+    #[test]
+    fn nul_is_in_no_path() {
+        for path in ["/%00", "/a/b%00c", "/\0"] {
+            assert!(RequestPath::new(path).is_none(), "{path}");
+        }
+        assert!(RequestPath::new("/%2500").is_some());
+        assert!(PathPattern::parse("/a%00").is_err());
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub(crate) fn answer(path: &str, query: &Query, request: Request) -> Option<Resp
             .headers_mut()
             .insert(header::CONTENT_LENGTH, length);
     }
+    if let Some(Ok(kind)) = query.get("type").map(str::parse) {
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
     Some(response)
 }
 
