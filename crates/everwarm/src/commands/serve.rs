@@ -382,6 +382,12 @@ async fn start(
     // What is written is kept for a while, for those who ask by the admin API.
     access_log.keep_in(Arc::clone(&config.logs));
     settings::set_bounds(&mut config, serve.bounds());
+    if let Some(time) = serve.compile_time_max {
+        config.compile_limits = config.compile_limits.within(time);
+    }
+    if let Some(memory) = serve.compile_memory_max {
+        config.compile_limits.memory_bytes_max = memory.as_u64();
+    }
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();
     }
