@@ -199,7 +199,7 @@ mod tests {
         >()));
         assert_eq!(lasts(stalled).await, 10);
         assert_eq!(lasts(steady(1)).await, 10);
-        assert_eq!(lasts(steady(32 << 10)).await, 20);
+        assert_eq!(lasts(steady(32 << 10)).await, 19);
         assert_eq!(lasts(steady(64 << 10)).await, 1_000);
     }
 
