@@ -37,6 +37,12 @@ impl Raw {
         written.expect("the connection is open");
     }
 
+    /// As [`Self::write`], on a connection that the node may have closed. Says whether it took all of it.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let written = within("room for the bytes", self.0.write_all(bytes.as_ref()));
+        written.await.is_ok()
+    }
+
     /// Whether the node has said anything that isn't read yet.
     ///
     /// # Panics
