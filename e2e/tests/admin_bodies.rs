@@ -28,111 +28,82 @@ fn head(server: &Server, start: &str) -> String {
     )
 }
 
+/// Manifests that are none, whatever they are sent with.
+fn bad_manifests() -> Vec<String> {
+    let function = |number: usize| {
+        format!("[[function]]\nname=\"f{number}\"\ncomponent=\"f.wasm\"\nroutes=[\"/{number}\"]\n")
+    };
+    let functions = |count: usize| (0..count).map(function).collect::<String>();
+    let routes: Vec<String> = (0..5_000).map(|number| format!("/{number}")).collect();
+    vec![
+        format!("name=\"shop\"\n{}", functions(10_000)),
+        format!("name=\"shop\"\n{}", functions(101)),
+        format!(
+            "name=\"shop\"\n[[function]]\nname=\"f\"\ncomponent=\"f.wasm\"\nroutes={routes:?}\n"
+        ),
+        "name=\"shop\u{0}\"\n".to_owned(),
+        format!("name=\"{}\"\n", "n".repeat(900_000)),
+    ]
+}
+
+/// What is sent as JSON and is no message, by operation.
+fn no_messages() -> Vec<(Method, &'static str, String)> {
+    let long = "n".repeat(900_000);
+    let deep = "[".repeat(100_000);
+    let mut deploys: Vec<String> = bad_manifests()
+        .into_iter()
+        .map(|manifest| serde_json::json!({"manifest": manifest, "components": {}}).to_string())
+        .collect();
+    deploys.extend([
+        deep.clone(),
+        format!("{{\"manifest\":{deep}"),
+        format!("{{\"unknown\":{deep}"),
+    ]);
+    deploys.extend(
+        [
+            "",
+            "null",
+            "[]",
+            r#"{"manifest":"","manifest":"","components":{}}"#,
+            r#"{"manifest":1,"components":{}}"#,
+            r#"{"manifest":"","components":{"f":"sha256:x"}}"#,
+            r#"{"manifest":"","components":{},"percent":1e400}"#,
+        ]
+        .map(ToOwned::to_owned),
+    );
+    let mut tokens = vec![format!("{{\"name\":\"{long}\",\"scope\":\"read\"}}")];
+    tokens.extend(
+        [
+            r#"{"name":"a\u0000b","scope":"read"}"#,
+            r#"{"name":"a\u001b[2Jb","scope":"read"}"#,
+            r#"{"name":"a","scope":"\u001b[2J"}"#,
+            r#"{"name":"a","scope":"root"}"#,
+            r#"{"name":"a","scope":"read","lifetime_s":-1}"#,
+        ]
+        .map(ToOwned::to_owned),
+    );
+    let others = [
+        (Method::PUT, "/v1/tenants/ann", r#"{"apps":-1}"#),
+        (Method::PUT, "/v1/tenants/..%2f..", "{}"),
+        (Method::PUT, "/v1/tenants/a%00b", "{}"),
+        (Method::PUT, "/v1/tenants/%ff", "{}"),
+        (Method::GET, "/v1/apps?limit=many", ""),
+        (Method::GET, "/v1/usage?from=-1", ""),
+    ];
+    let at = |path: &'static str| move |body| (Method::POST, path, body);
+    deploys
+        .into_iter()
+        .map(at("/v1/apps/shop/versions"))
+        .chain(tokens.into_iter().map(at("/v1/tokens")))
+        .chain(others.map(|(method, path, body)| (method, path, body.to_owned())))
+        .collect()
+}
+
 #[tokio::test]
 async fn bodies_that_are_no_messages_are_refused_with_what_is_wrong() {
     let data = DataFolder::new();
     let server = data.start().await;
-    let deploy =
-        |manifest: &str| serde_json::json!({"manifest": manifest, "components": {}}).to_string();
-    let functions: String = (0..10_000)
-        .map(|number| format!("[[function]]\nname=\"f{number}\"\ncomponent=\"f.wasm\"\n"))
-        .collect();
-    let few: String = (0..101)
-        .map(|number| {
-            format!(
-                "[[function]]\nname=\"f{number}\"\ncomponent=\"f.wasm\"\nroutes=[\"/{number}\"]\n"
-            )
-        })
-        .collect();
-    let routes: Vec<String> = (0..5_000).map(|number| format!("/{number}")).collect();
-    let route_bomb = format!(
-        "name=\"shop\"\n[[function]]\nname=\"f\"\ncomponent=\"f.wasm\"\nroutes={routes:?}\n"
-    );
-    let long = "n".repeat(900_000);
-    let (versions, tokens) = ("/v1/apps/shop/versions", "/v1/tokens");
-    let deep = "[".repeat(100_000);
-    let bodies: Vec<(Method, &str, String)> = vec![
-        (Method::POST, versions, String::new()),
-        (Method::POST, versions, "null".to_owned()),
-        (Method::POST, versions, "[]".to_owned()),
-        (Method::POST, versions, deep.clone()),
-        (Method::POST, versions, format!("{{\"manifest\":{deep}")),
-        (Method::POST, versions, format!("{{\"unknown\":{deep}")),
-        (
-            Method::POST,
-            versions,
-            r#"{"manifest":"","manifest":"","components":{}}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            versions,
-            r#"{"manifest":1,"components":{}}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            versions,
-            r#"{"manifest":"","components":{"f":"sha256:x"}}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            versions,
-            r#"{"manifest":"","components":{},"percent":1e400}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            versions,
-            deploy(&format!("name=\"shop\"\n{functions}")),
-        ),
-        (
-            Method::POST,
-            versions,
-            deploy(&format!("name=\"shop\"\n{few}")),
-        ),
-        (Method::POST, versions, deploy(&route_bomb)),
-        (Method::POST, versions, deploy("name=\"shop\u{0}\"\n")),
-        (
-            Method::POST,
-            versions,
-            deploy(&format!("name=\"{long}\"\n")),
-        ),
-        (
-            Method::POST,
-            tokens,
-            r#"{"name":"a\u0000b","scope":"read"}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            tokens,
-            r#"{"name":"a\u001b[2Jb","scope":"read"}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            tokens,
-            r#"{"name":"a","scope":"\u001b[2J"}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            tokens,
-            format!("{{\"name\":\"{long}\",\"scope\":\"read\"}}"),
-        ),
-        (
-            Method::POST,
-            tokens,
-            r#"{"name":"a","scope":"root"}"#.to_owned(),
-        ),
-        (
-            Method::POST,
-            tokens,
-            r#"{"name":"a","scope":"read","lifetime_s":-1}"#.to_owned(),
-        ),
-        (Method::PUT, "/v1/tenants/ann", r#"{"apps":-1}"#.to_owned()),
-        (Method::PUT, "/v1/tenants/..%2f..", "{}".to_owned()),
-        (Method::PUT, "/v1/tenants/a%00b", "{}".to_owned()),
-        (Method::PUT, "/v1/tenants/%ff", "{}".to_owned()),
-        (Method::GET, "/v1/apps?limit=many", String::new()),
-        (Method::GET, "/v1/usage?from=-1", String::new()),
-    ];
-    for (method, path, body) in bodies {
+    for (method, path, body) in no_messages() {
         let request = authorized(&server, method, path, body.clone())
             .header("content-type", "application/json");
         let problem = server.ask_admin(request).await.failed(400, "EW5009");
@@ -149,7 +120,7 @@ async fn bodies_that_are_no_messages_are_refused_with_what_is_wrong() {
     let no_json = authorized(
         &server,
         Method::POST,
-        tokens,
+        "/v1/tokens",
         r#"{"name":"a","scope":"read"}"#,
     );
     server
