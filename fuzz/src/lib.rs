@@ -147,8 +147,8 @@ pub fn backup_archives(bytes: &[u8]) {
         );
         for entry in names(&scratch) {
             let name = entry.expect("the folder can be read").file_name();
-            let is_catalog = name.to_string_lossy().starts_with("catalog.restored");
-            assert!(is_catalog, "{name:?} is no catalog");
+            let name = name.to_string_lossy();
+            assert!(name.starts_with("catalog.restored"), "{name} is no catalog");
         }
     }
 }

@@ -152,16 +152,16 @@ pub(super) fn fuzz(bytes: &[u8]) {
     let found = other_key.verify(bytes, component, &fingerprint);
     assert!(found.is_err(), "bytes without a MAC of ours are a record");
     // With a MAC of ours: it says one thing, and says it again.
-    let mut signed = bytes.to_vec();
-    signed.truncate(SIGNED_LEN);
-    let mac = signer.0.clone().chain_update(&signed).finalize();
-    signed.extend_from_slice(&mac.into_bytes());
-    if let Ok(record) = signer.verify(&signed, component, &fingerprint) {
-        assert_eq!(signer.sign(&record), signed, "a record has one form");
+    let mut whole = bytes.to_vec();
+    whole.truncate(SIGNED_LEN);
+    let mac = signer.0.clone().chain_update(&whole).finalize();
+    whole.extend_from_slice(&mac.into_bytes());
+    if let Ok(record) = signer.verify(&whole, component, &fingerprint) {
+        assert_eq!(signer.sign(&record), whole, "a record has one form");
         let other = Digest::from_bytes([2; 32]);
-        let of_another = signer.verify(&signed, other, &fingerprint);
+        let of_another = signer.verify(&whole, other, &fingerprint);
         assert_eq!(of_another.err(), Some(RecordFlaw::OfAnother));
-        let forged = other_key.verify(&signed, component, &fingerprint);
+        let forged = other_key.verify(&whole, component, &fingerprint);
         assert_eq!(forged.err(), Some(RecordFlaw::Forged));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
             // Before the runtime has threads.
             let inherited = inherited()
                 .map_err(|error| Failure::new(Exit::Node, error.code(), error.to_string()))?;
-            listening(serve::run(*args, inherited, printer))
+            listening(serve::run(args, inherited, printer))
         }
         Command::Login(args) => wait(login::run(args, printer)),
         Command::Deploy(args) => wait(deploy::run(args, printer)),
