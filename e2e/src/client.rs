@@ -53,7 +53,16 @@ impl Request {
     ///
     /// When the path is none.
     pub fn post(path: &str, body: impl Into<Bytes>) -> Self {
-        let request = Self::new(Method::POST, path);
+        Self::with_body(Method::POST, path, body)
+    }
+
+    /// Any request with a body whose length is declared.
+    ///
+    /// # Panics
+    ///
+    /// When the path is none.
+    pub fn with_body(method: Method, path: &str, body: impl Into<Bytes>) -> Self {
+        let request = Self::new(method, path);
         Self(request.0.map(|_| Full::new(body.into()).boxed_unsync()))
     }
 

@@ -178,6 +178,17 @@ impl Server {
         &self.admin
     }
 
+    /// The socket of the admin API.
+    ///
+    /// # Panics
+    ///
+    /// When the node doesn't say.
+    pub fn admin_address(&self) -> SocketAddr {
+        let address = self.node.ready["admin"].as_str();
+        let address = address.and_then(|address| address.parse().ok());
+        address.expect("the event says where the admin API is")
+    }
+
     /// Where it speaks TLS.
     ///
     /// # Panics

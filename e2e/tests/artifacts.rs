@@ -98,7 +98,39 @@ async fn missing_under_a_running_node(world: World, spoil: impl Fn(&Path)) {
     once(&app).await;
 }
 
+/// Code of another function of the same node, whole and with a record that holds, in place of a function's own.
+async fn swapped(world: World, ending: Option<&str>) {
+    let app = App::new("hello", world).and("echo", world, "/echo").write();
+    let node = app.start().await;
+    assert!(node.stop(Signal::TERM).await.status.success());
+    let of_kind = |path: &PathBuf| {
+        ending.is_none_or(|ending| path.extension().is_some_and(|found| found == ending))
+    };
+    let mut paths: Vec<PathBuf> = files(&app.compiled()).into_keys().filter(of_kind).collect();
+    paths.sort_by_key(|path| (path.extension().map(ToOwned::to_owned), path.clone()));
+    assert!(
+        paths.len().is_multiple_of(2) && !paths.is_empty(),
+        "{paths:?}"
+    );
+    for pair in paths.chunks(2) {
+        let aside = pair[0].with_extension("aside");
+        fs::rename(&pair[0], &aside).unwrap();
+        fs::rename(&pair[1], &pair[0]).unwrap();
+        fs::rename(&aside, &pair[1]).unwrap();
+    }
+    let node = app.start().await;
+    assert_eq!(node.get("/").await.ok(), "Hello from Everwarm\n");
+    assert_ne!(node.get("/echo").await.ok(), "Hello from Everwarm\n");
+    assert!(node.stop(Signal::TERM).await.status.success());
+}
+
 both_worlds! {
+    async fn code_of_another_function_is_never_run(world: World) {
+        for ending in [Some("cwasm"), Some("record"), None] {
+            swapped(world, ending).await;
+        }
+    }
+
     async fn second_start_uses_what_the_first_compiled(world: World) {
         let app = App::new("hello", world).write();
         once(&app).await;

@@ -6,13 +6,17 @@
 
 use std::sync::Arc;
 
+use everwarm_api::operations::{ALL, Body};
+use everwarm_api::token::Token;
 use everwarm_edge::forwarded::TrustedProxies;
 use everwarm_edge::head::{Peer, host, receive};
 use everwarm_edge::ingress::scan::Scan;
 use everwarm_edge::router::RouteTable;
 use everwarm_engine::inspect::{InspectLimits, inspect};
 use everwarm_engine::request::{Request, RequestBody};
-use everwarm_manifest::{App, RoutePattern};
+use everwarm_manifest::{App, AppName, RoutePattern};
+use everwarm_node::admin::understand;
+use everwarm_store::embedded::backup::check;
 
 /// The most routes of one input: the scan that the table is compared with takes time in their number.
 const ROUTES_MAX: usize = 64;
@@ -183,4 +187,87 @@ pub fn component(bytes: &[u8]) {
         Ok(facts) => assert_eq!(facts.bytes, bytes.len() as u64),
         Err(reason) => assert!(!reason.is_empty(), "a refusal has a reason"),
     }
+}
+
+/// The first byte chooses an operation, the rest is its body. It is understood or refused with a reason that can be
+/// shown to people.
+pub fn admin_bodies(bytes: &[u8]) {
+    let Some((first, body)) = bytes.split_first() else {
+        return;
+    };
+    let with_json = || {
+        ALL.iter()
+            .filter(|operation| matches!(operation.request, Body::Json(_)))
+    };
+    let chosen = usize::from(*first) % with_json().count();
+    let operation = with_json().nth(chosen).expect("it was counted");
+    let app = AppName::new("shop").expect("this is a name");
+    let Err(problem) = understand(operation, &app, body) else {
+        return;
+    };
+    assert_eq!((problem.status, &*problem.code), (400, "EW5009"));
+    assert!(!problem.detail.is_empty(), "a refusal has a reason");
+    assert!(problem.detail.len() < 20_000, "a refusal is short");
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(
+        !problem.detail.contains(steers),
+        "nothing steers a terminal: {problem:?}"
+    );
+}
+
+/// No bytes are the record of machine code but those that the node wrote.
+pub fn artifact_records(bytes: &[u8]) {
+    everwarm_engine::artifact::fuzz_record(bytes);
+}
+
+/// Any bytes are a backup or refused with a reason, and nothing is written but a catalog in the folder for it. They are
+/// looked at as they are, and with the checksums of a tar archive, which no fuzzer guesses.
+pub fn backup_archives(bytes: &[u8]) {
+    let mut summed = bytes.to_vec();
+    for block in summed.chunks_exact_mut(TAR_BLOCK_BYTES) {
+        let is_header = block[TAR_MAGIC_AT..].starts_with(b"ustar");
+        if is_header {
+            block[TAR_SUM_AT..TAR_SUM_AT + 8].fill(b' ');
+            let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+            let digits = format!("{sum:06o}\0 ");
+            block[TAR_SUM_AT..TAR_SUM_AT + 8].copy_from_slice(digits.as_bytes());
+        }
+    }
+    for archive in [bytes, &summed] {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let scratch = folder.path().join("scratch");
+        std::fs::create_dir(&scratch).expect("a folder can be made in it");
+        if let Err(error) = check(archive, &scratch) {
+            assert!(!error.to_string().is_empty(), "a refusal has a reason");
+        }
+        let names = |folder| std::fs::read_dir(folder).expect("the folder is there");
+        assert_eq!(
+            names(folder.path()).count(),
+            1,
+            "nothing is written outside"
+        );
+        for entry in names(&scratch) {
+            let name = entry.expect("the folder can be read").file_name();
+            let name = name.to_string_lossy();
+            assert!(name.starts_with("catalog.restored"), "{name} is no catalog");
+        }
+    }
+}
+
+/// Bytes of a block of a tar archive, and where a header has its sum and its magic.
+const TAR_BLOCK_BYTES: usize = 512;
+const TAR_SUM_AT: usize = 148;
+const TAR_MAGIC_AT: usize = 257;
+
+/// Any text is a token or none; a token is the same when it is read again, and shows its secret nowhere.
+pub fn tokens(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(token) = Token::parse(&text) else {
+        return;
+    };
+    let again = Token::parse(token.expose()).expect("a token reads back");
+    assert_eq!(again.id(), token.id());
+    assert!(again.matches(&token.secret_hash()));
+    let secret = &token.expose()[token.expose().len() - 64..];
+    assert!(!format!("{token:?}").contains(secret));
 }

@@ -39,3 +39,23 @@ fn every_head_seed_is_refused_or_reaches_its_route() {
 fn every_component_seed_is_inspected_to_an_end() {
     assert!(replay("component", everwarm_fuzz::component) >= 4);
 }
+
+#[test]
+fn every_admin_body_seed_is_understood_or_refused() {
+    assert!(replay("admin_bodies", everwarm_fuzz::admin_bodies) >= 8);
+}
+
+#[test]
+fn every_record_seed_proves_nothing() {
+    assert!(replay("artifact_records", everwarm_fuzz::artifact_records) >= 3);
+}
+
+#[test]
+fn every_backup_seed_is_a_backup_or_refused() {
+    assert!(replay("backup_archives", everwarm_fuzz::backup_archives) >= 4);
+}
+
+#[test]
+fn every_token_seed_is_a_token_or_none() {
+    assert!(replay("tokens", everwarm_fuzz::tokens) >= 3);
+}

@@ -9,7 +9,7 @@
 //! All methods block on the disk. One process at a time uses a folder: the store's lock sees to it.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ mod record;
 
 use crate::fault::{is_limit, machine_limit};
 pub use record::RecordFlaw;
-use record::{Identity, Record, Signer, hash_file};
+use record::{Identity, RECORD_LEN, Record, Signer, hash_file};
 
 /// Where the compiler writes before a file gets its name. No fingerprint starts with a dot.
 const INCOMING: &str = ".incoming";
@@ -250,8 +250,9 @@ impl CompiledArtifacts {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Checked::Missing,
             Err(error) => return Checked::Failed(OpenError::io("open", &paths.code, error)),
         };
-        let record = match fs::read(&paths.record) {
-            Ok(bytes) => self.signer.verify(&bytes, component, fingerprint),
+        let record = match read_record(&paths.record) {
+            Ok(Some(bytes)) => self.signer.verify(&bytes, component, fingerprint),
+            Ok(None) => return Checked::Flawed(Flaw::NoRecord),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Checked::Flawed(Flaw::NoRecord);
             }
@@ -284,6 +285,13 @@ impl CompiledArtifacts {
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What must hold for any bytes as a record: none but the one that was written counts, whole and unchanged, for what it
+/// was written for. Panics when it doesn't; the fuzz target `artifact_records` feeds it.
+#[doc(hidden)]
+pub fn fuzz_record(bytes: &[u8]) {
+    record::fuzz(bytes);
 }
 
 struct Paths {
@@ -329,6 +337,16 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(rustix::io::Errno::LOOP) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// The bytes of a record, and no more than show that it is too long; none when what is there isn't a file.
+fn read_record(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open_regular(path)? else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::with_capacity(RECORD_LEN + 1);
+    file.take(RECORD_LEN as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// Removes both files. Failing to is no reason to run them: they fail the same check next time.

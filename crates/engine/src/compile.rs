@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use everwarm_manifest::{Digest, World};
+use everwarm_manifest::{Digest, Millis, World};
 use secrecy::{ExposeSecret as _, SecretBox};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -94,6 +94,18 @@ impl Default for CompileLimits {
             memory_bytes_max: 4 << 30,
             cpu_time_s_max: 120,
             wall_time_ms_max: 60_000,
+        }
+    }
+}
+
+impl CompileLimits {
+    /// The same, but for the time: so long, and twice that of CPU time, for a compiler has threads.
+    #[must_use]
+    pub fn within(self, time: Millis) -> Self {
+        Self {
+            cpu_time_s_max: time.as_u64().saturating_mul(2).div_ceil(1_000),
+            wall_time_ms_max: time.as_u64(),
+            ..self
         }
     }
 }

@@ -8,18 +8,23 @@ mod apps;
 mod auth;
 mod backups;
 mod components;
+mod connections;
 mod deploys;
 mod failure;
 mod first_token;
+mod held;
 mod history;
 mod logs;
+mod pace;
 mod pages;
 mod request_id;
+mod sent;
 mod tls;
+mod understand;
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::middleware;
@@ -28,28 +33,42 @@ use axum::{Json, Router};
 use everwarm_api::openapi::OpenApi;
 use everwarm_api::operations::{self, Operation};
 use everwarm_edge::ingress::Listener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use first_token::{FirstTokenError, make_first_token};
 pub use tls::{AdminTls, AdminTlsError};
+pub use understand::understand;
 
 use crate::node::Node;
+use crate::turns::Turns;
 use failure::Failed;
 
-/// Bytes of an operation's JSON.
-const JSON_BYTES_MAX: usize = 4 << 20;
 /// Components that are taken in at once: each is held in memory until it is stored.
 const UPLOADS_MAX: usize = 8;
+/// Those of one tenant, so that one that sends slowly leaves places.
+const UPLOADS_OF_TENANT_MAX: usize = 4;
+/// Long answers that are made or sent at once.
+const REPORTS_MAX: usize = 4;
+/// Those of one tenant.
+const REPORTS_OF_TENANT_MAX: usize = 2;
+/// Requests at once, of all tenants.
+const REQUESTS_MAX: usize = 1_024;
+/// Those of one tenant.
+const REQUESTS_OF_TENANT_MAX: usize = 256;
 
 /// Requests that wait for lines of a log at once.
 const FOLLOWERS_MAX: usize = 256;
+/// Those of one tenant.
+const FOLLOWERS_OF_TENANT_MAX: usize = 64;
 
 /// What the operations share.
 #[derive(Clone)]
 struct Admin {
     node: Arc<Node>,
-    uploads: Arc<Semaphore>,
-    followers: Arc<Semaphore>,
+    uploads: Arc<Turns>,
+    reports: Arc<Turns>,
+    requests: Arc<Turns>,
+    followers: Arc<Turns>,
 }
 
 /// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
@@ -61,29 +80,24 @@ pub async fn serve(
 ) {
     let router = router(Admin {
         node,
-        uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-        followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+        uploads: Arc::new(Turns::new(UPLOADS_MAX, UPLOADS_OF_TENANT_MAX)),
+        reports: Arc::new(Turns::new(REPORTS_MAX, REPORTS_OF_TENANT_MAX)),
+        requests: Arc::new(Turns::new(REQUESTS_MAX, REQUESTS_OF_TENANT_MAX)),
+        followers: Arc::new(Turns::new(FOLLOWERS_MAX, FOLLOWERS_OF_TENANT_MAX)),
     });
     let stopped = async move {
         // A sender that is gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let served = if let Some(tls) = tls {
+    if let Some(tls) = tls {
         let listener = tls::TlsListener::new(listener, tls);
-        let served = axum::serve(listener, router);
-        served.with_graceful_shutdown(stopped).await
+        connections::serve(listener, router, stopped).await;
     } else {
-        let served = axum::serve(listener.into_socket(), router);
-        served.with_graceful_shutdown(stopped).await
-    };
-    if let Err(error) = served {
-        tracing::error!(%error, "the admin API ended");
+        connections::serve(listener.into_socket(), router, stopped).await;
     }
 }
 
 fn router(admin: Admin) -> Router {
-    let uploads = admin.node.inspect_limits.component_bytes_max;
-    let upload_bytes_max = usize::try_from(uploads).unwrap_or(usize::MAX);
     let operations = Router::new();
     let operations = add(
         operations,
@@ -97,8 +111,12 @@ fn router(admin: Admin) -> Router {
         &operations::HAS_COMPONENT,
         components::has,
     );
-    let put = components::put.layer(DefaultBodyLimit::max(upload_bytes_max));
-    let operations = add(operations, &admin, &operations::PUT_COMPONENT, put);
+    let operations = add(
+        operations,
+        &admin,
+        &operations::PUT_COMPONENT,
+        components::put,
+    );
     let operations = add(operations, &admin, &operations::LIST_APPS, apps::list);
     let operations = add(operations, &admin, &operations::GET_APP, apps::get);
     let operations = add(operations, &admin, &operations::REMOVE_APP, apps::remove);
@@ -173,7 +191,6 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(ready))
         .fallback(|| async { Failed::no_such_operation() })
         .method_not_allowed_fallback(|| async { Failed::no_such_operation() })
-        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
         .layer(middleware::from_fn(request_id::give))
         .with_state(admin)
 }

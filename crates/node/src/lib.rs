@@ -24,6 +24,7 @@ mod readiness;
 pub mod sockets;
 mod targets;
 pub mod telemetry;
+mod turns;
 
 pub use config::NodeConfig;
 pub use deploy::{Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage};

@@ -3,20 +3,25 @@
 //! Owns the way from a stored component to a recorded compiled artifact, off the request path. Knows nothing
 //! of routes or of what is live.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use everwarm_engine::artifact::CompiledArtifacts;
-use everwarm_engine::compile::{CompileJob, Compiler, IncrementalDir};
+use everwarm_engine::compile::{
+    CompileError, CompileJob, CompileLimits, Compiler, CompilerCommand, IncrementalDir,
+};
 use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::inspect::{ComponentFacts, InspectError, InspectLimits};
 use everwarm_engine::runtime::Runtime;
+use everwarm_manifest::{Digest, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::embedded::Embedded;
 use secrecy::SecretBox;
 use tokio::sync::mpsc;
 
 use crate::deploy::DeployError;
+use crate::turns::Turns;
 
 /// Functions that may wait to have their code made again. One that finds no place is asked for again by its
 /// next request.
@@ -36,11 +41,52 @@ pub(crate) struct MachineCode {
     pub(crate) store: Arc<Embedded>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) compiled: Arc<CompiledArtifacts>,
-    pub(crate) compiler: Compiler,
+    compiler: Compiler,
+    /// Before the compiler's own: a tenant whose components compile slowly leaves a process to the others.
+    turns: Turns,
     pub(crate) incremental: Option<Incremental>,
 }
 
 impl MachineCode {
+    pub(crate) fn new(
+        store: Arc<Embedded>,
+        runtime: Arc<Runtime>,
+        compiled: Arc<CompiledArtifacts>,
+        (command, limits): (CompilerCommand, CompileLimits),
+        incremental: Option<Incremental>,
+    ) -> Self {
+        let share = limits.parallel_max;
+        let all = share.saturating_add(1);
+        let limits = CompileLimits {
+            parallel_max: all,
+            ..limits
+        };
+        Self {
+            store,
+            runtime,
+            compiled,
+            compiler: Compiler::new(command, limits),
+            turns: Turns::new(all.get(), share.get()),
+            incremental,
+        }
+    }
+
+    /// Reads what a tenant's component says of itself, in a process of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Compiler::inspect`].
+    pub(crate) async fn inspect(
+        &self,
+        tenant: &TenantId,
+        path: &Path,
+        component: Digest,
+        limits: InspectLimits,
+    ) -> Result<Result<ComponentFacts, InspectError>, CompileError> {
+        let _turn = self.turns.wait(tenant).await;
+        self.compiler.inspect(path, component, limits).await
+    }
+
     /// Makes sure that usable machine code of a function is on disk.
     ///
     /// # Errors
@@ -71,7 +117,9 @@ impl MachineCode {
                 key: &incremental.key,
             }),
         };
+        let turn = self.turns.wait(&spec.tenant).await;
         let compiled = self.compiler.compile(job, output.path()).await;
+        drop(turn);
         let compiled = compiled.map_err(|source| DeployError::Compile {
             function: spec.name.clone(),
             source,
@@ -93,7 +141,7 @@ impl MachineCode {
 
     /// Components that are compiled, or wait for it.
     pub(crate) fn compiles_waiting(&self) -> u64 {
-        self.compiler.waiting()
+        self.turns.waiting() + self.compiler.waiting()
     }
 
     pub(crate) fn is_there(&self, spec: &FunctionSpec) -> bool {

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use everwarm_edge::dispatch::{Edge, Policy};
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_engine::artifact::CompiledArtifacts;
-use everwarm_engine::compile::Compiler;
 use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
@@ -231,13 +230,13 @@ impl Node {
             dir: store.data_dir().root().join("incremental"),
             key: store.node_key().derive("incremental cache"),
         });
-        let code = Arc::new(MachineCode {
-            store: Arc::clone(&store),
-            runtime: Arc::clone(&runtime),
+        let code = Arc::new(MachineCode::new(
+            Arc::clone(&store),
+            Arc::clone(&runtime),
             compiled,
-            compiler: Compiler::new(config.compiler, config.compile_limits),
+            (config.compiler, config.compile_limits),
             incremental,
-        });
+        ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         let node = Self {
             store,

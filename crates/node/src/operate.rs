@@ -244,8 +244,7 @@ impl Node {
                     let path = self.store.artifacts().local_file(tenant, digest).await?;
                     let inspected = self
                         .code
-                        .compiler
-                        .inspect(&path, digest, self.inspect_limits)
+                        .inspect(tenant, &path, digest, self.inspect_limits)
                         .await
                         .map_err(|source| DeployError::Compile {
                             function: name.clone(),

@@ -43,7 +43,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-e2e", &["everwarm-api", "everwarm-manifest"]),
     (
         "everwarm-fuzz",
-        &["everwarm-edge", "everwarm-engine", "everwarm-manifest"],
+        &[
+            "everwarm-api",
+            "everwarm-edge",
+            "everwarm-engine",
+            "everwarm-manifest",
+            "everwarm-node",
+            "everwarm-store",
+        ],
     ),
     (
         "everwarm-bench",

@@ -10,6 +10,7 @@ mod invariants;
 mod lengths;
 mod names;
 mod sources;
+mod threats;
 mod unsafe_code;
 mod words;
 
@@ -85,6 +86,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     violations.extend(error_pages::check(&sources));
     violations.extend(guest_tests::check(&sources));
     violations.extend(invariants::check(&sources));
+    violations.extend(threats::check(&sources));
     violations.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
 
     for violation in &violations {

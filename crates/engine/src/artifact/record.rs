@@ -26,7 +26,8 @@ use super::Fingerprint;
 const MAGIC: &[u8; 8] = b"EWCODE\x00\x01";
 const MAC_LEN: usize = 32;
 const SIGNED_LEN: usize = MAGIC.len() + 3 * Digest::BYTES + 5 * size_of::<u64>();
-const RECORD_LEN: usize = SIGNED_LEN + MAC_LEN;
+/// Bytes of a record.
+pub(super) const RECORD_LEN: usize = SIGNED_LEN + MAC_LEN;
 /// Bytes read at once when a whole file is hashed.
 const HASH_CHUNK: usize = 256 << 10;
 
@@ -138,6 +139,30 @@ impl Signer {
                 ctime_ns: i64::from_le_bytes(fields.take()),
             },
         })
+    }
+}
+
+/// See [`super::fuzz_record`].
+pub(super) fn fuzz(bytes: &[u8]) {
+    let signer = Signer::new(&SecretBox::new(Box::new([7; 32])));
+    let component = Digest::from_bytes([1; 32]);
+    let fingerprint = Fingerprint("fuzz".to_owned());
+    let other_key = Signer::new(&SecretBox::new(Box::new([8; 32])));
+    // As it came: nobody has the key.
+    let found = other_key.verify(bytes, component, &fingerprint);
+    assert!(found.is_err(), "bytes without a MAC of ours are a record");
+    // With a MAC of ours: it says one thing, and says it again.
+    let mut whole = bytes.to_vec();
+    whole.truncate(SIGNED_LEN);
+    let mac = signer.0.clone().chain_update(&whole).finalize();
+    whole.extend_from_slice(&mac.into_bytes());
+    if let Ok(record) = signer.verify(&whole, component, &fingerprint) {
+        assert_eq!(signer.sign(&record), whole, "a record has one form");
+        let other = Digest::from_bytes([2; 32]);
+        let of_another = signer.verify(&whole, other, &fingerprint);
+        assert_eq!(of_another.err(), Some(RecordFlaw::OfAnother));
+        let forged = other_key.verify(&whole, component, &fingerprint);
+        assert_eq!(forged.err(), Some(RecordFlaw::Forged));
     }
 }
 

@@ -305,6 +305,44 @@ fn link_or_pipe_in_place_of_the_file_is_discarded_and_not_waited_for() {
 }
 
 #[test]
+fn link_pipe_or_endless_file_in_place_of_the_record_is_discarded_and_not_read() {
+    let node = Node::with_one();
+    let elsewhere = node.root().join("elsewhere");
+    fs::rename(node.record(1), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, node.record(1)).unwrap();
+    node.assert_discarded(1, &Flaw::NoRecord);
+    fs::remove_file(node.record(1)).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, node.record(1), fifo, mode, 0).unwrap();
+    node.assert_discarded(1, &Flaw::NoRecord);
+    // Sparse: it takes no place on the disk, and would take all memory.
+    truncate(&node.record(1), 1 << 40);
+    node.assert_discarded(1, &Flaw::Record(RecordFlaw::Malformed));
+}
+
+#[test]
+fn sparse_file_without_end_in_place_of_the_code_is_discarded_and_not_read() {
+    let node = Node::with_one();
+    truncate(&node.code(1), 1 << 40);
+    node.assert_discarded(1, &Flaw::Content);
+    replace_inode(&node.code(1));
+    truncate(&node.code(1), 1 << 40);
+    node.assert_discarded(1, &Flaw::Content);
+}
+
+#[test]
+fn mode_that_lets_others_write_makes_no_difference_to_what_is_run() {
+    let node = Node::with_one();
+    let world_writable = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(node.code(1), world_writable).unwrap();
+    // Its ctime has changed: the bytes are hashed, and they are the ones.
+    node.load(1).unwrap();
+    overwrite(&node.code(1), 64, b"\xde\xad");
+    node.assert_discarded(1, &Flaw::Content);
+}
+
+#[test]
 fn code_that_the_engine_refuses_is_discarded() {
     let node = Node::new();
     let mut file = node.artifacts.incoming().unwrap();

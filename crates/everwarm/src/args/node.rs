@@ -34,6 +34,12 @@ pub(crate) struct ServeArgs {
     /// Take over from the process that serves from the same data, without refusing a request
     #[arg(long)]
     pub(crate) take_over: bool,
+    /// How long a component may take to compile, as in 30s [default: 60s]
+    #[arg(long, value_name = "TIME", env = "EVERWARM_COMPILE_TIME_MAX")]
+    pub(crate) compile_time_max: Option<Millis>,
+    /// How much memory a component may take to compile, as in 2GiB [default: 4GiB]
+    #[arg(long, value_name = "BYTES", env = "EVERWARM_COMPILE_MEMORY_MAX")]
+    pub(crate) compile_memory_max: Option<ByteSize>,
     /// A file with the same settings as TOML; flags and the environment come before it
     #[arg(long, value_name = "FILE", env = "EVERWARM_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -384,6 +384,12 @@ async fn start(
     config.trusted_proxies = serve.clients.trusted_proxies.clone();
     config.ingress = serve.clients.limits;
     settings::set_bounds(&mut config, serve.bounds());
+    if let Some(time) = serve.compile_time_max {
+        config.compile_limits = config.compile_limits.within(time);
+    }
+    if let Some(memory) = serve.compile_memory_max {
+        config.compile_limits.memory_bytes_max = memory.as_u64();
+    }
     if let Some(versions) = serve.versions_max {
         config.versions_max = versions.get();
     }

@@ -36,6 +36,8 @@ pub(super) struct File {
     connections_per_address_max: Option<NonZeroU32>,
     head_time_max: Option<String>,
     body_idle_max: Option<String>,
+    compile_time_max: Option<String>,
+    compile_memory_max: Option<String>,
     log: Option<String>,
     pub(super) tls_listen: Option<String>,
     pub(super) tls_certificates: Option<PathBuf>,
@@ -72,6 +74,10 @@ pub(crate) struct Serve {
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(flatten)]
     pub(crate) clients: Clients,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compile_time_max: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compile_memory_max: Option<ByteSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
     #[serde(flatten)]
@@ -156,13 +162,10 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         },
     );
     let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
-    let resident_max = match (args.bounds.resident_max, file.resident_max) {
-        (Some(size), _) => Some(size),
-        (None, Some(text)) => {
-            let size: Result<ByteSize, _> = text.parse();
-            Some(size.map_err(|error| wrong("resident-max", error.to_string()))?)
-        }
-        (None, None) => None,
+    let size = |flag: Option<ByteSize>, file: Option<String>, name: &str| {
+        let file = file.map(|text| text.parse::<ByteSize>()).transpose();
+        let file = file.map_err(|error| wrong(name, error.to_string()))?;
+        Ok::<_, Failure>(flag.or(file))
     };
     let drain_max = match (args.drain_max, file.drain_max) {
         (Some(time), _) => Some(time),
@@ -172,6 +175,10 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         }
         (None, None) => None,
     };
+    let compile_time_max = file.compile_time_max.map(|text| text.parse::<Millis>());
+    let compile_time_max = compile_time_max
+        .transpose()
+        .map_err(|error| wrong("compile-time-max", error.to_string()))?;
     let admin = address(args.admin, file.admin, "admin", ADMIN_DEFAULT)?;
     tls.check_admin(admin)?;
     Ok(Serve {
@@ -191,8 +198,14 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
             ),
             (flag, _) => flag,
         },
-        resident_max,
         clients,
+        resident_max: size(args.bounds.resident_max, file.resident_max, "resident-max")?,
+        compile_time_max: args.compile_time_max.or(compile_time_max),
+        compile_memory_max: size(
+            args.compile_memory_max,
+            file.compile_memory_max,
+            "compile-memory-max",
+        )?,
         log: args.log.log.clone().or(file.log),
         tls,
     })

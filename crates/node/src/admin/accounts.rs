@@ -1,7 +1,7 @@
 //! Who is who: the caller, tenants and tokens.
 
 use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use everwarm_api::messages;
 use everwarm_api::token::Token;
@@ -16,6 +16,7 @@ use super::Admin;
 use super::auth::{Caller, scope};
 use super::failure::Failed;
 use super::pages::{Asked, cut};
+use super::sent::{Asking, Name, Sent};
 use crate::operate::note;
 
 /// Tokens of one owner.
@@ -49,7 +50,7 @@ pub(super) async fn who_am_i(
 
 pub(super) async fn tenants(
     State(admin): State<Admin>,
-    Query(asked): Query<Asked>,
+    Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::TenantPage>, Failed> {
     let after = asked.after.as_deref().map(tenant_name).transpose()?;
     let count = asked.count();
@@ -63,11 +64,10 @@ pub(super) async fn tenants(
 pub(super) async fn put_tenant(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
-    sent: Result<Json<messages::Quotas>, axum::extract::rejection::JsonRejection>,
+    Name(name): Name,
+    Sent(sent): Sent<messages::Quotas>,
 ) -> Result<Json<messages::Tenant>, Failed> {
     let id = tenant_name(&name)?;
-    let Json(sent) = sent.map_err(|error| Failed::bad_request(error.body_text()))?;
     let quotas = quotas(sent);
     let detail = serde_json::to_string(&sent).unwrap_or_default();
     let note = note(&caller.actor(), Action::PutTenant, id.as_str(), detail);
@@ -84,7 +84,7 @@ pub(super) async fn put_tenant(
 pub(super) async fn remove_tenant(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<StatusCode, Failed> {
     let id = tenant_name(&name)?;
     if id == TenantId::default_tenant() {
@@ -107,7 +107,7 @@ pub(super) async fn remove_tenant(
 pub(super) async fn tokens(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Query(owner): Query<Owner>,
+    Asking(owner): Asking<Owner>,
 ) -> Result<Json<messages::TokenPage>, Failed> {
     let owner = caller.owner(owner.of_node)?;
     let tokens = admin.node.store.accounts().tokens(owner).await?;
@@ -118,15 +118,9 @@ pub(super) async fn tokens(
 pub(super) async fn make_token(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    sent: Result<Json<messages::NewToken>, axum::extract::rejection::JsonRejection>,
+    Sent(sent): Sent<messages::NewToken>,
 ) -> Result<Json<messages::SecretToken>, Failed> {
-    let Json(sent) = sent.map_err(|error| Failed::bad_request(error.body_text()))?;
-    let named = !sent.name.is_empty() && sent.name.len() <= TOKEN_NAME_BYTES_MAX;
-    if !named || sent.name.chars().any(char::is_control) {
-        return Err(Failed::bad_request(format!(
-            "a token has a name of 1 to {TOKEN_NAME_BYTES_MAX} bytes without control characters"
-        )));
-    }
+    check_token_name(&sent.name)?;
     let owner = caller.owner(sent.of_node)?;
     let made = Token::random().map_err(|error| Failed::bad_request(error.to_string()))?;
     let now = UnixMillis::now();
@@ -155,8 +149,8 @@ pub(super) async fn make_token(
 pub(super) async fn remove_token(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    Query(owner): Query<Owner>,
+    Name(id): Name,
+    Asking(owner): Asking<Owner>,
 ) -> Result<StatusCode, Failed> {
     let unknown = || Failed::not_found(&format!("token `{}`", id.escape_debug()));
     let owner = caller.owner(owner.of_node)?;
@@ -178,6 +172,17 @@ pub(super) async fn remove_token(
     removed
         .then_some(StatusCode::NO_CONTENT)
         .ok_or_else(unknown)
+}
+
+/// Whether a token may have this name.
+pub(super) fn check_token_name(name: &str) -> Result<(), Failed> {
+    let is_named = !name.is_empty() && name.len() <= TOKEN_NAME_BYTES_MAX;
+    if is_named && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Failed::bad_request(format!(
+        "a token has a name of 1 to {TOKEN_NAME_BYTES_MAX} bytes without control characters"
+    )))
 }
 
 fn tenant_name(text: &str) -> Result<TenantId, Failed> {
@@ -207,7 +212,7 @@ fn tenant(tenant: &Tenant) -> messages::Tenant {
     }
 }
 
-fn quotas(sent: messages::Quotas) -> Quotas {
+pub(super) fn quotas(sent: messages::Quotas) -> Quotas {
     let unbounded = Quotas::UNBOUNDED;
     let bytes = |sent: Option<u64>| {
         sent.map_or(unbounded.memory_bytes, |bytes| {

@@ -1,7 +1,7 @@
 //! What there is: apps and their versions. And removing an app.
 
 use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use everwarm_api::messages;
 use everwarm_manifest::AppName;
@@ -13,6 +13,7 @@ use super::Admin;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::pages::{Asked, cut};
+use super::sent::{Asking, Name};
 use crate::domain::Domain;
 
 /// An app's name as it stands in a path. A name that can't be isn't there.
@@ -48,7 +49,7 @@ pub(super) async fn version_id(
 pub(super) async fn list(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Query(asked): Query<Asked>,
+    Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::AppPage>, Failed> {
     let after = asked.after.as_deref().map(app_name).transpose()?;
     let count = asked.count();
@@ -67,7 +68,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
+    Name(app): Name,
 ) -> Result<Json<messages::App>, Failed> {
     let name = app_name(&app)?;
     let catalog = admin.node.store.catalog();
@@ -92,7 +93,7 @@ async fn told(admin: &Admin, caller: &Caller, app: AppSummary) -> Result<message
 pub(super) async fn remove(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
+    Name(app): Name,
 ) -> Result<StatusCode, Failed> {
     let name = app_name(&app)?;
     let removed = admin
@@ -109,8 +110,8 @@ pub(super) async fn remove(
 pub(super) async fn versions(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
-    Query(asked): Query<Asked>,
+    Name(app): Name,
+    Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::VersionPage>, Failed> {
     let name = app_name(&app)?;
     let before = match &asked.before {

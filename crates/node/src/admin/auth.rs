@@ -4,7 +4,7 @@
 //! isn't told apart: an unknown token, a wrong secret and an expired one get the same answer.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use everwarm_api::messages::Scope;
@@ -17,7 +17,9 @@ use everwarm_store::catalog::UnixMillis;
 
 use super::Admin;
 use super::failure::Failed;
+use super::held::held;
 use super::request_id;
+use super::sent::one;
 use crate::operate::Actor;
 
 /// Whom the node takes the caller for.
@@ -66,9 +68,12 @@ pub(super) async fn check(
     if operation.node_only && !caller.is_node() {
         return Err(Failed::needs_token_of_node());
     }
+    // Held until the response has ended: one that isn't read is memory too.
+    let turn = admin.requests.take(&caller.tenant);
+    let turn = turn.ok_or_else(Failed::too_many_requests)?;
     let token = caller.token.id;
     request.extensions_mut().insert(caller);
-    let response = next.run(request).await;
+    let response = held(next.run(request).await, turn);
     tracing::info!(
         operation = operation.id,
         request_id = request_id::current(),
@@ -81,7 +86,8 @@ pub(super) async fn check(
 
 async fn caller(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Failed> {
     let token = authenticated(admin, headers).await?;
-    let asked = headers.get(TENANT_HEADER);
+    let asked = one(headers, &HeaderName::from_static(TENANT_HEADER));
+    let asked = asked.map_err(|_| Failed::bad_request("there is one tenant to act for"))?;
     let id = match (&token.tenant, asked) {
         (Some(own), None) => own.clone(),
         (None, None) => TenantId::default_tenant(),
@@ -108,8 +114,9 @@ async fn caller(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Failed> {
 }
 
 async fn authenticated(admin: &Admin, headers: &HeaderMap) -> Result<accounts::Token, Failed> {
-    let sent = headers
-        .get(header::AUTHORIZATION)
+    let sent = one(headers, &header::AUTHORIZATION)
+        .ok()
+        .flatten()
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))

@@ -1,7 +1,6 @@
 //! Uploads of components: bytes that are named by their digest.
 
-use axum::body::Bytes;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use everwarm_manifest::Digest;
 use everwarm_store::Store as _;
@@ -9,6 +8,7 @@ use everwarm_store::Store as _;
 use super::Admin;
 use super::auth::Caller;
 use super::failure::Failed;
+use super::sent::{Name, whole};
 
 fn digest(text: &str) -> Result<Digest, Failed> {
     text.parse()
@@ -18,7 +18,7 @@ fn digest(text: &str) -> Result<Digest, Failed> {
 pub(super) async fn has(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(text): Path<String>,
+    Name(text): Name,
 ) -> Result<StatusCode, Failed> {
     let artifacts = admin.node.store.artifacts();
     let is_there = artifacts.contains(&caller.tenant, digest(&text)?).await?;
@@ -29,20 +29,18 @@ pub(super) async fn has(
     })
 }
 
-/// The permit is taken before the body is read: bodies that wait aren't in memory.
+/// The turn is waited for before the body is read: bodies that wait aren't in memory.
 pub(super) async fn put(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(text): Path<String>,
-    request: axum::extract::Request,
+    Name(text): Name,
+    request: Request,
 ) -> Result<StatusCode, Failed> {
-    use axum::extract::FromRequest as _;
-
     let expected = digest(&text)?;
-    let permit = admin.uploads.acquire().await;
-    let _permit = permit.map_err(|_| Failed::busy())?;
-    let bytes = Bytes::from_request(request, &admin).await;
-    let bytes = bytes.map_err(|error| Failed::bad_request(error.body_text()))?;
+    let bytes_max = admin.node.inspect_limits.component_bytes_max;
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let _turn = admin.uploads.wait(&caller.tenant).await;
+    let bytes = whole(request.into_body(), bytes_max).await?;
     let found = everwarm_store::artifacts::digest_of(&bytes);
     if found != expected {
         return Err(Failed::digest_differs(&found.to_string()));

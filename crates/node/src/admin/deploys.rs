@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName};
 use everwarm_api::messages;
 use everwarm_api::operations::IDEMPOTENCY_HEADER;
@@ -15,28 +15,20 @@ use super::Admin;
 use super::apps::{app_name, traffic, version, version_id};
 use super::auth::Caller;
 use super::failure::Failed;
+use super::sent::{Name, Sent, one};
 use crate::deploy::{Components, Deploy, Rollout};
 
 /// The longest path of a health check.
 const HEALTH_PATH_BYTES_MAX: usize = 1_024;
 
-type Sent<T> = Result<Json<T>, axum::extract::rejection::JsonRejection>;
-
-/// What was sent, or why it can't be read, in the API's own form.
-fn read<T>(sent: Sent<T>) -> Result<T, Failed> {
-    let Json(value) = sent.map_err(|error| Failed::bad_request(error.body_text()))?;
-    Ok(value)
-}
-
 pub(super) async fn deploy(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
+    Name(app): Name,
     headers: HeaderMap,
-    sent: Sent<messages::Deploy>,
+    Sent(sent): Sent<messages::Deploy>,
 ) -> Result<Json<messages::Deployed>, Failed> {
     let name = app_name(&app)?;
-    let sent = read(sent)?;
     let once = once(&headers, &name, &sent)?;
     let deploy = understood(&name, sent, once)?;
     let deployed = admin
@@ -69,7 +61,9 @@ fn once(
     app: &AppName,
     sent: &messages::Deploy,
 ) -> Result<Option<Once>, Failed> {
-    let Some(value) = headers.get(IDEMPOTENCY_HEADER) else {
+    let value = one(headers, &HeaderName::from_static(IDEMPOTENCY_HEADER));
+    let value = value.map_err(|_| Failed::bad_request("there is one idempotency key, or none"))?;
+    let Some(value) = value else {
         return Ok(None);
     };
     let key = value.to_str().map_err(|_| KeyError);
@@ -81,7 +75,8 @@ fn once(
     Ok(Some(Once { key, request }))
 }
 
-fn understood(
+/// A deploy as `operate` takes it. Looks at nothing but what was sent.
+pub(super) fn understood(
     name: &AppName,
     sent: messages::Deploy,
     once: Option<Once>,
@@ -132,12 +127,12 @@ fn components(sent: BTreeMap<String, String>) -> Result<BTreeMap<FunctionName, D
         .collect()
 }
 
-fn percent(number: u8) -> Result<Percent, Failed> {
+pub(super) fn percent(number: u8) -> Result<Percent, Failed> {
     Percent::new(number).map_err(|error| Failed::bad_request(error.to_string()))
 }
 
 /// In lower case, as HTTP/2 has it, so that one field has one name.
-fn header_name(sent: Option<String>) -> Result<Option<String>, Failed> {
+pub(super) fn header_name(sent: Option<String>) -> Result<Option<String>, Failed> {
     sent.map(|text| {
         HeaderName::try_from(text.as_str())
             .map(|name| name.as_str().to_owned())
@@ -149,10 +144,10 @@ fn header_name(sent: Option<String>) -> Result<Option<String>, Failed> {
 pub(super) async fn set_traffic(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
-    sent: Sent<messages::SetTraffic>,
+    Name(app): Name,
+    Sent(sent): Sent<messages::SetTraffic>,
 ) -> Result<Json<messages::Traffic>, Failed> {
-    let (name, sent) = (app_name(&app)?, read(sent)?);
+    let name = app_name(&app)?;
     let version = version_id(&admin, &caller, &name, &sent.version).await?;
     let change = match sent.percent {
         None => Change::Promote(version),
@@ -173,10 +168,10 @@ pub(super) async fn set_traffic(
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
-    sent: Sent<messages::Rollback>,
+    Name(app): Name,
+    Sent(sent): Sent<messages::Rollback>,
 ) -> Result<Json<messages::Traffic>, Failed> {
-    let (name, sent) = (app_name(&app)?, read(sent)?);
+    let name = app_name(&app)?;
     let to = match &sent.version {
         Some(text) => Some(version_id(&admin, &caller, &name, text).await?),
         None => None,

@@ -12,8 +12,13 @@ use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::backup::BackupError;
 use everwarm_store::usage::UsageError;
 
+use super::REQUESTS_OF_TENANT_MAX;
+use super::pace::TooSlow;
 use super::request_id;
 use crate::deploy::{DeployError, DeployFailure};
+
+/// The longest detail, which may quote what was sent.
+const DETAIL_BYTES_MAX: usize = 16 << 10;
 
 /// An operation that failed.
 #[derive(Debug)]
@@ -21,7 +26,13 @@ pub(super) struct Failed(Box<Problem>);
 
 impl Failed {
     fn new(status: StatusCode, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        let detail = presentable(detail.into());
         Self(Box::new(Problem::new(status.as_u16(), code, title, detail)))
+    }
+
+    /// What its caller is told.
+    pub(super) fn into_problem(self) -> Box<Problem> {
+        self.0
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -94,12 +105,32 @@ impl Failed {
         )
     }
 
-    pub(super) fn busy() -> Self {
+    pub(super) fn too_slow(reason: TooSlow) -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "EW3014",
-            "Node is shutting down",
-            "the node is shutting down: try again soon",
+            StatusCode::REQUEST_TIMEOUT,
+            "EW5020",
+            "Too slow",
+            format!("{reason}: try again over a faster connection"),
+        )
+    }
+
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "EW5021",
+            "Too large",
+            format!("the body of this operation has at most {bytes_max} bytes: send less"),
+        )
+    }
+
+    pub(super) fn too_many_requests() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "EW5022",
+            "Too many requests at once",
+            format!(
+                "the tenant has {REQUESTS_OF_TENANT_MAX} requests at the admin API already: wait for some of them"
+            ),
         )
     }
 
@@ -129,6 +160,26 @@ impl Failed {
         };
         Self::new(status, code, title, chain(error))
     }
+}
+
+/// Callers show it to people: what steers a terminal is escaped, and what was sent is told of within a bound.
+fn presentable(mut detail: String) -> String {
+    let steers = |c: char| c.is_control() && c != '\n';
+    if detail.contains(steers) {
+        detail = detail.chars().fold(String::new(), |mut shown, c| {
+            if steers(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+            shown
+        });
+    }
+    if detail.len() > DETAIL_BYTES_MAX {
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        detail.push_str("...");
+    }
+    detail
 }
 
 /// An error with its causes.
@@ -227,6 +278,9 @@ impl IntoResponse for Failed {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Ok(code) = code {
             headers.insert("everwarm-error", code);
+        }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,7 +1,7 @@
 //! What was: who changed what, and what functions used.
 
 use axum::Json;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use everwarm_api::messages;
@@ -15,7 +15,9 @@ use super::Admin;
 use super::accounts::Owner;
 use super::auth::Caller;
 use super::failure::Failed;
+use super::held::held;
 use super::pages::{Asked, cut};
+use super::sent::Asking;
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 const HOUR_S: u64 = 3_600;
@@ -27,8 +29,8 @@ const ROWS_MAX: u32 = 100_000;
 pub(super) async fn audit(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Query(owner): Query<Owner>,
-    Query(asked): Query<Asked>,
+    Asking(owner): Asking<Owner>,
+    Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::AuditPage>, Failed> {
     let before = asked.before.as_deref().map(str::parse).transpose();
     let before = before.map_err(|_| Failed::bad_request("`before` is a number of an entry"))?;
@@ -64,8 +66,8 @@ pub(super) struct Hours {
 pub(super) async fn usage(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Query(owner): Query<Owner>,
-    Query(hours): Query<Hours>,
+    Asking(owner): Asking<Owner>,
+    Asking(hours): Asking<Hours>,
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let hour = |seconds: u64| UnixHour(u32::try_from(seconds / HOUR_S).unwrap_or(u32::MAX));
@@ -74,6 +76,8 @@ pub(super) async fn usage(
         .from
         .map_or(UnixHour(now.0.saturating_sub(HOURS_DEFAULT - 1)), hour);
     let until = hours.until.map_or(UnixHour(now.0.saturating_add(1)), hour);
+    // Held until the answer is read: it may be long.
+    let turn = admin.reports.wait(&caller.tenant).await;
     // What was used a moment ago is in the answer too.
     admin.node.flush_usage().await?;
     let log = admin.node.store.usage();
@@ -87,13 +91,13 @@ pub(super) async fn usage(
         .and_then(|value| value.to_str().ok())
         .is_some_and(|accept| accept.contains("text/csv"));
     if !wants_csv {
-        return Ok(Json(page).into_response());
+        return Ok(held(Json(page).into_response(), turn));
     }
     let csv = [(
         header::CONTENT_TYPE,
         "text/csv; charset=utf-8; header=present",
     )];
-    Ok((csv, page.to_csv()).into_response())
+    Ok(held((csv, page.to_csv()).into_response(), turn))
 }
 
 pub(super) async fn metrics(State(admin): State<Admin>) -> Response {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, State};
 use everwarm_api::messages;
 use everwarm_store::Store as _;
 use everwarm_store::catalog::UnixMillis;
@@ -13,6 +13,7 @@ use super::Admin;
 use super::apps::app_name;
 use super::auth::Caller;
 use super::failure::Failed;
+use super::sent::{Asking, Name};
 use crate::telemetry::{Filter, Line};
 
 /// Lines that are told unless told otherwise, and at most.
@@ -37,8 +38,8 @@ pub(super) struct Asked {
 pub(super) async fn logs(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
-    Path(app): Path<String>,
-    Query(asked): Query<Asked>,
+    Name(app): Name,
+    Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::LogPage>, Failed> {
     let name = app_name(&app)?;
     let summary = admin
@@ -62,8 +63,8 @@ pub(super) async fn logs(
     if let Some(wait) = asked.wait.filter(|_| found.lines.is_empty()) {
         let _following = admin
             .followers
-            .try_acquire()
-            .map_err(|_| Failed::too_many_followers())?;
+            .take(&caller.tenant)
+            .ok_or_else(Failed::too_many_followers)?;
         let wait = Duration::from_secs(wait.min(WAIT_S_MAX));
         let line = async {
             while found.lines.is_empty() && !admin.node.is_ending() {

@@ -1,0 +1,6 @@
+//! Tokens as they are sent, from libFuzzer. What must hold is in the library, so that tests hold it too.
+
+#![forbid(unsafe_code)]
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| everwarm_fuzz::tokens(bytes));
