@@ -50,11 +50,16 @@ fn threats(text: &str) -> Vec<(usize, &str)> {
         };
         if last == COLUMN {
             inside = true;
-        } else if inside && !last.chars().all(|c| c == '-') {
+        } else if inside && !is_rule(last) {
             found.push((index + 1, last));
         }
     }
     found
+}
+
+/// The dashes below a table's head.
+fn is_rule(cell: &str) -> bool {
+    !cell.is_empty() && cell.chars().all(|c| c == '-')
 }
 
 fn last_cell(line: &str) -> Option<&str> {
