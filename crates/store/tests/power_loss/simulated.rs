@@ -140,9 +140,14 @@ impl SimulatedDisk {
     /// A disk with one empty folder.
     pub(crate) fn new(root: &Path) -> Self {
         let names = BTreeMap::from([(root.to_owned(), Node::Folder)]);
+        Self::with(root, Vec::new(), names)
+    }
+
+    /// A disk on which all that there is has been synced.
+    fn with(root: &Path, files: Vec<File>, names: BTreeMap<PathBuf, Node>) -> Self {
         Self(Arc::new(Mutex::new(State {
             root: root.to_owned(),
-            files: Vec::new(),
+            files,
             synced_names: names.clone(),
             names,
             unsynced_names: Vec::new(),
@@ -230,18 +235,7 @@ impl SimulatedDisk {
                 !folder.starts_with(&state.root) || all.get(folder) == Some(&Node::Folder)
             })
         });
-        Self(Arc::new(Mutex::new(State {
-            root: state.root.clone(),
-            files,
-            synced_names: names.clone(),
-            names,
-            unsynced_names: Vec::new(),
-            operations: 0,
-            syncs: 0,
-            capacity: usize::MAX,
-            power_ends_at: None,
-            lies: Lies::Never,
-        })))
+        Self::with(&state.root, files, names)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
