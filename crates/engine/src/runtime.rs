@@ -81,8 +81,17 @@ impl Runtime {
         settings: RuntimeSettings,
         capabilities: Capabilities,
     ) -> Result<Self, RuntimeError> {
-        let wasi02 = Half::new(World::Wasi02, settings.pool, &capabilities)?;
-        let wasi03 = Half::new(World::Wasi03, settings.pool, &capabilities)?;
+        // Each reserves its pool's address space, thousands of mappings, which is half of an empty node's start.
+        let (wasi02, wasi03) = std::thread::scope(|scope| {
+            let half = |world| Half::new(world, settings.pool, &capabilities);
+            let wasi03 = scope.spawn(move || half(World::Wasi03));
+            let wasi02 = half(World::Wasi02);
+            let wasi03 = wasi03
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (wasi02, wasi03)
+        });
+        let (wasi02, wasi03) = (wasi02?, wasi03?);
         let engines = vec![wasi02.engine.clone(), wasi03.engine.clone()];
         Ok(Self {
             wasi02,
