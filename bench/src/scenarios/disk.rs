@@ -75,7 +75,7 @@ fn host(index: usize) -> String {
 }
 
 /// The same component with another digest: a custom section with a number is added at its end.
-fn distinct(component: &[u8], index: usize) -> Vec<u8> {
+pub(super) fn distinct(component: &[u8], index: usize) -> Vec<u8> {
     // Section 0: its length, then the length of its name, its name and its content.
     let name = b"bench";
     let content = u32::try_from(index).unwrap_or(u32::MAX).to_le_bytes();

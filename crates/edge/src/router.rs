@@ -25,7 +25,7 @@ use self::paths::{Occupied, PathTree, RouteId};
 pub struct RouteTable<T> {
     exact: Hosts<HostRoutes<T>>,
     suffixes: Hosts<HostRoutes<T>>,
-    /// The longest key of `suffixes`: what is longer needn't be looked for.
+    /// No key of `suffixes` is longer, nor was one of the tables before: what is longer needn't be looked for.
     suffix_bytes_max: usize,
     any_host: Option<Arc<HostRoutes<T>>>,
     len: usize,
@@ -114,7 +114,6 @@ impl<T> RouteTable<T> {
         for (host, routes) in by_host {
             table.set(&host, Some(HostRoutes::build(routes)?));
         }
-        table.measure_suffixes();
         Ok(table)
     }
 
@@ -129,7 +128,10 @@ impl<T> RouteTable<T> {
         match host {
             HostPattern::Any => self.any_host = routes,
             HostPattern::Exact(host) => self.exact.set(host, routes),
-            HostPattern::Suffix(host) => self.suffixes.set(host, routes),
+            HostPattern::Suffix(host) => {
+                self.suffix_bytes_max = self.suffix_bytes_max.max(host.as_str().len());
+                self.suffixes.set(host, routes);
+            }
         }
     }
 
@@ -139,11 +141,6 @@ impl<T> RouteTable<T> {
             HostPattern::Exact(host) => self.exact.get(host.as_str()),
             HostPattern::Suffix(host) => self.suffixes.get(host.as_str()),
         }
-    }
-
-    fn measure_suffixes(&mut self) {
-        let lengths = self.suffixes.names().map(|host| host.as_str().len());
-        self.suffix_bytes_max = lengths.max().unwrap_or(0);
     }
 
     /// The most specific route of a request. `host` is the value of `Host` or `:authority`, with or without
@@ -225,7 +222,6 @@ impl<T: Clone> RouteTable<T> {
             let routes = Some(routes).filter(|routes| !routes.routes.is_empty());
             table.set(&host, routes);
         }
-        table.measure_suffixes();
         Ok(table)
     }
 }

@@ -40,6 +40,8 @@ impl Default for PoolSize {
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// Memories or tables that one component may be made of.
 const MEMORIES_PER_COMPONENT: u32 = 8;
+/// Memories of a pool beyond one an instance.
+const SPARE_MEMORIES_MAX: u32 = 500;
 /// Elements a table may hold; C# guests in debug mode are known to need more than 10,000.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Bytes of a memory or table that stay mapped between instances; with `PAGEMAP_SCAN` only the
@@ -77,6 +79,12 @@ pub fn engine(world: World, purpose: Purpose) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
+/// Some components have more than one memory. Each reserves 4 GiB and a guard, all in one piece, of which a process has
+/// room for one on each side of its program: so large pools have fewer to spare.
+fn memories(instances: u32) -> u32 {
+    instances.saturating_add((instances / 4).min(SPARE_MEMORIES_MAX))
+}
+
 fn pool(size: PoolSize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     let scan = crate::pagemap::is_safe_to_scan();
@@ -87,7 +95,7 @@ fn pool(size: PoolSize) -> PoolingAllocationConfig {
     };
     pool.total_component_instances(size.instances_max)
         .total_core_instances(size.instances_max.saturating_mul(6))
-        .total_memories(size.instances_max.saturating_add(size.instances_max / 4))
+        .total_memories(memories(size.instances_max))
         .total_tables(size.instances_max.saturating_mul(2))
         .total_stacks(size.instances_max)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)

@@ -84,14 +84,14 @@ impl Runtime {
         // Each reserves its pool's address space, thousands of mappings, which is half of an empty node's start.
         let (wasi02, wasi03) = std::thread::scope(|scope| {
             let half = |world| Half::new(world, settings.pool, &capabilities);
-            let wasi03 = scope.spawn(move || half(World::Wasi03));
+            let thread = std::thread::Builder::new().name("everwarm-start".to_owned());
+            let wasi03 = thread.spawn_scoped(scope, move || half(World::Wasi03))?;
             let wasi02 = half(World::Wasi02);
             let wasi03 = wasi03
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (wasi02, wasi03)
-        });
-        let (wasi02, wasi03) = (wasi02?, wasi03?);
+            Ok::<_, RuntimeError>((wasi02?, wasi03?))
+        })?;
         let engines = vec![wasi02.engine.clone(), wasi03.engine.clone()];
         Ok(Self {
             wasi02,

@@ -26,7 +26,7 @@ pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:3001";
 /// The same, as a client writes it.
 pub(crate) const ADMIN_URL_DEFAULT: &str = "http://127.0.0.1:3001";
 /// Instances of each world: the two pools have to fit into a process's address space, each in one piece.
-const INSTANCES_MAX: u32 = 8_000;
+const INSTANCES_MAX: u32 = 10_000;
 /// The data folder in an app's folder.
 const DATA_DIR_DEFAULT: &str = ".everwarm";
 
@@ -105,7 +105,7 @@ pub(crate) fn parse_instances(text: &str) -> Result<NonZeroU32, String> {
     let number: NonZeroU32 = text.parse().map_err(|_| "write a number".to_owned())?;
     if number.get() > INSTANCES_MAX {
         return Err(format!(
-            "at most {INSTANCES_MAX}: each reserves 5 GiB of address space, for both worlds, and a process has 128 TiB"
+            "at most {INSTANCES_MAX}: each reserves 4 GiB of address space, for both worlds, and a process has 128 TiB"
         ));
     }
     Ok(number)

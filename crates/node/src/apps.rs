@@ -2,7 +2,7 @@
 //!
 //! Pure apart from asking for targets. Knows nothing of the store or of how an app came here.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use everwarm_edge::dispatch::{Route, Split, Target};
@@ -23,7 +23,11 @@ pub(crate) type AppKey = (TenantId, AppName);
 
 /// All apps that serve.
 #[derive(Debug, Default)]
-pub(crate) struct Apps(BTreeMap<AppKey, Arc<LiveApp>>);
+pub(crate) struct Apps {
+    all: BTreeMap<AppKey, Arc<LiveApp>>,
+    /// Whose each name is: strangers ask for previews by name alone, and may not have all apps searched.
+    owners: HashMap<AppName, TenantId>,
+}
 
 /// An app that serves.
 #[derive(Debug)]
@@ -152,16 +156,19 @@ pub(crate) fn specs(
 impl Apps {
     /// Takes one more.
     pub(crate) fn add(&mut self, key: AppKey, app: LiveApp) {
-        self.0.insert(key, Arc::new(app));
+        self.owners.insert(key.1.clone(), key.0.clone());
+        self.all.insert(key, Arc::new(app));
     }
 
     pub(crate) fn remove(&mut self, key: &AppKey) {
-        self.0.remove(key);
+        if self.all.remove(key).is_some() {
+            self.owners.remove(&key.1);
+        }
     }
 
     /// The keys of the functions of one app.
     pub(crate) fn functions_of(&self, key: &AppKey) -> HashSet<FunctionKey> {
-        self.0
+        self.all
             .get(key)
             .map(|app| app.functions())
             .unwrap_or_default()
@@ -169,13 +176,12 @@ impl Apps {
 
     /// Whose app of that name has a host of its own on this node: names are one tenant's each.
     pub(crate) fn owner_of(&self, app: &AppName) -> Option<&TenantId> {
-        let mut owners = self.0.keys().filter(|(_, name)| name == app);
-        owners.next().map(|(tenant, _)| tenant)
+        self.owners.get(app)
     }
 
     /// The hosts that functions answer at by name, wildcards left out.
     pub(crate) fn hosts(&self) -> BTreeSet<String> {
-        let versions = self.0.values().flat_map(|app| {
+        let versions = self.all.values().flat_map(|app| {
             let versions = std::iter::once(&app.main);
             versions.chain(&app.canary)
         });
@@ -188,7 +194,7 @@ impl Apps {
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
-        self.0.values().flat_map(|app| app.targets())
+        self.all.values().flat_map(|app| app.targets())
     }
 
     /// The table of all apps.
@@ -197,7 +203,7 @@ impl Apps {
     /// Two routes of different apps that match the same requests, in words.
     pub(crate) fn table(&self) -> Result<RouteTable<Route>, String> {
         let mut entries = Vec::new();
-        for ((_, name), app) in &self.0 {
+        for ((_, name), app) in &self.all {
             entries.extend(app.entries(name)?);
         }
         RouteTable::build(entries).map_err(|conflict| conflict_told(&conflict))
@@ -213,17 +219,21 @@ impl Apps {
         key: &AppKey,
         app: Option<&LiveApp>,
     ) -> Result<RouteTable<Route>, String> {
-        let entries_of =
-            |app: Option<&LiveApp>| app.map_or(Ok(Vec::new()), |app| app.entries(&key.1));
-        let gone = entries_of(self.0.get(key).map(|app| &**app))?;
-        let gone = gone.into_iter().map(|(route, _)| route);
+        let gone = self.all.get(key).into_iter().flat_map(|app| app.patterns());
+        let new = app.map_or(Ok(Vec::new()), |app| app.entries(&key.1))?;
         table
-            .changed(gone, entries_of(app)?)
+            .changed(gone, new)
             .map_err(|conflict| conflict_told(&conflict))
     }
 }
 
 impl LiveApp {
+    /// The patterns of its part of the node's table.
+    fn patterns(&self) -> impl Iterator<Item = RoutePattern> {
+        let versions = std::iter::once(&self.main).chain(&self.canary);
+        versions.flat_map(|version| version.routes().map(|(route, _)| route))
+    }
+
     /// Its part of the node's table.
     fn entries(&self, name: &AppName) -> Result<Vec<(RoutePattern, Route)>, String> {
         match &self.canary {

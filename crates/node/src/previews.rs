@@ -13,11 +13,14 @@ use everwarm_store::Store as _;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::Embedded;
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::apps::{AppKey, Apps, LiveVersion};
 use crate::domain::{Domain, PreviewName};
 use crate::targets::Targets;
 
+/// Look-ups in the store at once: strangers ask, and those who change something wait in the same queue.
+const LOOKUPS_MAX: usize = 4;
 /// Previews that are kept; the one that was asked for longest ago goes first.
 const KEPT_MAX: usize = 64;
 
@@ -29,6 +32,7 @@ pub(crate) struct StoredPreviews {
     apps: Arc<Mutex<Apps>>,
     /// The latest asked for is the last.
     kept: Mutex<VecDeque<Kept>>,
+    lookups: Semaphore,
 }
 
 struct Kept {
@@ -51,6 +55,7 @@ impl StoredPreviews {
             targets,
             apps,
             kept: Mutex::default(),
+            lookups: Semaphore::new(LOOKUPS_MAX),
         }
     }
 
@@ -98,7 +103,17 @@ impl StoredPreviews {
         if let Some(table) = self.kept(&app, &digits) {
             return Ok(Some(table));
         }
+        let _turn = self.turn().await;
+        // Another request may have found it meanwhile.
+        if let Some(table) = self.kept(&app, &digits) {
+            return Ok(Some(table));
+        }
         self.look_up(app, digits).await
+    }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.lookups.acquire().await;
+        turn.expect("the semaphore is never closed")
     }
 
     async fn find_by_version(
@@ -106,8 +121,11 @@ impl StoredPreviews {
         app: AppName,
         digits: String,
     ) -> Result<Option<Arc<RouteTable<Route>>>, CatalogError> {
-        let catalog = self.store.catalog();
-        let owners = catalog.owners_of_version(&app, &digits, 2).await?;
+        let owners = {
+            let _turn = self.turn().await;
+            let catalog = self.store.catalog();
+            catalog.owners_of_version(&app, &digits, 2).await?
+        };
         // Two tenants have it: neither is meant.
         let [(tenant, _)] = &owners[..] else {
             return Ok(None);

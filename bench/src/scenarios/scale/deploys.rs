@@ -7,12 +7,13 @@ use anyhow::{Context, ensure};
 use everwarm_api::client::Client;
 use everwarm_api::messages::{Rollback, SetTraffic};
 
-use super::node::{App, Data, Node, deploy, distinct, host};
+use super::node::{App, Data, Node, deploy, host};
 use super::{DEPLOY, FAILED, HELLO, HUNDRED, NAME, P99_RATIO, PROMOTE};
 use crate::load::generator::{self, Pace, Plan, Until};
 use crate::load::http::{self, Answer};
 use crate::pairs::Spread;
 use crate::report::Report;
+use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
 const DEPLOYS: usize = 11;
@@ -128,7 +129,7 @@ fn at_once(
     let apps: Vec<App> = (0..APPS)
         .map(|index| {
             let mut app = App::new(&format!("once-{index}"));
-            app.function("f", "/*", distinct(hello, 1_000 + index), "");
+            app.function("f", "/*", distinct(hello, 1_000 + index).into(), "");
             app
         })
         .collect();

@@ -1,10 +1,11 @@
 //! Ten thousand functions with room for the code of few.
 
-use super::node::{App, Data, distinct, host};
+use super::node::{App, Data, host};
 use super::{ERRORS, FUNCTIONS, NAME, RESIDENT};
 use crate::load::http;
 use crate::pairs::Spread;
 use crate::report::Report;
+use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
 const COUNT: usize = 10_000;
@@ -23,7 +24,7 @@ pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
             app.function(
                 &format!("f{index}"),
                 &format!("/{index}"),
-                distinct(&hello, index),
+                distinct(&hello, index).into(),
                 "",
             );
         }

@@ -206,15 +206,6 @@ pub(super) async fn deploy(client: &Client, app: &App) -> anyhow::Result<Deploye
     Ok(client.deploy(&app.name, &deploy, None).await?)
 }
 
-/// The same component with another digest: a custom section with a number is added at its end.
-pub(super) fn distinct(component: &[u8], index: usize) -> Bytes {
-    // Section 0: its length, then the length of its name, its name and its content.
-    let name = b"bench";
-    let content = u32::try_from(index).unwrap_or(u32::MAX).to_le_bytes();
-    let section = [&[0, 1 + 5 + 4, 5][..], &name[..], &content[..]];
-    [component, &section.concat()].concat().into()
-}
-
 /// A node's resident memory, where the system says.
 #[expect(clippy::cast_precision_loss, reason = "mebibytes have few digits")]
 pub(super) fn mib(node: &Node) -> Option<f64> {

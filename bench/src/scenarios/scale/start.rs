@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::node::{App, Data, distinct, host};
+use super::node::{App, Data, host};
 use super::{FIRST_ANSWER, IN_SERVER_P50, IN_SERVER_P99, NAME, START, UNTOUCHED};
 use crate::load::Latencies;
 use crate::load::http::{self, Answer};
 use crate::pairs::Spread;
 use crate::report::Report;
+use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
 const APPS: usize = 1_000;
@@ -49,7 +50,12 @@ pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         let mut app = App::new(&format!("many-{first}"));
         for index in first..first + FUNCTIONS_PER_APP {
             let route = format!("f{index}.example.org/*");
-            app.function(&format!("f{index}"), &route, distinct(&axum, index), "");
+            app.function(
+                &format!("f{index}"),
+                &route,
+                distinct(&axum, index).into(),
+                "",
+            );
         }
         node.deploy(&app)?;
     }

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: BackupArgs, printer: &Printer) -> Result<Exit, Fai
     }
     let archive = client.back_up().await?;
     let (restored, bytes) = keep(archive, &path).await?;
-    restore::show(&restored, &path, bytes, "backed up", printer);
+    restore::show(&restored, &path, Some(bytes), "backed up", printer);
     Ok(Exit::Success)
 }
 

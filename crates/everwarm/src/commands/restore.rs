@@ -26,12 +26,12 @@ pub(crate) fn run(args: &RestoreArgs, printer: &Printer) -> Result<Exit, Failure
     if args.check {
         let scratch = scratch()?;
         let restored = check(archive, scratch.path())?;
-        show(&restored, &args.file, 0, "whole", printer);
+        show(&restored, &args.file, None, "whole", printer);
         return Ok(Exit::Success);
     }
     let data_dir = settings::node_data_dir(args.data_dir.clone());
     let restored = restore(archive, &data_dir)?;
-    show(&restored, &data_dir, 0, "restored", printer);
+    show(&restored, &data_dir, None, "restored", printer);
     printer.note(&format!(
         "serve it: everwarm serve --data-dir {}",
         data_dir.display()
@@ -47,12 +47,14 @@ fn scratch() -> Result<tempfile::TempDir, Failure> {
 }
 
 /// Says what a backup holds. Without `bytes`, those of its artifacts.
-pub(super) fn show(restored: &Restored, path: &Path, bytes: u64, what: &str, printer: &Printer) {
-    let bytes = if bytes == 0 {
-        restored.artifact_bytes
-    } else {
-        bytes
-    };
+pub(super) fn show(
+    restored: &Restored,
+    path: &Path,
+    bytes: Option<u64>,
+    what: &str,
+    printer: &Printer,
+) {
+    let bytes = bytes.unwrap_or(restored.artifact_bytes);
     printer.data(
         &json!({
             "file": path,

@@ -62,15 +62,12 @@ pub(crate) async fn run(
     let mut stop = Stop::listen()?;
     let sources = Sources::gather(&serve, inherited).await?;
     let mut serving = Serving::start(&serve, sources, printer).await?;
-    if serving.open(&mut stop).await {
-        match serving.wait_for_the_end(&mut stop).await {
-            None => return serving.end(&mut stop, Ending::Stopped, None).await,
-            Some(heir) => {
-                return serving.end(&mut stop, Ending::HandedOver, Some(heir)).await;
-            }
-        }
-    }
-    serving.end(&mut stop, Ending::Stopped, None).await
+    let heir = if serving.open(&mut stop).await {
+        serving.wait_for_the_end(&mut stop).await
+    } else {
+        None
+    };
+    serving.end(&mut stop, heir).await
 }
 
 /// How the admin API speaks TLS, if it does.
@@ -95,6 +92,8 @@ struct Serving<'p> {
     /// The sockets came from a service manager, which keeps them open.
     activated: bool,
     predecessor: Option<Predecessor>,
+    /// Takes in what the last requests of the process before used, until that ends.
+    last_usage: Option<JoinHandle<()>>,
     post: Option<Post>,
     admin: Admin,
     chores: JoinHandle<()>,
@@ -189,6 +188,7 @@ impl<'p> Serving<'p> {
             sockets: shared,
             activated,
             predecessor,
+            last_usage: None,
             post: None,
             admin,
             chores,
@@ -225,10 +225,8 @@ impl<'p> Serving<'p> {
         if let Some(mut predecessor) = self.predecessor.take() {
             // One that is gone has no more requests either.
             if predecessor.say_ready().await.is_ok() {
-                tokio::spawn(successor::take_last_usage(
-                    Arc::clone(&self.node),
-                    predecessor,
-                ));
+                let last = successor::take_last_usage(Arc::clone(&self.node), predecessor);
+                self.last_usage = Some(tokio::spawn(last));
             }
         }
         self.post = match Post::open(&self.serve.data_dir) {
@@ -301,18 +299,13 @@ impl<'p> Serving<'p> {
     }
 
     /// Lets what goes on end.
-    async fn end(
-        mut self,
-        stop: &mut Stop,
-        ending: Ending,
-        heir: Option<Heir>,
-    ) -> Result<Exit, Failure> {
+    async fn end(mut self, stop: &mut Stop, heir: Option<Heir>) -> Result<Exit, Failure> {
         let printer = self.printer;
-        let ending = if self.activated {
-            // The next process finds what waits in the socket.
+        // Held by a service manager, the socket keeps what waits in it for the next process.
+        let ending = if heir.is_some() || self.activated {
             Ending::HandedOver
         } else {
-            ending
+            Ending::Stopped
         };
         self.supervisor
             .say(&[NotifyState::Stopping, NotifyState::Status("draining")]);
@@ -325,8 +318,15 @@ impl<'p> Serving<'p> {
             .serve
             .drain_max
             .map_or(DRAIN_TIME_MAX, everwarm_manifest::Millis::duration);
+        let last_usage = self.last_usage.take();
         let drained = async {
             tokio::join!(self.admin.end(limit), self.node.drain(limit, ending));
+            // The process before has drained for no longer than this one; what it used is stored with the rest.
+            if let Some(mut last_usage) = last_usage
+                && tokio::time::timeout(limit, &mut last_usage).await.is_err()
+            {
+                last_usage.abort();
+            }
             match heir {
                 Some(heir) => {
                     let left = heir.leave(self.node.last_usage()).await;

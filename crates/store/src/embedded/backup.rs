@@ -7,9 +7,8 @@
 mod archive;
 mod restore;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::Embedded;
+use super::disk::{Disk as _, LocalDisk, remove_if_there};
 use super::files::hash_file;
 use super::schema::SCHEMA_VERSION;
 use crate::artifacts::{ArtifactError, Artifacts as _};
@@ -172,20 +172,12 @@ fn copy_catalog(
     path: &Path,
 ) -> Result<Vec<(TenantId, Digest)>, BackupError> {
     let copied = || -> Result<(), EngineError> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        remove_if_there(&LocalDisk, path)?;
         let text = path
             .to_str()
             .ok_or("the data folder's path isn't UTF-8, which SQLite needs here")?;
         // The folder may be open to others; the file isn't.
-        let mut options = OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
+        LocalDisk.create(path)?;
         connection.execute("VACUUM INTO ?1", [text])?;
         Ok(())
     };
