@@ -28,6 +28,11 @@ pub struct PoolSize {
     pub instances_max: u32,
 }
 
+impl PoolSize {
+    /// The most instances of a pool: both pools have to fit into a process's address space.
+    pub const INSTANCES_MAX: u32 = 10_100;
+}
+
 impl Default for PoolSize {
     fn default() -> Self {
         Self {
@@ -40,8 +45,14 @@ impl Default for PoolSize {
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// Memories or tables that one component may be made of.
 const MEMORIES_PER_COMPONENT: u32 = 8;
-/// Memories of a pool beyond one an instance.
-const SPARE_MEMORIES_MAX: u32 = 500;
+/// Memories of one pool at most. Each reserves 4 GiB and 32 MiB of guard, all in one piece. Of a process's 128 TiB on
+/// x86-64 the piece above the program has 40.6 TiB when its place and that of the libraries are drawn the worst way;
+/// the other pool is below.
+const MEMORIES_MAX: u32 = 10_300;
+const _: () = assert!(
+    PoolSize::INSTANCES_MAX <= MEMORIES_MAX,
+    "an instance has a memory"
+);
 /// Elements a table may hold; C# guests in debug mode are known to need more than 10,000.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Bytes of a memory or table that stay mapped between instances; with `PAGEMAP_SCAN` only the
@@ -79,10 +90,10 @@ pub fn engine(world: World, purpose: Purpose) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Some components have more than one memory. Each reserves 4 GiB and a guard, all in one piece, of which a process has
-/// room for one on each side of its program: so large pools have fewer to spare.
+/// Some components have more than one memory; the largest pools have fewer to spare.
 fn memories(instances: u32) -> u32 {
-    instances.saturating_add((instances / 4).min(SPARE_MEMORIES_MAX))
+    let spare = (instances / 4).min(MEMORIES_MAX.saturating_sub(instances));
+    instances.saturating_add(spare)
 }
 
 fn pool(size: PoolSize) -> PoolingAllocationConfig {

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use everwarm_node::NodeConfig;
+use everwarm_node::{NodeConfig, PoolSize};
 use http::{HeaderName, HeaderValue};
 
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
@@ -25,8 +25,6 @@ pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
 pub(crate) const ADMIN_DEFAULT: &str = "127.0.0.1:3001";
 /// The same, as a client writes it.
 pub(crate) const ADMIN_URL_DEFAULT: &str = "http://127.0.0.1:3001";
-/// Instances of each world: the two pools have to fit into a process's address space, each in one piece.
-const INSTANCES_MAX: u32 = 10_000;
 /// The data folder in an app's folder.
 const DATA_DIR_DEFAULT: &str = ".everwarm";
 
@@ -103,9 +101,10 @@ pub(crate) fn set_bounds(config: &mut NodeConfig, bounds: BoundsArgs) {
 /// How many instances may be alive at once.
 pub(crate) fn parse_instances(text: &str) -> Result<NonZeroU32, String> {
     let number: NonZeroU32 = text.parse().map_err(|_| "write a number".to_owned())?;
-    if number.get() > INSTANCES_MAX {
+    let most = PoolSize::INSTANCES_MAX;
+    if number.get() > most {
         return Err(format!(
-            "at most {INSTANCES_MAX}: each reserves 4 GiB of address space, for both worlds, and a process has 128 TiB"
+            "at most {most}: each reserves 4 GiB of address space, for both worlds, and a process has 128 TiB"
         ));
     }
     Ok(number)

@@ -26,7 +26,7 @@ const LIMITS: &str =
 pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let data = Data::new()?;
     let guest = std::fs::read(settings.guest("misbehave", "0.2")?)?;
-    let arguments = ["--requests-max", "12000", "--instances-max", "10000"];
+    let arguments = ["--requests-max", "12000", "--instances-max", "10100"];
     let node = data.start_empty(settings, &arguments)?;
     let mut app = App::new("parked");
     app.function("f", "/*", guest.into(), LIMITS);
