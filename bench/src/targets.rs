@@ -199,79 +199,121 @@ const TARGETS: &[Target] = &[
         text: "1,000 apps: process start to first answer, p50, ms",
         side: Side::AtMost,
         bound: 25.0,
-        measured: |report| median(report, scale::NAME, scale::START, scale::FIRST_ANSWER),
+        measured: |report| {
+            median(
+                report,
+                scale::start::NAME,
+                scale::START,
+                scale::FIRST_ANSWER,
+            )
+        },
     },
     Target {
         text: "500 untouched functions from disk: p50 in the server, ms",
         side: Side::AtMost,
         bound: 0.5,
-        measured: |report| median(report, scale::NAME, scale::UNTOUCHED, scale::IN_SERVER_P50),
+        measured: |report| {
+            median(
+                report,
+                scale::start::NAME,
+                scale::UNTOUCHED,
+                scale::IN_SERVER_P50,
+            )
+        },
     },
     Target {
         text: "500 untouched functions from disk: p99 in the server, ms",
         side: Side::AtMost,
         bound: 2.0,
-        measured: |report| median(report, scale::NAME, scale::UNTOUCHED, scale::IN_SERVER_P99),
+        measured: |report| {
+            median(
+                report,
+                scale::start::NAME,
+                scale::UNTOUCHED,
+                scale::IN_SERVER_P99,
+            )
+        },
     },
     Target {
         text: "10,000 functions, 256 MiB for code: errors",
         side: Side::AtMost,
         bound: 0.0,
-        measured: |report| median(report, scale::NAME, scale::FUNCTIONS, scale::ERRORS),
+        measured: |report| {
+            median(
+                report,
+                scale::functions::NAME,
+                scale::FUNCTIONS,
+                scale::ERRORS,
+            )
+        },
     },
     Target {
         text: "10,000 functions, 256 MiB for code: memory, MiB",
         side: Side::AtMost,
         bound: 1024.0,
-        measured: |report| median(report, scale::NAME, scale::FUNCTIONS, scale::RESIDENT),
+        measured: |report| {
+            median(
+                report,
+                scale::functions::NAME,
+                scale::FUNCTIONS,
+                scale::RESIDENT,
+            )
+        },
     },
     Target {
         text: "10,000 waiting requests: errors",
         side: Side::AtMost,
         bound: 0.0,
-        measured: |report| median(report, scale::NAME, scale::PARKED, scale::ERRORS),
+        measured: |report| median(report, scale::parked::NAME, scale::PARKED, scale::ERRORS),
     },
     Target {
         text: "10,000 waiting requests: memory, MiB",
         side: Side::AtMost,
         bound: 4096.0,
-        measured: |report| median(report, scale::NAME, scale::PARKED, scale::RESIDENT),
+        measured: |report| median(report, scale::parked::NAME, scale::PARKED, scale::RESIDENT),
     },
     Target {
         text: "100,000 routes: look-up, p50, us",
         side: Side::AtMost,
         bound: 1.0,
-        measured: |report| median(report, scale::NAME, scale::ROUTES, scale::LOOKUP),
+        measured: |report| median(report, scale::routes::NAME, scale::ROUTES, scale::LOOKUP),
     },
     Target {
         text: "100,000 routes: switch of the table, ms",
         side: Side::AtMost,
         bound: 50.0,
-        measured: |report| median(report, scale::NAME, scale::ROUTES, scale::SWITCH),
+        measured: |report| median(report, scale::routes::NAME, scale::ROUTES, scale::SWITCH),
     },
     Target {
         text: "hello: deploy, command line to live, p50, ms",
         side: Side::AtMost,
         bound: 400.0,
-        measured: |report| median(report, scale::NAME, scale::HELLO, scale::DEPLOY),
+        measured: |report| median(report, scale::deploys::NAME, scale::HELLO, scale::DEPLOY),
     },
     Target {
         text: "hello: promotion and rollback in force after their answer, p50, ms",
         side: Side::AtMost,
         bound: 10.0,
-        measured: |report| median(report, scale::NAME, scale::HELLO, scale::PROMOTE),
+        measured: |report| median(report, scale::deploys::NAME, scale::HELLO, scale::PROMOTE),
     },
     Target {
         text: "100 deploys at once: that failed",
         side: Side::AtMost,
         bound: 0.0,
-        measured: |report| median(report, scale::NAME, scale::HUNDRED, scale::FAILED),
+        measured: |report| median(report, scale::deploys::NAME, scale::HUNDRED, scale::FAILED),
     },
     Target {
         text: "100 deploys at once: p99 of requests, times that without",
         side: Side::AtMost,
         bound: 2.0,
-        measured: |report| median(report, scale::NAME, scale::HUNDRED, scale::P99_RATIO),
+        measured: |report| {
+            median(
+                report,
+                scale::deploys::NAME,
+                scale::HUNDRED,
+                scale::P99_RATIO,
+            )
+        },
     },
 ];
 

@@ -89,7 +89,7 @@ async fn node_says_that_it_is_ready_and_that_it_ends() {
 async fn node_without_its_machine_code_is_not_ready_before_it_has_it() {
     let data = DataFolder::new();
     let server = data.start().await;
-    let app = NewApp::new("shop", "axum-api", &["/*"]);
+    let app = NewApp::new("shop", "hello", &["/*"]);
     app.deploy(&server.client()).await.unwrap();
     drop(server.node.stop(Signal::TERM).await);
     data.forget_code();
@@ -99,8 +99,8 @@ async fn node_without_its_machine_code_is_not_ready_before_it_has_it() {
     manager.hears("READY=1");
     assert_eq!(readyz(&server).await, 204);
     // What is ready has its code.
-    let reply = server.get("shop.example.com", "/api/todos").await;
-    assert_ne!(reply.status(), 503);
+    let reply = server.get("shop.example.com", "/").await;
+    assert_eq!(reply.status(), 200);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! Owns where they land (`guest/target/guests/<name>.<world>.wasm`). Knows nothing of what they do.
 //! Making a component of text is `text`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -65,8 +65,10 @@ struct Package<'a> {
 
 /// Installs the Wasm target when it is missing, and builds every guest. Returns their folder.
 ///
+/// What the list no longer names leaves the folder, so that no test finds here what a fresh clone lacks.
+///
 /// # Errors
-/// When the list is wrong, a guest doesn't build, or a file can't be copied.
+/// When the list is wrong, a guest doesn't build, or a file can't be copied or removed.
 pub(crate) fn run() -> anyhow::Result<PathBuf> {
     install_wasm_target()?;
     let guests = listed()?;
@@ -107,7 +109,25 @@ pub(crate) fn run() -> anyhow::Result<PathBuf> {
             place(package, batch.world, &target_dir, &folder)?;
         }
     }
+    let listed = guests.iter().flat_map(|guest| {
+        let worlds = guest.worlds.iter();
+        worlds.map(|world| component(&folder, &guest.name, world))
+    });
+    keep_only(&folder, &listed.collect())?;
     Ok(folder)
+}
+
+/// Removes the components of a folder that are none of these.
+fn keep_only(folder: &Path, listed: &BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder);
+    for entry in entries.with_context(|| format!("could not list {}", folder.display()))? {
+        let path = entry?.path();
+        if !listed.contains(&path) {
+            std::fs::remove_file(&path)
+                .with_context(|| format!("could not remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where a guest lands.

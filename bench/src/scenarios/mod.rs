@@ -63,9 +63,9 @@ pub(crate) const ALL: &[Scenario] = &[
         question: "how long from an edit to the new page?",
         run: edit_to_live::run,
     },
-    Scenario {
-        name: scale::NAME,
-        question: "what do 1,000 apps, 10,000 functions, 10,000 waiting requests and 100,000 routes take?",
-        run: scale::run,
-    },
+    scale::ROUTES_OF_MANY,
+    scale::DEPLOYS,
+    scale::STARTS,
+    scale::MANY_FUNCTIONS,
+    scale::WAITING,
 ];

@@ -81,17 +81,10 @@ impl Runtime {
         settings: RuntimeSettings,
         capabilities: Capabilities,
     ) -> Result<Self, RuntimeError> {
-        // Each reserves its pool's address space, thousands of mappings, which is half of an empty node's start.
-        let (wasi02, wasi03) = std::thread::scope(|scope| {
-            let half = |world| Half::new(world, settings.pool, &capabilities);
-            let thread = std::thread::Builder::new().name("everwarm-start".to_owned());
-            let wasi03 = thread.spawn_scoped(scope, move || half(World::Wasi03))?;
-            let wasi02 = half(World::Wasi02);
-            let wasi03 = wasi03
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok::<_, RuntimeError>((wasi02?, wasi03?))
-        })?;
+        // One after the other: both reserve their pool's address space, thousands of mappings, and a process changes
+        // its mappings one at a time.
+        let wasi02 = Half::new(World::Wasi02, settings.pool, &capabilities)?;
+        let wasi03 = Half::new(World::Wasi03, settings.pool, &capabilities)?;
         let engines = vec![wasi02.engine.clone(), wasi03.engine.clone()];
         Ok(Self {
             wasi02,

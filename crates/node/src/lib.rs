@@ -21,6 +21,7 @@ mod node;
 pub mod operate;
 mod previews;
 mod readiness;
+mod served;
 pub mod sockets;
 mod targets;
 pub mod telemetry;

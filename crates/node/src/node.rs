@@ -15,7 +15,6 @@ use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
-use everwarm_store::Store as _;
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
@@ -26,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::apps::{Apps, LiveApp};
+use crate::apps::Apps;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
@@ -37,11 +36,9 @@ use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
+use crate::served::Served;
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
-
-/// Tenants that are asked for at once.
-const TENANTS_A_PAGE: u32 = 1_000;
 
 /// A running node.
 pub struct Node {
@@ -180,17 +177,32 @@ impl Node {
             None => config.domain,
         };
         let room = room(config.pool);
-        let runtime = Arc::new(Runtime::new(
-            RuntimeSettings {
-                pool: room.pool,
-                heavy_threads: config.lanes.get(),
-            },
-            everwarm_host::with_output(Some(Arc::clone(&config.logs) as _)),
-        )?);
-        if let Some(predecessor) = predecessor {
-            predecessor.want_store().await?;
-        }
+        let settings = RuntimeSettings {
+            pool: room.pool,
+            heavy_threads: config.lanes.get(),
+        };
+        let capabilities = everwarm_host::with_output(Some(Arc::clone(&config.logs) as _));
+        // The pools reserve their address space, which takes about as long as reading what serves: side by side.
+        let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
+        let early = match predecessor {
+            Some(predecessor) => {
+                let early = (&mut runtime).await;
+                predecessor.want_store().await?;
+                Some(early)
+            }
+            None => None,
+        };
         let store = Arc::new(Embedded::open(&config.data_dir)?);
+        let served = match config.restore {
+            true => Served::read(&store).await?,
+            false => Served::default(),
+        };
+        let runtime = match early {
+            Some(runtime) => runtime,
+            None => runtime.await,
+        };
+        let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
+        let runtime = Arc::new(runtime);
         listeners.open_acme(store.data_dir().root())?;
         let compiled_key = store.node_key().derive("compiled artifacts");
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
@@ -263,9 +275,7 @@ impl Node {
             listening: OnceLock::new(),
             ending: AtomicBool::new(false),
         };
-        if config.restore {
-            node.restore().await?;
-        }
+        node.serve_again(&served)?;
         Ok(node)
     }
 
@@ -303,7 +313,7 @@ impl Node {
         let store = Arc::clone(&self.store);
         let opened = tokio::task::spawn_blocking(move || store.take_back()).await;
         opened.map_err(|error| io("take the store back")(error.into()))??;
-        self.restore().await
+        self.serve_again(&Served::read(&self.store).await?)
     }
 
     /// Whether the node was told to end.
@@ -314,48 +324,6 @@ impl Node {
     /// Whether every lane of the data plane answers within `limit`.
     pub async fn turns(&self, limit: Duration) -> bool {
         self.plane.turns(limit).await
-    }
-
-    /// Serves what served when the node last ran. Touches no component and no code.
-    async fn restore(&self) -> Result<(), StartError> {
-        let mut after = None;
-        loop {
-            let page = self
-                .store
-                .accounts()
-                .tenants(after.as_ref(), TENANTS_A_PAGE);
-            let page = page
-                .await
-                .map_err(|error| self.unreadable("EW4003", error))?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id.clone());
-            for tenant in &page {
-                self.targets.set_quotas(&tenant.id, tenant.quotas);
-            }
-        }
-        let mut apps = Apps::default();
-        let serving = self.store.catalog().list_serving().await;
-        for serving in serving.map_err(|error| self.unreadable(error.code(), error))? {
-            let key = (serving.tenant.clone(), serving.main.manifest.name.clone());
-            let live = LiveApp::new(&serving, &self.domain, &self.targets);
-            apps.add(key, live);
-        }
-        let table = apps.table().map_err(StartError::Routes)?;
-        self.edge.switch_routes(table);
-        *self.apps.lock() = apps;
-        Ok(())
-    }
-
-    fn unreadable(
-        &self,
-        code: &'static str,
-        source: impl std::error::Error + Send + Sync + 'static,
-    ) -> StartError {
-        StartError::Unreadable {
-            data_dir: self.store.data_dir().root().to_owned(),
-            code,
-            source: Box::new(source),
-        }
     }
 
     /// Where the node listens.

@@ -8,7 +8,7 @@ use everwarm_api::client::Client;
 use everwarm_api::messages::{Rollback, SetTraffic};
 
 use super::node::{App, Data, Node, deploy, host};
-use super::{DEPLOY, FAILED, HELLO, HUNDRED, NAME, P99_RATIO, PROMOTE};
+use super::{DEPLOY, FAILED, HELLO, HUNDRED, P99_RATIO, PROMOTE};
 use crate::load::generator::{self, Pace, Plan, Until};
 use crate::load::http::{self, Answer};
 use crate::pairs::Spread;
@@ -16,6 +16,7 @@ use crate::report::Report;
 use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
+pub(crate) const NAME: &str = "scale-deploys";
 const DEPLOYS: usize = 11;
 const TURNS: usize = 21;
 const APPS: usize = 100;
@@ -24,7 +25,7 @@ const PER_SECOND: u64 = 500;
 /// What is served meanwhile.
 const SERVED: &str = "served";
 
-pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let data = Data::new()?;
     let hello = std::fs::read(settings.guest("hello", "0.2")?)?;
     let node = data.start_empty(settings, &[])?;

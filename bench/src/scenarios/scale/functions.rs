@@ -1,18 +1,19 @@
 //! Ten thousand functions with room for the code of few.
 
 use super::node::{App, Data, host};
-use super::{ERRORS, FUNCTIONS, NAME, RESIDENT};
+use super::{ERRORS, FUNCTIONS, RESIDENT};
 use crate::load::http;
 use crate::pairs::Spread;
 use crate::report::Report;
 use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
+pub(crate) const NAME: &str = "scale-functions";
 const COUNT: usize = 10_000;
 const PER_APP: usize = 100;
 const RESIDENT_MAX: &str = "256MiB";
 
-pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let data = Data::new()?;
     let hello = std::fs::read(settings.guest("hello", "0.2")?)?;
     eprintln!("   deploying {COUNT} functions");

@@ -5,16 +5,17 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::{LOOKUP, NAME, ROUTES, SWITCH};
+use super::{LOOKUP, ROUTES, SWITCH};
 use crate::pairs::Spread;
 use crate::report::Report;
 use crate::settings::Settings;
 
+pub(crate) const NAME: &str = "scale-routes";
 const PROGRAM: &str = "route_table";
 const COUNT: &str = "100000";
 const LOOKUPS: &str = "2000000";
 
-pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let mut runs = Vec::new();
     for _ in 0..settings.rounds {
         let output = Command::new(settings.programs.join(PROGRAM))

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::node::{App, Data, host};
-use super::{FIRST_ANSWER, IN_SERVER_P50, IN_SERVER_P99, NAME, START, UNTOUCHED};
+use super::{FIRST_ANSWER, IN_SERVER_P50, IN_SERVER_P99, START, UNTOUCHED};
 use crate::load::Latencies;
 use crate::load::http::{self, Answer};
 use crate::pairs::Spread;
@@ -14,6 +14,7 @@ use crate::report::Report;
 use crate::scenarios::disk::distinct;
 use crate::settings::Settings;
 
+pub(crate) const NAME: &str = "scale-start";
 const APPS: usize = 1_000;
 const STARTS: usize = 21;
 const FUNCTIONS: usize = 500;
@@ -23,7 +24,7 @@ const LOG_TIME_MAX: Duration = Duration::from_secs(10);
 /// What the axum example answers.
 const PATH: &str = "/api/todos/1";
 
-pub(super) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let data = Data::new()?;
     let hello = std::fs::read(settings.guest("hello", "0.2")?)?;
     let axum = std::fs::read(settings.guest("axum-api", "0.2")?)?;

@@ -256,6 +256,10 @@ fn assemble(
 }
 
 pub(super) fn list_serving(connection: &mut Connection) -> Result<Vec<Serving>, CatalogError> {
+    // One transaction for thousands of reads, each of which would ask the disk again whether anything has changed.
+    let connection = connection
+        .savepoint()
+        .map_err(failed("list what serves"))?;
     let rows = || -> rusqlite::Result<Vec<(String, String, String)>> {
         let mut query =
             connection.prepare("SELECT tenant, app, traffic FROM traffic ORDER BY tenant, app")?;
@@ -273,7 +277,7 @@ pub(super) fn list_serving(connection: &mut Connection) -> Result<Vec<Serving>, 
             let owner = TenantId::new(&tenant).map_err(|error| damaged(&error))?;
             let name = AppName::new(&app).map_err(|error| damaged(&error))?;
             let traffic = parse_traffic(&text, &owner, &name)?;
-            assemble(connection, owner, &name, traffic)
+            assemble(&connection, owner, &name, traffic)
         })
         .collect()
 }
