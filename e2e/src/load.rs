@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::client::{Connection, Request};
 use crate::deadline::eventually;
+use crate::tls::TlsClient;
 
 /// Clients that ask again and again: some on connections that they keep, some on a new one each time.
 #[derive(Debug)]
@@ -20,11 +21,23 @@ pub struct Load {
 impl Load {
     /// Starts so many clients of each kind.
     pub fn start(address: SocketAddr, host: &str, path: &str, clients: usize) -> Self {
+        Self::start_over(None, address, host, path, clients)
+    }
+
+    /// As [`Self::start`], over TLS if there is a client for it.
+    pub fn start_over(
+        tls: Option<&TlsClient>,
+        address: SocketAddr,
+        host: &str,
+        path: &str,
+        clients: usize,
+    ) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(AtomicU64::new(0));
         let mut set = JoinSet::new();
         for index in 0..2 * clients {
             let client = Client {
+                tls: tls.cloned(),
                 address,
                 host: host.to_owned(),
                 path: path.to_owned(),
@@ -75,6 +88,7 @@ impl Load {
 }
 
 struct Client {
+    tls: Option<TlsClient>,
     address: SocketAddr,
     host: String,
     path: String,
@@ -89,7 +103,8 @@ impl Client {
         while !self.ended.load(Ordering::Relaxed) {
             let mut connection = match kept.take() {
                 Some(connection) => connection,
-                None => Connection::try_http1(self.address)
+                None => self
+                    .connect()
                     .await
                     .map_err(|error| format!("no connection: {error}"))?,
             };
@@ -108,5 +123,14 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    async fn connect(&self) -> Result<Connection, String> {
+        let Some(tls) = &self.tls else {
+            let connected = Connection::try_http1(self.address).await;
+            return connected.map_err(|error| error.to_string());
+        };
+        let secured = tls.try_connect(self.address, &self.host).await;
+        Ok(secured.map_err(|error| error.to_string())?.http().await)
     }
 }

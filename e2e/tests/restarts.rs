@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use everwarm_e2e::load::Load;
 use everwarm_e2e::node::{Process, refused};
-use everwarm_e2e::{DataFolder, NewApp, Request, Server, eventually, everwarm};
+use everwarm_e2e::{Authority, DataFolder, NewApp, Request, Server, eventually, everwarm};
 use rustix::process::Signal;
 
 /// Clients of each kind.
@@ -53,6 +53,38 @@ async fn process_that_takes_over_loses_no_request() {
     assert_eq!(used(&server).await, answers);
     server.client().who_am_i().await.unwrap();
     shop(&server, "echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_that_takes_over_loses_no_request_over_tls() {
+    let (data, folder, authority) = (
+        DataFolder::new(),
+        tempfile::tempdir().unwrap(),
+        Authority::new(),
+    );
+    authority
+        .issue(&["shop.example.com"])
+        .write(folder.path(), "shop");
+    let secured = |mut command: Command| {
+        command.args(["--tls-listen", "127.0.0.1:0", "--tls-certificates"]);
+        command.arg(folder.path());
+        command
+    };
+    let mut server = data.start_with(secured(data.command())).await;
+    shop(&server, "hello").await;
+    let (address, client) = (server.tls_address(), authority.client(&["http/1.1"]));
+    let load = Load::start_over(Some(&client), address, "shop.example.com", "/", CLIENTS);
+    for _ in 0..3 {
+        load.answered(REQUESTS).await;
+        let next = data.start_with(secured(data.take_over())).await;
+        assert_eq!(next.tls_address(), address);
+        let mut before = std::mem::replace(&mut server, next);
+        let ended = before.node.process_mut().ended().await;
+        assert!(ended.success(), "{ended:?}");
+        load.answered(REQUESTS).await;
+        server.node.log().access("/").await;
+    }
+    load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,7 +73,8 @@ impl CompilerCommand {
 pub struct CompileLimits {
     /// Compiler processes at once.
     pub parallel_max: NonZeroUsize,
-    /// Threads of each.
+    /// Threads of one that is alone. Several share them: more threads than that make none faster, and everybody else
+    /// slower.
     pub threads_max: NonZeroUsize,
     /// Address space of each, in bytes.
     pub memory_bytes_max: u64,
@@ -105,6 +106,16 @@ impl CompileLimits {
         Self {
             cpu_time_s_max: time.as_u64().saturating_mul(2).div_ceil(1_000),
             wall_time_ms_max: time.as_u64(),
+            ..self
+        }
+    }
+
+    /// The same for one of so many components: its part of the threads, and one at least.
+    fn shared_by(self, components: u64) -> Self {
+        let components = usize::try_from(components).unwrap_or(usize::MAX).max(1);
+        let threads = self.threads_max.get() / components;
+        Self {
+            threads_max: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
             ..self
         }
     }
@@ -267,7 +278,8 @@ impl Compiler {
         let _turn = self.turn().await;
         let started = Instant::now();
         let line = self.line_of(&job, output);
-        match process::run(&self.command, &self.limits, &line).await? {
+        let limits = self.limits.shared_by(self.waiting());
+        match process::run(&self.command, &limits, &line).await? {
             Outcome::Compiled(success) => Ok(Compiled {
                 code_bytes: success.code_bytes,
                 took: started.elapsed(),
@@ -348,5 +360,21 @@ fn beside_the_point() -> CompileError {
     CompileError::Failed {
         doing: "answer".to_owned(),
         reason: "it told of something that it wasn't asked".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_components_share_the_threads_of_one() {
+        let four = NonZeroUsize::MIN.saturating_add(3);
+        let limits = CompileLimits {
+            threads_max: four,
+            ..CompileLimits::default()
+        };
+        let threads = |components| limits.shared_by(components).threads_max.get();
+        assert_eq!([0, 1, 2, 3, 4, 100].map(threads), [4, 4, 2, 1, 1, 1]);
     }
 }

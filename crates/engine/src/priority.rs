@@ -13,6 +13,9 @@ const SHORT_SLICE_NS: u64 = 100_000;
 /// Niceness of the heavy pool's threads: they get what the data plane leaves, and don't starve.
 const HEAVY_NICENESS: i32 = 10;
 
+/// Niceness of compilers: as far as it goes.
+const COMPILER_NICENESS: i32 = 19;
+
 /// The calling thread waits for something outside and then runs for microseconds: when it wakes, it should
 /// go before a thread that computes. Also for those who measure that, lest they measure their own wait.
 pub fn be_prompt() {
@@ -24,6 +27,11 @@ pub fn be_prompt() {
 pub(crate) fn be_patient() {
     // A thread that can't be made nicer still works, only less fairly.
     let _ = rustix::process::setpriority_process(None, HEAVY_NICENESS);
+}
+
+/// The calling thread, and the threads and processes that it starts, leave the machine to everybody else.
+pub(crate) fn be_last() {
+    let _ = rustix::process::setpriority_process(None, COMPILER_NICENESS);
 }
 
 #[cfg(target_os = "linux")]

@@ -172,37 +172,17 @@ impl Node {
     ) -> Result<Self, StartError> {
         // The ports first: of all that can fail they fail most often, and nothing has to be undone.
         let mut listeners = Listeners::open(&config, bound).await?;
-        let domain = match listeners.main_port() {
-            Some(port) => config.domain.bound_to(port),
-            None => config.domain,
-        };
         let room = room(config.pool);
         let settings = RuntimeSettings {
             pool: room.pool,
             heavy_threads: config.lanes.get(),
         };
-        let capabilities = everwarm_host::with_output(Some(Arc::clone(&config.logs) as _));
-        // The pools reserve their address space, which takes about as long as reading what serves: side by side.
-        let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
-        let early = match predecessor {
-            Some(predecessor) => {
-                let early = (&mut runtime).await;
-                predecessor.want_store().await?;
-                Some(early)
-            }
-            None => None,
+        let (runtime, store, served) = engine_and_store(settings, &config, predecessor).await?;
+        let (runtime, store) = (Arc::new(runtime), Arc::new(store));
+        let domain = match listeners.main_port() {
+            Some(port) => config.domain.bound_to(port),
+            None => config.domain,
         };
-        let store = Arc::new(Embedded::open(&config.data_dir)?);
-        let served = match config.restore {
-            true => Served::read(&store).await?,
-            false => Served::default(),
-        };
-        let runtime = match early {
-            Some(runtime) => runtime,
-            None => runtime.await,
-        };
-        let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
-        let runtime = Arc::new(runtime);
         listeners.open_acme(store.data_dir().root())?;
         let compiled_key = store.node_key().derive("compiled artifacts");
         let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
@@ -385,6 +365,34 @@ impl Node {
             tracing::error!(%error, "the last usage can't be stored");
         }
     }
+}
+
+/// What takes longest, side by side: the engine, whose pools reserve their address space, and the store with what served.
+/// What needs no store is done before a predecessor is asked for it.
+async fn engine_and_store(
+    settings: RuntimeSettings,
+    config: &NodeConfig,
+    predecessor: Option<&mut Predecessor>,
+) -> Result<(Runtime, Embedded, Served), StartError> {
+    let capabilities = everwarm_host::with_output(Some(Arc::clone(&config.logs) as _));
+    let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
+    let mut early = None;
+    if let Some(predecessor) = predecessor {
+        early = Some((&mut runtime).await);
+        predecessor.want_store().await?;
+    }
+    let store = Embedded::open(&config.data_dir)?;
+    let served = if config.restore {
+        Served::read(&store).await?
+    } else {
+        Served::default()
+    };
+    let runtime = match early {
+        Some(runtime) => runtime,
+        None => runtime.await,
+    };
+    let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
+    Ok((runtime, store, served))
 }
 
 /// What the machine has room for.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use everwarm_manifest::Digest;
-use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretBox;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
@@ -22,13 +22,12 @@ use super::job::{
 use crate::artifact::Fingerprint;
 use crate::incremental::IncrementalCache;
 use crate::inspect::{InspectLimits, inspect};
+use crate::priority;
 
 /// Longest reason that is reported, in bytes.
 const REASON_BYTES_MAX: usize = 4 << 10;
 /// Seconds after the soft CPU limit at which the kernel kills without asking.
 const CPU_GRACE_S: u64 = 2;
-/// How far a compile stands back when there is a crowd: as far as it goes.
-const NICENESS: i32 = 19;
 /// The exit code of a child whose parent has gone.
 const ORPHANED: i32 = 3;
 
@@ -48,8 +47,8 @@ pub fn compiler_main() -> ExitCode {
 fn run() -> Result<Outcome, Outcome> {
     // Before anything else: this memory holds a key and a stranger's code.
     limit(Resource::Core, 0, 0).map_err(failed("turn core dumps off"))?;
-    // Whoever serves requests goes first. A system that refuses it is only less fair; threads made later have it too.
-    let _ = setpriority_process(None, NICENESS);
+    // Whoever serves requests goes first, whoever started this.
+    priority::be_last();
     let job = read_job()?;
     bound(job.limits).map_err(failed("limit itself"))?;
     end_with_parent().map_err(failed("start a thread"))?;

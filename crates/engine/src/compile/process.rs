@@ -10,9 +10,12 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::job::{Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Task};
 use super::{CompileError, CompileLimits, CompilerCommand};
+use crate::priority;
 
 /// What is kept of the child's stderr, in bytes.
 const STDERR_BYTES_MAX: u64 = 8 << 10;
@@ -34,7 +37,7 @@ pub(super) async fn run(
     };
     let line =
         serde_json::to_string(job).map_err(|error| failed("describe the job to")(error.into()))?;
-    let mut child = start(command, limits).map_err(failed("start"))?;
+    let mut child = start_last(command, limits).await.map_err(failed("start"))?;
     let deadline = Duration::from_millis(limits.wall_time_ms_max);
     if let Ok(ended) = tokio::time::timeout(deadline, converse(&mut child, &line)).await {
         return conclude(&ended.map_err(failed("talk to"))?, limits, doing(job));
@@ -47,6 +50,24 @@ pub(super) async fn run(
         doing: doing(job),
         limit: format!("{} ms", limits.wall_time_ms_max),
     })
+}
+
+/// Starts it on a thread that stands back already: from its first instruction on, so does the child. Loading a program
+/// takes some milliseconds.
+async fn start_last(command: &CompilerCommand, limits: &CompileLimits) -> std::io::Result<Child> {
+    let (runtime, command, limits) = (Handle::current(), command.clone(), *limits);
+    let (started, child) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("everwarm-spawn".to_owned())
+        .spawn(move || {
+            priority::be_last();
+            let _entered = runtime.enter();
+            // Nobody waits any more: dropped, the child is killed.
+            let _ = started.send(start(&command, &limits));
+        })?;
+    child
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::other("the thread that starts it panicked")))
 }
 
 fn start(command: &CompilerCommand, limits: &CompileLimits) -> std::io::Result<Child> {

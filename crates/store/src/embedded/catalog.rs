@@ -257,9 +257,7 @@ fn assemble(
 
 pub(super) fn list_serving(connection: &mut Connection) -> Result<Vec<Serving>, CatalogError> {
     // One transaction for thousands of reads, each of which would ask the disk again whether anything has changed.
-    let connection = connection
-        .savepoint()
-        .map_err(failed("list what serves"))?;
+    let connection = connection.savepoint().map_err(failed("list what serves"))?;
     let rows = || -> rusqlite::Result<Vec<(String, String, String)>> {
         let mut query =
             connection.prepare("SELECT tenant, app, traffic FROM traffic ORDER BY tenant, app")?;
