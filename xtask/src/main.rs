@@ -15,6 +15,7 @@ mod shipped;
 mod steps;
 mod test;
 mod tidy;
+mod units;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ Usage: cargo xtask <verb>
   guests                             build the test guests into guest/target/guests
   doc-check                          build the docs with warnings as errors, check links in Markdown
   dist [--plain] [--out FOLDER]      make the archive that ships, in target/dist-archive; --plain builds it once
+  units                              boot the systemd units that ship, as root, in namespaces of its own
   bench [--plain] [--install-peers] [--peers a,b] [--seconds N] [--json FILE] [filter]
                                      measure against other servers; `bench --help` says more
 ";
@@ -78,6 +80,7 @@ fn run() -> anyhow::Result<()> {
         "tidy" => tidy::run(),
         "guests" => guests::run().map(|_| ()),
         "doc-check" => doc_check::run(),
+        "units" => units::run(),
         other => bail!("there is no verb `{other}`\n\n{USAGE}"),
     }
 }

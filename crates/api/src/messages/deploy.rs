@@ -1,8 +1,10 @@
 //! A deploy.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::apps::{Traffic, Version};
@@ -13,7 +15,8 @@ use super::apps::{Traffic, Version};
 pub struct Deploy {
     /// The text of its `everwarm.toml`.
     pub manifest: String,
-    /// The digest of each function's component.
+    /// The digest of each function's component. A name that is there twice is an error.
+    #[serde(deserialize_with = "names_once")]
     pub components: BTreeMap<String, String>,
     /// Its part of the requests. Absent: all of them; 0: none, it only has its preview URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +28,37 @@ pub struct Deploy {
     /// A request that the new version has to answer before it gets any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+}
+
+/// Reads an object that has each of its names once: of two digests, nobody could tell which one was meant.
+fn names_once<'de, D>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct Names;
+
+    impl<'de> Visitor<'de> for Names {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object with a digest for each function")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut digests = BTreeMap::new();
+            while let Some((name, digest)) = map.next_entry::<String, String>()? {
+                if digests.contains_key(&name) {
+                    return Err(A::Error::custom(format_args!(
+                        "the function `{name}` is there twice"
+                    )));
+                }
+                digests.insert(name, digest);
+            }
+            Ok(digests)
+        }
+    }
+
+    deserializer.deserialize_map(Names)
 }
 
 /// A request that a version has to answer with 2xx.
@@ -62,3 +96,20 @@ pub struct StageTime {
 
 /// Times are measured and never NaN.
 impl Eq for StageTime {}
+
+#[cfg(test)]
+mod tests {
+    use super::Deploy;
+
+    #[test]
+    fn function_that_is_there_twice_is_refused_by_name() {
+        let parse = |components: &str| {
+            let text = format!(r#"{{"manifest":"","components":{components}}}"#);
+            serde_json::from_str::<Deploy>(&text)
+        };
+        let both = parse(r#"{"f":"sha256:1","g":"sha256:2"}"#).expect("two functions");
+        assert_eq!(both.components["g"], "sha256:2");
+        let error = parse(r#"{"f":"sha256:1","f":"sha256:1"}"#).expect_err("it is there twice");
+        assert!(error.to_string().contains("`f` is there twice"), "{error}");
+    }
+}
