@@ -265,7 +265,7 @@ impl Compiler {
     }
 
     /// Compiles one component into the file `output`, which must exist and be empty. Waits for its
-    /// turn first; the limits count from the start of the process. Dropping the future kills it.
+    /// turn first; the limits count from then on, its process's start included. Dropping the future kills it.
     ///
     /// # Errors
     ///

@@ -31,6 +31,7 @@ pub(crate) fn be_patient() {
 
 /// The calling thread, and the threads and processes that it starts, leave the machine to everybody else.
 pub(crate) fn be_last() {
+    // As above: refused, it is only less fair.
     let _ = rustix::process::setpriority_process(None, COMPILER_NICENESS);
 }
 

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use super::job::{Job, LINE_BYTES_MAX, OUTCOME_PREFIX, Outcome, Task};
 use super::{CompileError, CompileLimits, CompilerCommand};
@@ -37,19 +38,22 @@ pub(super) async fn run(
     };
     let line =
         serde_json::to_string(job).map_err(|error| failed("describe the job to")(error.into()))?;
-    let mut child = start_last(command, limits).await.map_err(failed("start"))?;
-    let deadline = Duration::from_millis(limits.wall_time_ms_max);
-    if let Ok(ended) = tokio::time::timeout(deadline, converse(&mut child, &line)).await {
+    let too_long = || CompileError::TooLong {
+        doing: doing(job),
+        limit: format!("{} ms", limits.wall_time_ms_max),
+    };
+    let deadline = Instant::now() + Duration::from_millis(limits.wall_time_ms_max);
+    let started = timeout_at(deadline, start_last(command, limits)).await;
+    let started = started.map_err(|_| too_long())?;
+    let mut child = started.map_err(failed("start"))?;
+    if let Ok(ended) = timeout_at(deadline, converse(&mut child, &line)).await {
         return conclude(&ended.map_err(failed("talk to"))?, limits, doing(job));
     }
     let wait = Duration::from_millis(KILL_WAIT_MS_MAX);
     if !matches!(tokio::time::timeout(wait, child.kill()).await, Ok(Ok(()))) {
         tracing::error!(pid = child.id(), "compiler process doesn't end when killed");
     }
-    Err(CompileError::TooLong {
-        doing: doing(job),
-        limit: format!("{} ms", limits.wall_time_ms_max),
-    })
+    Err(too_long())
 }
 
 /// Starts it on a thread that stands back already: from its first instruction on, so does the child. Loading a program
