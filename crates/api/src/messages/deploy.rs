@@ -1,6 +1,7 @@
 //! A deploy.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -47,12 +48,15 @@ where
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut digests = BTreeMap::new();
             while let Some((name, digest)) = map.next_entry::<String, String>()? {
-                if digests.contains_key(&name) {
-                    return Err(A::Error::custom(format_args!(
-                        "the function `{name}` is there twice"
-                    )));
-                }
-                digests.insert(name, digest);
+                match digests.entry(name) {
+                    Entry::Vacant(free) => free.insert(digest),
+                    Entry::Occupied(taken) => {
+                        let name = taken.key();
+                        return Err(A::Error::custom(format_args!(
+                            "the function `{name}` is there twice: send it once"
+                        )));
+                    }
+                };
             }
             Ok(digests)
         }
