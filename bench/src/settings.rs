@@ -83,7 +83,7 @@ impl Settings {
         let path = self.guests.join(format!("{name}.wasi-{world}.wasm"));
         if !path.is_file() {
             bail!(
-                "the guest {name}.wasi-{world}.wasm is not in {}: `cargo xtask guests` builds it",
+                "the guest {name}.wasi-{world}.wasm is not in {}: `cargo xtask bench` builds all that it measures",
                 self.guests.display()
             );
         }

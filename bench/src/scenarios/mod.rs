@@ -63,9 +63,29 @@ pub(crate) const ALL: &[Scenario] = &[
         question: "how long from an edit to the new page?",
         run: edit_to_live::run,
     },
-    scale::ROUTES_OF_MANY,
-    scale::DEPLOYS,
-    scale::STARTS,
-    scale::MANY_FUNCTIONS,
-    scale::WAITING,
+    Scenario {
+        name: scale::routes::NAME,
+        question: "what does a table of 100,000 routes take?",
+        run: scale::routes::run,
+    },
+    Scenario {
+        name: scale::deploys::NAME,
+        question: "how soon is a deploy or a promotion live, and what do a hundred deploys at once do to others?",
+        run: scale::deploys::run,
+    },
+    Scenario {
+        name: scale::start::NAME,
+        question: "how fast does a node with 1,000 apps start, and a function that it never touched?",
+        run: scale::start::run,
+    },
+    Scenario {
+        name: scale::functions::NAME,
+        question: "do 10,000 functions serve with 256 MiB for code?",
+        run: scale::functions::run,
+    },
+    Scenario {
+        name: scale::parked::NAME,
+        question: "what do 10,000 requests that wait take?",
+        run: scale::parked::run,
+    },
 ];

@@ -7,8 +7,6 @@ pub(crate) mod parked;
 pub(crate) mod routes;
 pub(crate) mod start;
 
-use super::Scenario;
-
 pub(crate) const START: &str = "1,000 apps";
 pub(crate) const FIRST_ANSWER: &str = "process start to first answer, p50";
 pub(crate) const UNTOUCHED: &str = "500 untouched axum functions";
@@ -27,30 +25,3 @@ pub(crate) const PROMOTE: &str = "promote to live after its answer, p50";
 pub(crate) const HUNDRED: &str = "100 deploys at once";
 pub(crate) const FAILED: &str = "that failed";
 pub(crate) const P99_RATIO: &str = "p99 of requests, times that without";
-
-/// The five of them, in the order in which they run.
-pub(super) const ROUTES_OF_MANY: Scenario = Scenario {
-    name: routes::NAME,
-    question: "what does a table of 100,000 routes take?",
-    run: routes::run,
-};
-pub(super) const DEPLOYS: Scenario = Scenario {
-    name: deploys::NAME,
-    question: "how soon is a deploy or a promotion live, and what do a hundred deploys at once do to others?",
-    run: deploys::run,
-};
-pub(super) const STARTS: Scenario = Scenario {
-    name: start::NAME,
-    question: "how fast does a node with 1,000 apps start, and a function that it never touched?",
-    run: start::run,
-};
-pub(super) const MANY_FUNCTIONS: Scenario = Scenario {
-    name: functions::NAME,
-    question: "do 10,000 functions serve with 256 MiB for code?",
-    run: functions::run,
-};
-pub(super) const WAITING: Scenario = Scenario {
-    name: parked::NAME,
-    question: "what do 10,000 requests that wait take?",
-    run: parked::run,
-};

@@ -17,8 +17,9 @@ use crate::settings::Settings;
 pub(crate) const NAME: &str = "scale-parked";
 const COUNT: usize = 10_000;
 const PER_CONNECTION: usize = 200;
-/// Memory mappings that the process needs: eight an instance, and the pools' reservations. Linux's default of
-/// 65,530 is room for about 2,000 instances; the node answers the others with 503 (EW3012).
+/// Memory mappings that a process must be allowed: the node counts with twelve for each instance of its two pools, and
+/// leaves a quarter of them to functions. With Linux's default of 65,530 about 2,000 instances fit; the others get 503
+/// (EW3012).
 const MAPPINGS: u64 = 524_288;
 const MAPPINGS_MAX: &str = "/proc/sys/vm/max_map_count";
 /// Long enough for all to be there before the first is done.
