@@ -30,9 +30,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let outcome = boot(&folder, &binary, &guests.join("hello.wasi-0.2.wasm"));
     let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
     println!("{log}");
-    fs::remove_dir_all(&folder)
-        .with_context(|| format!("could not remove {}", folder.display()))?;
-    outcome
+    let removed = fs::remove_dir_all(&folder);
+    outcome.and(removed.with_context(|| format!("could not remove {}", folder.display())))
 }
 
 fn boot(folder: &Path, binary: &Path, component: &Path) -> anyhow::Result<()> {
