@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use everwarm_engine::function::{Function, FunctionSpec};
 use everwarm_engine::instance::instantiate;
+use everwarm_engine::own::Own;
 use everwarm_engine::runtime::{Runtime, RuntimeSettings};
 use everwarm_manifest::{App, Digest, TenantId, World};
 use wasmtime::component::Component;
@@ -27,7 +28,7 @@ fn main() -> anyhow::Result<()> {
         .context("usage: instantiate COMPONENT")?;
     let bytes = std::fs::read(&path).with_context(|| format!("can't read {path}"))?;
     let runtime = Runtime::new(RuntimeSettings::default(), everwarm_host::all())?;
-    let function = Arc::new(function(&runtime, &bytes)?);
+    let function = Own::new(Arc::new(function(&runtime, &bytes)?));
     let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -50,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(runtime: &Runtime, function: &Arc<Function>) -> anyhow::Result<Vec<Duration>> {
+async fn measure(runtime: &Runtime, function: &Own<Function>) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::with_capacity(COUNTED);
     for index in 0..WARM_UP + COUNTED {
         let started = Instant::now();

@@ -20,11 +20,7 @@ pub struct Gate {
 
 impl Gate {
     /// A gate that lets `bound` in at once.
-    pub fn new(bound: u32) -> Arc<Self> {
-        Arc::new(Self::with_bound(bound))
-    }
-
-    fn with_bound(bound: u32) -> Self {
+    pub fn new(bound: u32) -> Self {
         Self {
             inside: AtomicU32::new(0),
             bound: AtomicU32::new(bound),
@@ -62,7 +58,7 @@ impl TenantGate {
     /// A gate that is never shut, until bounds are set.
     pub fn open() -> Arc<Self> {
         Arc::new(Self {
-            requests: Gate::with_bound(u32::MAX),
+            requests: Gate::new(u32::MAX),
             memory_bytes: AtomicU64::new(0),
             memory_bytes_max: AtomicU64::new(u64::MAX),
             rate: Rate::unbounded(Instant::now()),
@@ -126,55 +122,83 @@ pub enum Refusal {
 }
 
 /// The gates that a request has to pass, besides the node's.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Gates {
     /// The function's.
-    pub function: Arc<Gate>,
+    pub function: Gate,
     /// The tenant's.
     pub tenant: Arc<TenantGate>,
     /// Memory that a request counts for at the tenant's gate.
     pub memory_bytes: u64,
 }
 
+/// What has gates. Permits hold it, so that nothing more has to be counted with each request.
+pub trait Gated {
+    /// The node's gate.
+    fn node(&self) -> &Gate;
+    /// The gates of what is asked for.
+    fn gates(&self) -> &Gates;
+}
+
 /// The right to be worked on; given back when dropped.
 #[derive(Debug)]
-pub struct Permit {
-    node: Arc<Gate>,
-    gates: Gates,
-}
+pub struct Permit<G: Gated>(Option<G>);
 
-impl Permit {
-    /// Passes all gates or none.
+impl<G: Gated> Permit<G> {
+    /// Enters all gates or none.
     ///
     /// # Errors
-    ///
-    /// [`Refusal`] says which gate was shut.
-    pub fn take(node: &Arc<Gate>, gates: &Gates, now: Instant) -> Result<Self, Refusal> {
-        if !node.enter() {
-            return Err(Refusal::Node);
+    /// The first gate that is shut, from the outermost inwards, and what was asked for.
+    pub fn take(gated: G, now: Instant) -> Result<Self, (Refusal, G)> {
+        match enter(gated.node(), gated.gates(), now) {
+            Ok(()) => Ok(Self(Some(gated))),
+            Err(refusal) => Err((refusal, gated)),
         }
-        if !gates.function.enter() {
-            node.leave();
-            return Err(Refusal::Function);
-        }
-        if let Err(refusal) = gates.tenant.enter(gates.memory_bytes, now) {
-            gates.function.leave();
-            node.leave();
-            return Err(refusal);
-        }
-        Ok(Self {
-            node: Arc::clone(node),
-            gates: gates.clone(),
-        })
+    }
+
+    /// What was asked for.
+    pub fn gated(&self) -> &G {
+        self.0.as_ref().expect("it is taken out only by value")
+    }
+
+    /// Gives the permit back, and what was asked for.
+    pub fn give_back(mut self) -> G {
+        let gated = self.0.take().expect("it is taken out only by value");
+        leave(&gated);
+        gated
     }
 }
 
-impl Drop for Permit {
+impl<G: Gated> Drop for Permit<G> {
     fn drop(&mut self) {
-        self.gates.tenant.leave(self.gates.memory_bytes);
-        self.gates.function.leave();
-        self.node.leave();
+        if let Some(gated) = &self.0 {
+            leave(gated);
+        }
     }
+}
+
+fn enter(node: &Gate, gates: &Gates, now: Instant) -> Result<(), Refusal> {
+    if !node.enter() {
+        return Err(Refusal::Node);
+    }
+    if !gates.function.enter() {
+        node.leave();
+        return Err(Refusal::Function);
+    }
+    gates
+        .tenant
+        .enter(gates.memory_bytes, now)
+        .inspect_err(|_| {
+            gates.function.leave();
+            node.leave();
+        })
+}
+
+fn leave(asked: &impl Gated) {
+    let gates = asked.gates();
+    gates.tenant.leave(gates.memory_bytes);
+    gates.function.leave();
+    asked.node().leave();
 }
 
 #[cfg(test)]
@@ -197,8 +221,19 @@ mod tests {
         gate
     }
 
-    fn refusal(node: &Arc<Gate>, gates: &Gates) -> Option<Refusal> {
-        Permit::take(node, gates, Instant::now()).err()
+    impl Gated for (&Gate, &Gates) {
+        fn node(&self) -> &Gate {
+            self.0
+        }
+
+        fn gates(&self) -> &Gates {
+            self.1
+        }
+    }
+
+    fn refusal(node: &Gate, gates: &Gates) -> Option<Refusal> {
+        let permit = Permit::take((node, gates), Instant::now());
+        permit.err().map(|(refusal, _)| refusal)
     }
 
     #[test]
@@ -211,7 +246,7 @@ mod tests {
             (gates(9, &bounded(9, 9, Some(1)), 1), Refusal::TenantRate),
         ];
         for (gates, expected) in cases {
-            let permit = Permit::take(&node, &gates, Instant::now()).unwrap();
+            let permit = Permit::take((&node, &gates), Instant::now()).unwrap();
             assert_eq!(refusal(&node, &gates), Some(expected));
             let inside = (
                 node.inside(),
@@ -237,7 +272,7 @@ mod tests {
             gates(9, &bounded(1, 9, None), 1),
             gates(9, &bounded(1, 9, None), 1),
         );
-        let _permit = Permit::take(&node, &one, Instant::now()).unwrap();
+        let _permit = Permit::take((&node, &one), Instant::now()).unwrap();
         assert_eq!(refusal(&node, &one), Some(Refusal::Tenant));
         assert_eq!(refusal(&node, &two), None);
     }
@@ -255,7 +290,7 @@ mod tests {
             let mut permits = Vec::new();
             for enter in steps {
                 if enter {
-                    permits.extend(Permit::take(&node, &gates, Instant::now()));
+                    permits.extend(Permit::take((&node, &gates), Instant::now()));
                 } else {
                     permits.pop();
                 }

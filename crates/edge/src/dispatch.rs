@@ -10,12 +10,14 @@ use everwarm_engine::fault::Fault;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
+use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
+use everwarm_engine::stripes::{Apart, Striped};
 use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
-use crate::admission::{Gate, Gates, Permit};
+use crate::admission::{Gate, Gated, Gates, Permit};
 use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
@@ -60,17 +62,18 @@ pub struct Split {
     pub share: Share,
 }
 
-/// What all lanes of a node share. Nothing in it is locked while a request is on its way.
+/// What all lanes of a node share. Nothing in it is locked while a request is on its way, and all that a request
+/// writes to here is the node's gate.
 pub struct Edge {
     routes: ArcSwap<RouteTable<Route>>,
     resident: Arc<ResidentSet>,
-    node: Arc<Gate>,
+    node: Apart<Gate>,
     previews: Arc<dyn Previews>,
     log: Arc<dyn AccessLog>,
     failures: FailureCounts,
     policy: Policy,
     draining: AtomicBool,
-    next_id: AtomicU64,
+    next_ids: Striped<AtomicU64>,
 }
 
 /// What holds for all requests of a node.
@@ -107,13 +110,13 @@ impl Edge {
         Self {
             routes: ArcSwap::from_pointee(RouteTable::empty()),
             resident,
-            node: Gate::new(policy.requests_max),
+            node: Apart(Gate::new(policy.requests_max)),
             previews,
             log,
             failures: FailureCounts::default(),
             policy,
             draining: AtomicBool::new(false),
-            next_id: AtomicU64::new(id_seed),
+            next_ids: Striped::from_fn(|place| AtomicU64::new(first_id(id_seed, place))),
         }
     }
 
@@ -144,7 +147,11 @@ impl Edge {
 
     /// The name of the next request.
     pub(crate) fn next_request_id(&self) -> RequestId {
-        RequestId::new(self.next_id.fetch_add(1, Ordering::Relaxed), None)
+        RequestId::new(self.next_number(), None)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next_ids.mine().fetch_add(1, Ordering::Relaxed)
     }
 
     /// How often requests failed, and why.
@@ -158,14 +165,35 @@ impl Edge {
     }
 }
 
+/// Numbers of one place come nowhere near those of another: 2^60 lie between them.
+fn first_id(seed: u64, place: usize) -> u64 {
+    seed.wrapping_add((place as u64) << 60)
+}
+
+/// What is asked for, and the node that is asked. Held until the books of the request close.
+struct Asked {
+    edge: Own<Edge>,
+    target: Arc<Target>,
+}
+
+impl Gated for Asked {
+    fn node(&self) -> &Gate {
+        &self.edge.node
+    }
+
+    fn gates(&self) -> &Gates {
+        &self.target.gates
+    }
+}
+
 /// Answers a request: the whole way, and the one place where a failure becomes a response.
 pub async fn dispatch(
-    edge: &Arc<Edge>,
+    edge: &Own<Edge>,
     lane: &Lane,
     origin: Origin,
     mut request: Request,
 ) -> Response<ResponseBody> {
-    let number = edge.next_id.fetch_add(1, Ordering::Relaxed);
+    let number = edge.next_number();
     let proxies = &edge.policy.trusted_proxies;
     let arrival = head::receive(&mut request, origin.peer.as_ref(), proxies, number);
     let id_field = arrival.request_id.field();
@@ -184,7 +212,7 @@ pub async fn dispatch(
 }
 
 async fn answer(
-    edge: &Arc<Edge>,
+    edge: &Own<Edge>,
     lane: &Lane,
     origin: &Origin,
     visit: &mut Visit,
@@ -206,12 +234,10 @@ async fn answer(
         Err(Failure::NoRoute) => preview(edge, origin, &request).await?,
         found => found?,
     };
-    let spec = target.slot.spec();
-    visit.target = Some(Arc::clone(&target));
 
     // May it come in, and is its body small enough as far as it says?
-    let permit =
-        Permit::take(&edge.node, &target.gates, visit.started).map_err(Failure::Refused)?;
+    let asked = visit.reached.enter(edge, target, visit.started)?;
+    let spec = asked.target.slot.spec();
     check_declared_body(&request, spec)?;
 
     // Here or elsewhere?
@@ -220,21 +246,22 @@ async fn answer(
     }
 
     // The function's code, loaded at most once however many ask.
-    let (function, start_level) = edge.resident.get(&target.slot).await?;
+    let slot = &asked.target.slot;
+    let (function, start_level) = edge.resident.get(slot, visit.started).await?;
     visit.start_level = Some(start_level);
 
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
-    let on_end = visit.hand_over_books(edge, permit);
-    let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
     let is_head = request.method() == Method::HEAD;
     let wish = Wish::of(request.headers(), spec.compress, is_head);
-    let mut response = lane
-        .call(&function, request, more, visit.started, on_end)
-        .answer()
-        .await?;
+    let tells_timing = edge.policy.server_timing || spec.server_timing;
+    let on_end = visit.hand_over_books();
+    let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
+    let call = lane.call(&function, request, more, visit.started, on_end);
+    drop(function);
+    let mut response = call.answer().await?;
 
-    if edge.policy.server_timing || target.slot.spec().server_timing {
+    if tells_timing {
         visit.add_server_timing(&mut response, start_level);
     }
     Ok(compress::response(response, wish).await)
@@ -302,8 +329,41 @@ struct Visit {
     started: Instant,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
-    target: Option<Arc<Target>>,
+    reached: Reached,
     start_level: Option<StartLevel>,
+}
+
+/// The function that a request has reached.
+#[derive(Default)]
+struct Reached {
+    /// It didn't let the request in.
+    refused_by: Option<Arc<Target>>,
+    /// It did, and there are no books yet.
+    inside: Option<Permit<Asked>>,
+}
+
+impl Reached {
+    fn enter(
+        &mut self,
+        edge: &Own<Edge>,
+        target: Arc<Target>,
+        now: Instant,
+    ) -> Result<&Asked, Failure> {
+        let edge = edge.clone();
+        match Permit::take(Asked { edge, target }, now) {
+            Ok(permit) => Ok(self.inside.insert(permit).gated()),
+            Err((refusal, asked)) => {
+                self.refused_by = Some(asked.target);
+                Err(Failure::Refused(refusal))
+            }
+        }
+    }
+
+    fn function(&self) -> Option<&Arc<FunctionSpec>> {
+        let inside = self.inside.as_ref().map(|permit| &permit.gated().target);
+        let target = inside.or(self.refused_by.as_ref())?;
+        Some(target.slot.spec())
+    }
 }
 
 /// What an access event says of a request's head.
@@ -325,20 +385,21 @@ impl Visit {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
             }),
-            target: None,
+            reached: Reached::default(),
             start_level: None,
         }
     }
 
     /// The access event is made when the books close; the permit is given back then too.
-    fn hand_over_books(&mut self, edge: &Arc<Edge>, permit: Permit) -> OnEnd {
-        let edge = Arc::clone(edge);
+    fn hand_over_books(&mut self) -> OnEnd {
         let record = self.record.take();
-        let target = self.target.take();
+        let permit = self.reached.inside.take();
         let (request_id, start_level) = (self.request_id.clone(), self.start_level);
         Box::new(move |usage: Usage| {
-            drop(permit);
-            let Some(record) = record else { return };
+            let (Some(record), Some(permit)) = (record, permit) else {
+                return;
+            };
+            let Asked { edge, target } = permit.give_back();
             let failure = usage.fault.clone().map(Failure::Guest);
             if let Some(failure) = &failure {
                 edge.failures.count(failure.code());
@@ -347,7 +408,7 @@ impl Visit {
                 .status
                 .or_else(|| failure.as_ref().map(Failure::status))
                 .unwrap_or(StatusCode::OK);
-            if let (Some(target), Some(start_level)) = (&target, start_level) {
+            if let Some(start_level) = start_level {
                 target.tally.add(start_level, status, &usage);
             }
             edge.log.record(&AccessEvent {
@@ -356,7 +417,7 @@ impl Visit {
                 method: record.method,
                 uri: record.uri,
                 status,
-                function: target.as_ref().map(|target| Arc::clone(target.slot.spec())),
+                function: Some(target.slot.spec()),
                 start_level,
                 took: usage.wall,
                 code: failure.as_ref().map(Failure::code),
@@ -378,10 +439,7 @@ impl Visit {
             method: record.method,
             uri: record.uri,
             status,
-            function: self
-                .target
-                .take()
-                .map(|target| Arc::clone(target.slot.spec())),
+            function: self.reached.function(),
             start_level: self.start_level,
             took: self.started.elapsed(),
             code: Some(failure.code()),

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 
 /// One request, when it is over.
 #[derive(Debug)]
-pub struct AccessEvent {
+pub struct AccessEvent<'e> {
     /// Names the request in logs and error responses.
     pub request_id: RequestId,
     /// Where it came from, if over a socket.
@@ -25,7 +25,7 @@ pub struct AccessEvent {
     /// The status that was sent.
     pub status: StatusCode,
     /// The function, if a route matched.
-    pub function: Option<Arc<FunctionSpec>>,
+    pub function: Option<&'e Arc<FunctionSpec>>,
     /// How the function was found, if it was asked for.
     pub start_level: Option<StartLevel>,
     /// What the guest used, if it ran.
@@ -41,7 +41,7 @@ pub struct AccessEvent {
 /// Takes access events. Called on data-plane threads, so it must neither block nor wait.
 pub trait AccessLog: Send + Sync + 'static {
     /// Takes one event.
-    fn record(&self, event: &AccessEvent);
+    fn record(&self, event: &AccessEvent<'_>);
 }
 
 /// Names one request: with what a trusted proxy called it, or else random for the process and counted within it.

@@ -1,13 +1,14 @@
 //! What a function's requests used, added up until somebody asks.
 //!
-//! Owns the sums, by how requests started and how they ended. Adding takes no lock; a combination that never
-//! occurred takes no memory. Knows nothing of hours, tenants or where sums go.
+//! Owns the sums, by how requests started and how they ended. Adding takes no lock, and threads add in different
+//! places; a combination that never occurred takes no memory. Knows nothing of hours, tenants or where sums go.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use everwarm_engine::resident::StartLevel;
+use everwarm_engine::stripes::{self, STRIPES};
 use everwarm_engine::usage::Usage;
 use http::StatusCode;
 
@@ -24,8 +25,14 @@ pub const LATENCY_US: [u64; 16] = [
 /// What a function's requests used since it was last asked, and how long they took since the node started.
 #[derive(Debug, Default)]
 pub struct Tally {
+    stripes: [OnceLock<Box<Stripe>>; STRIPES],
+}
+
+/// What the threads of one place added. It comes from their own part of the heap, so no other place is beside it.
+#[derive(Debug, Default)]
+struct Stripe {
     cells: [[OnceLock<Box<Cell>>; CLASSES]; LEVELS.len()],
-    latency: OnceLock<Box<Latency>>,
+    latency: Latency,
 }
 
 /// Sums of requests that started and ended alike.
@@ -90,8 +97,9 @@ pub struct Kind {
 impl Tally {
     /// Adds a request whose books are closed.
     pub fn add(&self, start_level: StartLevel, status: StatusCode, usage: &Usage) {
+        let stripe = self.stripes[stripes::mine()].get_or_init(Box::default);
         let class = usize::from(status.as_u16() / 100);
-        let row = &self.cells[start_level as usize];
+        let row = &stripe.cells[start_level as usize];
         let cell = row[if class < CLASSES { class } else { 0 }].get_or_init(Box::default);
         let wall_us = micros(usage.wall);
         let byte_ms = u128::from(usage.memory_peak_bytes) * u128::from(wall_us) / 1_000;
@@ -111,62 +119,113 @@ impl Tally {
         if cell.memory_peak_bytes.load(Ordering::Relaxed) < peak {
             cell.memory_peak_bytes.fetch_max(peak, Ordering::Relaxed);
         }
-        let latency = self.latency.get_or_init(Box::default);
         let bucket = LATENCY_US.partition_point(|end_us| *end_us < wall_us);
-        latency.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        latency.sum_us.fetch_add(wall_us, Ordering::Relaxed);
+        stripe.latency.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        stripe.latency.sum_us.fetch_add(wall_us, Ordering::Relaxed);
     }
 
     /// Takes the sums away: each request is in one answer only.
     pub fn take(&self) -> Vec<(Kind, Sums)> {
-        self.kinds()
-            .filter_map(|(kind, cell)| {
-                let take = |sum: &AtomicU64| sum.swap(0, Ordering::Relaxed);
-                let sums = Sums {
-                    requests: take(&cell.requests),
-                    cpu_us: take(&cell.cpu_us),
-                    wall_us: take(&cell.wall_us),
-                    byte_ms: take(&cell.byte_ms),
-                    memory_peak_bytes: take(&cell.memory_peak_bytes),
-                    bytes_in: take(&cell.bytes_in),
-                    bytes_out: take(&cell.bytes_out),
-                };
-                (sums != Sums::default()).then_some((kind, sums))
-            })
-            .collect()
+        let mut taken = Vec::new();
+        for kind in Kind::all() {
+            let sums = self
+                .cells(kind)
+                .map(Cell::take)
+                .fold(Sums::default(), Sums::and);
+            if sums != Sums::default() {
+                taken.push((kind, sums));
+            }
+        }
+        taken
     }
 
     /// Whether there is nothing to take.
     pub fn is_taken(&self) -> bool {
-        self.kinds()
-            .all(|(_, cell)| cell.requests.load(Ordering::Relaxed) == 0)
+        Kind::all()
+            .flat_map(|kind| self.cells(kind))
+            .all(|cell| cell.requests.load(Ordering::Relaxed) == 0)
     }
 
     /// How many requests there were since the node started.
     pub fn requests(&self) -> impl Iterator<Item = (Kind, u64)> {
-        self.kinds()
-            .map(|(kind, cell)| (kind, cell.ever.load(Ordering::Relaxed)))
+        Kind::all().filter_map(|kind| {
+            let counts = self
+                .cells(kind)
+                .map(|cell| cell.ever.load(Ordering::Relaxed));
+            counts.reduce(u64::wrapping_add).map(|count| (kind, count))
+        })
     }
 
     /// How long they took. `None` when there were none.
     pub fn latency(&self) -> Option<LatencyCounts> {
-        let latency = self.latency.get()?;
-        Some(LatencyCounts {
-            counts: std::array::from_fn(|index| latency.counts[index].load(Ordering::Relaxed)),
-            sum_us: latency.sum_us.load(Ordering::Relaxed),
-        })
+        let mut stripes = self.stripes().peekable();
+        stripes.peek()?;
+        let mut all = LatencyCounts {
+            counts: Default::default(),
+            sum_us: 0,
+        };
+        for Stripe { latency, .. } in stripes {
+            for (sum, count) in all.counts.iter_mut().zip(&latency.counts) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+            all.sum_us += latency.sum_us.load(Ordering::Relaxed);
+        }
+        Some(all)
     }
 
-    fn kinds(&self) -> impl Iterator<Item = (Kind, &Cell)> {
-        LEVELS.iter().zip(&self.cells).flat_map(|(level, row)| {
-            row.iter().enumerate().filter_map(|(class, cell)| {
-                let kind = Kind {
-                    start_level: *level,
-                    status_class: u8::try_from(class).unwrap_or(0),
-                };
-                Some((kind, &**cell.get()?))
+    fn stripes(&self) -> impl Iterator<Item = &Stripe> {
+        self.stripes
+            .iter()
+            .filter_map(|stripe| Some(&**stripe.get()?))
+    }
+
+    /// The sums of a kind, one for each place where there was such a request.
+    fn cells(&self, kind: Kind) -> impl Iterator<Item = &Cell> {
+        self.stripes().filter_map(move |stripe| {
+            let row = &stripe.cells[kind.start_level as usize];
+            Some(&**row[usize::from(kind.status_class)].get()?)
+        })
+    }
+}
+
+impl Kind {
+    fn all() -> impl Iterator<Item = Self> {
+        let classes = 0..u8::try_from(CLASSES).unwrap_or(0);
+        LEVELS.into_iter().flat_map(move |start_level| {
+            classes.clone().map(move |status_class| Self {
+                start_level,
+                status_class,
             })
         })
+    }
+}
+
+impl Cell {
+    fn take(&self) -> Sums {
+        let take = |sum: &AtomicU64| sum.swap(0, Ordering::Relaxed);
+        Sums {
+            requests: take(&self.requests),
+            cpu_us: take(&self.cpu_us),
+            wall_us: take(&self.wall_us),
+            byte_ms: take(&self.byte_ms),
+            memory_peak_bytes: take(&self.memory_peak_bytes),
+            bytes_in: take(&self.bytes_in),
+            bytes_out: take(&self.bytes_out),
+        }
+    }
+}
+
+impl Sums {
+    fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            cpu_us: self.cpu_us + other.cpu_us,
+            wall_us: self.wall_us + other.wall_us,
+            byte_ms: self.byte_ms.saturating_add(other.byte_ms),
+            memory_peak_bytes: self.memory_peak_bytes.max(other.memory_peak_bytes),
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
     }
 }
 
@@ -216,6 +275,27 @@ mod tests {
         assert_eq!(tally.take(), []);
         // Metrics go on counting.
         assert_eq!(tally.requests().map(|(_, count)| count).sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn what_threads_add_is_one_sum() {
+        let tally = Tally::default();
+        std::thread::scope(|scope| {
+            for peak in 0..2 * STRIPES as u64 {
+                let tally = &tally;
+                scope.spawn(move || {
+                    tally.add(StartLevel::Warm, StatusCode::OK, &usage(1_000, peak));
+                });
+            }
+        });
+        assert_eq!(tally.latency().unwrap().counts[4], 2 * STRIPES as u64);
+        assert_eq!(tally.requests().next().unwrap().1, 2 * STRIPES as u64);
+        let [(_, sums)] = tally.take()[..] else {
+            panic!("all of one kind");
+        };
+        assert_eq!(sums.requests, 2 * STRIPES as u64);
+        assert_eq!(sums.memory_peak_bytes, 2 * STRIPES as u64 - 1);
+        assert!(tally.is_taken());
     }
 
     #[test]

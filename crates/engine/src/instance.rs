@@ -13,6 +13,7 @@ use crate::fault::{self, Ended, Fault};
 use crate::function::{Function, Linked};
 use crate::heavy::SLICE_NS;
 use crate::meter::Meter;
+use crate::own::Own;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::wasi02::bindings::Wasi02;
@@ -33,7 +34,7 @@ impl Instance {
     /// Makes a fresh instance. Runs the guest's start code, so it has to be polled like a guest.
     pub(crate) async fn create(
         runtime: &Runtime,
-        function: Arc<Function>,
+        function: Own<Function>,
         meter: Arc<Meter>,
     ) -> Result<Self, Fault> {
         let cpu_limit_ns = function
@@ -43,7 +44,7 @@ impl Instance {
             .as_u64()
             .saturating_mul(1_000_000);
         let engine = runtime.engine(function.spec.world);
-        let mut store = Store::new(engine, Sandbox::new(Arc::clone(&function), meter));
+        let mut store = Store::new(engine, Sandbox::new(function.clone(), meter));
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |store| {
@@ -114,8 +115,8 @@ pub struct Idle {
 /// # Errors
 ///
 /// When the pool is used up, or the guest's start code fails.
-pub async fn instantiate(runtime: &Runtime, function: &Arc<Function>) -> Result<Idle, Fault> {
-    let instance = Instance::create(runtime, Arc::clone(function), Arc::default()).await?;
+pub async fn instantiate(runtime: &Runtime, function: &Own<Function>) -> Result<Idle, Fault> {
+    let instance = Instance::create(runtime, function.clone(), Arc::default()).await?;
     Ok(Idle {
         _instance: instance,
     })

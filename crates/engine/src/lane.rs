@@ -66,14 +66,14 @@ impl Lane {
             let shared = Shared::start(&self.0, hub, incoming, exchange, deadline, books);
             return Call::shared(shared, deadline, is_head);
         }
-        let instance = self.0.take(function);
+        let (function, instance) = self.0.take(function);
         let meter = instance
             .as_ref()
             .map_or_else(Arc::default, |i| Arc::clone(i.meter()));
         let books = Books::open(Arc::clone(&exchange), Arc::clone(&meter), arrived, on_end);
         let alone = Alone::start(Start {
             lane: Rc::clone(&self.0),
-            function: Arc::clone(function),
+            function,
             instance,
             incoming,
             exchange,

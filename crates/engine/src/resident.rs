@@ -6,9 +6,12 @@
 //! missing is reported to whoever can make it.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
 use everwarm_manifest::{Digest, FunctionName, TenantId};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
@@ -77,8 +80,37 @@ impl FunctionKey {
 /// asking for a function that is resident costs no look-up.
 pub struct Slot {
     spec: Arc<FunctionSpec>,
-    loaded: Mutex<Arc<OnceCell<Arc<Function>>>>,
-    used_at: AtomicU64,
+    /// Only read on the way of a request.
+    resident: ArcSwapOption<Function>,
+    loading: Mutex<Arc<OnceCell<Arc<Function>>>>,
+    /// In milliseconds after the set was made: a finer order isn't worth a write with every request.
+    used_ms: AtomicU64,
+}
+
+/// A function that is resident while it is being asked for.
+#[derive(Debug)]
+pub struct Resident(Guard<Option<Arc<Function>>>);
+
+impl Resident {
+    fn of(guard: Guard<Option<Arc<Function>>>) -> Option<Self> {
+        guard.is_some().then(|| Self(guard))
+    }
+}
+
+impl From<Arc<Function>> for Resident {
+    fn from(function: Arc<Function>) -> Self {
+        Self(Guard::from_inner(Some(function)))
+    }
+}
+
+impl Deref for Resident {
+    type Target = Arc<Function>;
+
+    fn deref(&self) -> &Arc<Function> {
+        self.0
+            .as_ref()
+            .expect("it is made of a function that is there")
+    }
 }
 
 /// See the module's documentation.
@@ -88,7 +120,7 @@ pub struct ResidentSet {
     bytes_max: u64,
     functions_max: usize,
     missing: mpsc::Sender<Arc<FunctionSpec>>,
-    clock: AtomicU64,
+    made: Instant,
     state: Mutex<State>,
 }
 
@@ -117,7 +149,7 @@ impl ResidentSet {
             bytes_max,
             functions_max: usize::MAX,
             missing,
-            clock: AtomicU64::new(0),
+            made: Instant::now(),
             state: Mutex::default(),
         }
     }
@@ -140,8 +172,9 @@ impl ResidentSet {
             .or_insert_with(|| {
                 Arc::new(Slot {
                     spec,
-                    loaded: Mutex::default(),
-                    used_at: AtomicU64::new(0),
+                    resident: ArcSwapOption::empty(),
+                    loading: Mutex::default(),
+                    used_ms: AtomicU64::new(0),
                 })
             });
         Arc::clone(slot)
@@ -185,18 +218,27 @@ impl ResidentSet {
         self.state.lock().evictions
     }
 
-    /// The function of a slot, loaded if need be, once however many ask.
+    /// The function of a slot, loaded if need be, once however many ask. `now` orders uses.
     ///
     /// # Errors
     ///
     /// When it has no usable compiled artifact, or can't be linked.
-    pub async fn get(&self, slot: &Arc<Slot>) -> Result<(Arc<Function>, StartLevel), LoadError> {
-        let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        slot.used_at.store(now, Ordering::Relaxed);
-        let cell = Arc::clone(&slot.loaded.lock());
-        if let Some(function) = cell.get() {
-            return Ok((Arc::clone(function), StartLevel::Warm));
+    pub async fn get(
+        &self,
+        slot: &Arc<Slot>,
+        now: Instant,
+    ) -> Result<(Resident, StartLevel), LoadError> {
+        slot.use_at(now.saturating_duration_since(self.made));
+        if let Some(resident) = Resident::of(slot.resident.load()) {
+            return Ok((resident, StartLevel::Warm));
         }
+        self.get_cold(slot)
+            .await
+            .map(|function| (function.into(), StartLevel::Disk))
+    }
+
+    async fn get_cold(&self, slot: &Arc<Slot>) -> Result<Arc<Function>, LoadError> {
+        let cell = Arc::clone(&slot.loading.lock());
         let mut loaded_here = false;
         let function = cell
             .get_or_try_init(|| {
@@ -208,7 +250,7 @@ impl ResidentSet {
         if loaded_here {
             self.admit(slot, &function);
         }
-        Ok((function, StartLevel::Disk))
+        Ok(function)
     }
 
     /// Maps and links. Takes tens of microseconds to half a millisecond, in place: handing it to
@@ -241,26 +283,28 @@ impl ResidentSet {
     }
 
     /// Counts a function in, and the least recently used ones out until it fits.
-    fn admit(&self, slot: &Arc<Slot>, function: &Function) {
+    fn admit(&self, slot: &Arc<Slot>, function: &Arc<Function>) {
         let mut state = self.state.lock();
         state.bytes += function.code_bytes();
         state.loaded += 1;
-        let used_at = |slot: &Arc<Slot>| slot.used_at.load(Ordering::Relaxed);
+        let used_ms = |slot: &Arc<Slot>| slot.used_ms.load(Ordering::Relaxed);
         while state.bytes > self.bytes_max || state.loaded > self.functions_max {
             // The new one isn't among them: alone, it may be larger than what is allowed.
-            let Some(oldest) = state.order.pop(used_at) else {
+            let Some(oldest) = state.order.pop(used_ms) else {
                 break;
             };
             let bytes = oldest
                 .resident()
                 .map_or(0, |function| function.code_bytes());
-            *oldest.loaded.lock() = Arc::default();
+            *oldest.loading.lock() = Arc::default();
+            oldest.resident.store(None);
             state.bytes = state.bytes.saturating_sub(bytes);
             state.loaded = state.loaded.saturating_sub(1);
             state.evictions += 1;
             tracing::debug!(function = %oldest.spec.name, bytes, "function is no longer resident");
         }
-        state.order.push(Arc::clone(slot), used_at(slot));
+        slot.resident.store(Some(Arc::clone(function)));
+        state.order.push(Arc::clone(slot), used_ms(slot));
     }
 }
 
@@ -271,7 +315,14 @@ impl Slot {
     }
 
     fn resident(&self) -> Option<Arc<Function>> {
-        self.loaded.lock().get().cloned()
+        self.resident.load_full()
+    }
+
+    fn use_at(&self, time: Duration) {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        if self.used_ms.load(Ordering::Relaxed) != ms {
+            self.used_ms.store(ms, Ordering::Relaxed);
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Runtime {
     wasi02: Half,
     wasi03: Half,
     capabilities: Capabilities,
-    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) ticker: Ticker,
     pub(crate) heavy: HeavyPool,
 }
 
@@ -90,7 +90,7 @@ impl Runtime {
             wasi02,
             wasi03,
             capabilities,
-            ticker: Arc::new(Ticker::start(engines)?),
+            ticker: Ticker::start(engines)?,
             heavy: HeavyPool::start(settings.heavy_threads)?,
         })
     }

@@ -11,12 +11,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::function::Function;
 use crate::limits::MemoryLimiter;
 use crate::meter::Meter;
+use crate::own::Own;
 use crate::resource::Resource;
 use crate::slots::Slots;
 
 /// See the module's documentation.
 pub struct Sandbox {
-    pub(crate) function: Arc<Function>,
+    pub(crate) function: Own<Function>,
     pub(crate) slots: Slots<Resource>,
     pub(crate) memory: MemoryLimiter,
     pub(crate) meter: Arc<Meter>,
@@ -29,7 +30,7 @@ struct Wasi {
 }
 
 impl Sandbox {
-    pub(crate) fn new(function: Arc<Function>, meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(function: Own<Function>, meter: Arc<Meter>) -> Self {
         let limit = function.spec.limits.memory.as_u64();
         let memory = MemoryLimiter::new(limit, Arc::clone(&meter));
         Self {

@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::cpu;
 use crate::meter::{Meter, Payer};
-use crate::ticker::Ticker;
+use crate::own::Own;
+use crate::runtime::Runtime;
 
 type GuestFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -23,7 +23,7 @@ struct Metered<T> {
     future: GuestFuture<T>,
     meter: Arc<Meter>,
     payer: Arc<dyn Payer>,
-    ticker: Arc<Ticker>,
+    runtime: Own<Runtime>,
     interrupted: bool,
 }
 
@@ -32,7 +32,7 @@ impl<T> Future for Metered<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.get_mut();
-        let running = this.ticker.enter();
+        let running = this.runtime.ticker.enter();
         let (poll, ns) = cpu::measure(|| this.future.as_mut().poll(cx));
         drop(running);
         this.meter.cpu.add_ns(ns);
@@ -46,6 +46,13 @@ enum Place<T> {
     Here(Metered<T>),
     Away(JoinHandle<Left<T>>),
     Gone,
+}
+
+impl<T: Send + 'static> Place<T> {
+    fn run_away(metered: Metered<T>) -> Self {
+        let heavy = metered.runtime.heavy.handle().clone();
+        Self::Away(heavy.spawn(run_away(metered)))
+    }
 }
 
 /// How a guest leaves the heavy pool.
@@ -78,17 +85,15 @@ async fn run_away<T>(metered: Metered<T>) -> Left<T> {
 /// See the module's documentation.
 pub(crate) struct GuestTask<T> {
     place: Place<T>,
-    heavy: Handle,
 }
 
 /// What a guest is run with.
 pub(crate) struct Conditions {
     pub(crate) meter: Arc<Meter>,
     pub(crate) payer: Arc<dyn Payer>,
-    pub(crate) ticker: Arc<Ticker>,
-    /// The heavy pool.
-    pub(crate) heavy: Handle,
-    /// Whether to start there.
+    /// Has the ticker and the heavy pool.
+    pub(crate) runtime: Own<Runtime>,
+    /// Whether to start in that pool.
     pub(crate) start_away: bool,
 }
 
@@ -100,23 +105,22 @@ impl<T: Send + 'static> GuestTask<T> {
         let Conditions {
             meter,
             payer,
-            ticker,
-            heavy,
+            runtime,
             start_away,
         } = conditions;
         let metered = Metered {
             future: Box::pin(future),
             meter,
             payer,
-            ticker,
+            runtime,
             interrupted: false,
         };
         let place = if start_away {
-            Place::Away(heavy.spawn(run_away(metered)))
+            Place::run_away(metered)
         } else {
             Place::Here(metered)
         };
-        Self { place, heavy }
+        Self { place }
     }
 
     /// Polls the guest. `None` means that it was lost: the pool it ran in has shut down, or the
@@ -151,7 +155,7 @@ impl<T: Send + 'static> GuestTask<T> {
     /// Moves the guest to the heavy pool in the middle of its run.
     fn send_away(&mut self) {
         if let Place::Here(metered) = std::mem::replace(&mut self.place, Place::Gone) {
-            self.place = Place::Away(self.heavy.spawn(run_away(metered)));
+            self.place = Place::run_away(metered);
         }
     }
 }

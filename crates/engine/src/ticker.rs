@@ -5,44 +5,34 @@
 //! idle node wakes no CPU.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use wasmtime::Engine;
 
 use crate::priority;
+use crate::stripes::Striped;
 
 /// Time between two epochs.
 pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a running guest after which the ticker parks.
 const IDLE_TICKS_MAX: u32 = 50;
 
-/// Places for threads to count in, so that two of them don't share a cache line.
-const STRIPES: usize = 16;
-
 #[derive(Debug)]
 struct Shared {
-    stripes: [Stripe; STRIPES],
+    stripes: Striped<Stripe>,
     parked: AtomicBool,
     ended: AtomicBool,
 }
 
 /// What the threads of one stripe have counted.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 struct Stripe {
     /// Guests that run now.
     running: AtomicU32,
     /// Guests that have run, ever; wraps.
     ran: AtomicU32,
-}
-
-thread_local! {
-    static STRIPE: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
-    };
 }
 
 impl Shared {
@@ -77,7 +67,7 @@ impl Ticker {
     /// When the operating system refuses another thread.
     pub fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            stripes: Default::default(),
+            stripes: Striped::default(),
             parked: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -96,7 +86,7 @@ impl Ticker {
 
     /// Says that a guest runs until the returned value is dropped.
     pub(crate) fn enter(&self) -> Running<'_> {
-        let stripe = &self.shared.stripes[STRIPE.with(|stripe| *stripe)];
+        let stripe = self.shared.stripes.mine();
         stripe.running.fetch_add(1, Ordering::SeqCst);
         if self.shared.parked.load(Ordering::SeqCst) {
             self.thread.unpark();

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::capability::Capabilities;
@@ -55,6 +57,8 @@ struct Bench {
     missing: mpsc::Receiver<Arc<FunctionSpec>>,
     component: Digest,
     code_bytes: u64,
+    /// Uses so far: one a second.
+    uses: AtomicU64,
     _folder: tempfile::TempDir,
 }
 
@@ -88,6 +92,7 @@ fn bench(functions: u64) -> Bench {
         missing,
         component,
         code_bytes,
+        uses: AtomicU64::new(0),
         _folder: folder,
     }
 }
@@ -111,9 +116,13 @@ impl Bench {
         }))
     }
 
+    fn now(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.uses.fetch_add(1, Ordering::Relaxed))
+    }
+
     async fn level(&self, version: &str) -> StartLevel {
         self.set
-            .get(&self.slot(version, self.component))
+            .get(&self.slot(version, self.component), self.now())
             .await
             .unwrap()
             .1
@@ -136,7 +145,7 @@ async fn least_recently_used_function_leaves_when_there_is_no_more_room() {
 async fn however_many_ask_at_once_a_function_is_loaded_once() {
     let bench = bench(10);
     let slot = bench.slot("one", bench.component);
-    let loaded = join_all((0..16).map(|_| bench.set.get(&slot))).await;
+    let loaded = join_all((0..16).map(|_| bench.set.get(&slot, bench.now()))).await;
     let functions: Vec<_> = loaded.into_iter().map(|loaded| loaded.unwrap().0).collect();
     assert!(
         functions
@@ -150,11 +159,11 @@ async fn however_many_ask_at_once_a_function_is_loaded_once() {
 async fn function_without_compiled_code_is_an_error_and_reported() {
     let mut bench = bench(10);
     let slot = bench.slot("one", Digest::from_bytes([9; Digest::BYTES]));
-    let error = bench.set.get(&slot).await.unwrap_err();
+    let error = bench.set.get(&slot, bench.now()).await.unwrap_err();
     assert!(matches!(error, LoadError::NotCompiled(_)), "{error}");
     assert_eq!(bench.set.bytes(), 0);
     // The second one finds the report of the first in the queue, which has room for one.
-    bench.set.get(&slot).await.unwrap_err();
+    bench.set.get(&slot, bench.now()).await.unwrap_err();
     assert_eq!(
         bench.missing.try_recv().unwrap().component,
         slot.spec().component

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use everwarm_engine::inspect::{ComponentFacts, InspectError, check_imports, inspect};
 use everwarm_engine::request::{Request, RequestBody};
@@ -431,7 +432,7 @@ impl Node {
     /// Maps the functions of what will serve before they get their first request.
     async fn load(&self, app: &LiveApp) -> Result<(), DeployError> {
         for target in app.targets() {
-            let loaded = self.resident.get(&target.slot).await;
+            let loaded = self.resident.get(&target.slot, Instant::now()).await;
             loaded.map_err(|source| DeployError::Load {
                 function: target.slot.spec().name.clone(),
                 source,

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use everwarm_engine::lane::Lane;
+use everwarm_engine::own::Own;
 use everwarm_engine::request::RequestBody;
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
@@ -62,7 +63,7 @@ where
 /// Who asks, and who answers.
 pub(super) struct Asked {
     pub(super) client: SocketAddr,
-    pub(super) edge: Arc<Edge>,
+    pub(super) edge: Own<Edge>,
     pub(super) lane: Lane,
     pub(super) limits: Limits,
     pub(super) orders: watch::Receiver<Orders>,
@@ -78,7 +79,7 @@ pub(super) enum Speaks {
 /// What all requests of a connection share.
 struct Shared {
     plain: Option<Arc<Plain>>,
-    edge: Arc<Edge>,
+    edge: Own<Edge>,
     lane: Lane,
     peer: Arc<Peer>,
     verdict: Verdict,
@@ -121,7 +122,7 @@ pub(super) async fn serve(
     let shared = Rc::new(Shared {
         plain,
         peer: Arc::new(Peer::new(client.ip(), https, edge.trusted_proxies())),
-        edge: Arc::clone(&edge),
+        edge: edge.clone(),
         lane,
         verdict,
         heads: Cell::new(0),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_engine::lane::Lane;
+use everwarm_engine::own::Own;
 use everwarm_engine::request::Request;
 use everwarm_engine::runtime::Runtime;
 use http::Response;
@@ -89,7 +90,7 @@ async fn serve(start: Start) {
         limits,
         connections,
     } = start;
-    let lane = Lane::new(runtime);
+    let (edge, lane) = (Own::new(edge), Lane::new(runtime));
     let outbox = Outbox::new({
         let lane = lane.clone();
         move || lane.call_janitor()
@@ -99,11 +100,13 @@ async fn serve(start: Start) {
         async move { lane.janitor(|| outbox.post()).await }
     });
     let tasks = Rc::new(Tasks::default());
+    // Connections look for orders whenever they are woken: in a place of the lane's own.
+    let (pass_on, passed_on) = watch::channel(Orders::default());
     let desk = Desk {
         edge,
         lane: lane.clone(),
         outbox,
-        orders: orders.clone(),
+        orders: passed_on,
         limits,
         connections,
         tasks: Rc::clone(&tasks),
@@ -111,9 +114,14 @@ async fn serve(start: Start) {
     let limit = loop {
         let next = tokio::select! {
             next = work.recv() => next,
-            orders = orders.wait_for(|orders| orders.drain.is_some()) => {
-                let drain = orders.ok().and_then(|orders| orders.drain);
-                break drain.map_or(Duration::ZERO, |drain| drain.limit);
+            changed = orders.changed() => {
+                let now = *orders.borrow_and_update();
+                pass_on.send_replace(now);
+                match now.drain {
+                    Some(drain) => break drain.limit,
+                    None if changed.is_err() => break Duration::ZERO,
+                    None => continue,
+                }
             }
         };
         let Some(next) = next else {
@@ -138,7 +146,7 @@ async fn serve(start: Start) {
 
 /// Where work begins, each as a task of the lane.
 struct Desk {
-    edge: Arc<Edge>,
+    edge: Own<Edge>,
     lane: Lane,
     outbox: Outbox,
     orders: watch::Receiver<Orders>,
@@ -149,11 +157,7 @@ struct Desk {
 
 impl Desk {
     fn begin(&self, work: Work) {
-        let (edge, lane, running) = (
-            Arc::clone(&self.edge),
-            self.lane.clone(),
-            self.tasks.begin(),
-        );
+        let (edge, lane, running) = (self.edge.clone(), self.lane.clone(), self.tasks.begin());
         match work {
             // A caller that has gone doesn't want the answer.
             Work::Ping(reply) => drop(reply.send(())),
@@ -217,7 +221,7 @@ async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: 
 }
 
 async fn invoke(
-    edge: &Arc<Edge>,
+    edge: &Own<Edge>,
     lane: &Lane,
     origin: Origin,
     request: Request,

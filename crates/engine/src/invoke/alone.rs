@@ -12,6 +12,7 @@ use crate::function::Function;
 use crate::instance::{Exports, Finished, Instance};
 use crate::lane::inner::{Chore, LaneInner};
 use crate::meter::Meter;
+use crate::own::Own;
 use crate::request::Incoming;
 use crate::runtime::Runtime;
 use crate::task::{Conditions, GuestTask};
@@ -24,14 +25,14 @@ pub(crate) struct Alone {
     finished: Option<Finished>,
     books: Option<Books>,
     exchange: Arc<Exchange>,
-    function: Arc<Function>,
+    function: Own<Function>,
     lane: Rc<LaneInner>,
 }
 
 /// What [`Alone::start`] needs.
 pub(crate) struct Start {
     pub(crate) lane: Rc<LaneInner>,
-    pub(crate) function: Arc<Function>,
+    pub(crate) function: Own<Function>,
     /// One that was prepared or left by an earlier request; else one is made.
     pub(crate) instance: Option<Instance>,
     pub(crate) incoming: Incoming,
@@ -51,17 +52,16 @@ impl Alone {
             meter,
             books,
         } = start;
-        let runtime = Arc::clone(&lane.runtime);
+        let runtime = lane.runtime.clone();
         let conditions = Conditions {
             meter: Arc::clone(&meter),
             payer: Arc::clone(&exchange) as _,
-            ticker: Arc::clone(&runtime.ticker),
-            heavy: runtime.heavy.handle().clone(),
+            runtime: runtime.clone(),
             start_away: function.weight.is_heavy(),
         };
         let future = run(
             runtime,
-            Arc::clone(&function),
+            function.clone(),
             instance,
             meter,
             incoming,
@@ -122,7 +122,7 @@ impl Alone {
                 let work = Background {
                     task,
                     books,
-                    function: Arc::clone(&self.function),
+                    function: self.function.clone(),
                 };
                 let lane = Rc::clone(&self.lane);
                 self.lane.run_in_background(work.limit(), work.run(lane));
@@ -158,7 +158,7 @@ impl Drop for Alone {
 struct Background {
     task: GuestTask<Finished>,
     books: Books,
-    function: Arc<Function>,
+    function: Own<Function>,
 }
 
 impl Background {
@@ -184,8 +184,8 @@ impl Background {
 }
 
 async fn run(
-    runtime: Arc<Runtime>,
-    function: Arc<Function>,
+    runtime: Own<Runtime>,
+    function: Own<Function>,
     instance: Option<Instance>,
     meter: Arc<Meter>,
     incoming: Incoming,

@@ -28,6 +28,7 @@ use crate::fault::Fault;
 use crate::function::Function;
 use crate::instance::{Exports, Instance};
 use crate::meter::{Meter, Payer};
+use crate::own::Own;
 use crate::request::Incoming;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
@@ -42,7 +43,7 @@ const IDLE_SWEEPS_MAX: u32 = 10;
 
 /// See the module's documentation.
 pub(crate) struct Hub {
-    function: Arc<Function>,
+    function: Own<Function>,
     meter: Arc<Meter>,
     work: Mutex<Work>,
     retired: AtomicBool,
@@ -106,23 +107,22 @@ impl Work {
 impl Hub {
     /// Makes a hub; the future is its driver, which has to be spawned on the lane.
     pub(crate) fn start(
-        runtime: &Arc<Runtime>,
-        function: &Arc<Function>,
+        runtime: &Own<Runtime>,
+        function: &Own<Function>,
     ) -> (Arc<Self>, impl Future<Output = ()> + 'static) {
         let hub = Arc::new(Self {
-            function: Arc::clone(function),
+            function: function.clone(),
             meter: Arc::default(),
             work: Mutex::new(Work::new()),
             retired: AtomicBool::new(false),
             idle_sweeps: AtomicU32::new(0),
         });
         let task = GuestTask::new(
-            run(Arc::clone(&hub), Arc::clone(runtime)),
+            run(Arc::clone(&hub), runtime.clone()),
             Conditions {
                 meter: Arc::clone(&hub.meter),
                 payer: Arc::clone(&hub) as _,
-                ticker: Arc::clone(&runtime.ticker),
-                heavy: runtime.heavy.handle().clone(),
+                runtime: runtime.clone(),
                 start_away: function.weight.is_heavy(),
             },
         );
@@ -130,7 +130,7 @@ impl Hub {
         (hub, driver)
     }
 
-    pub(super) fn function(&self) -> &Arc<Function> {
+    pub(super) fn function(&self) -> &Own<Function> {
         &self.function
     }
 
@@ -371,8 +371,8 @@ async fn drive(hub: Arc<Hub>, mut task: GuestTask<Option<Fault>>) {
 }
 
 /// The guest's side: makes the instance and takes requests until the hub is retired.
-async fn run(hub: Arc<Hub>, runtime: Arc<Runtime>) -> Option<Fault> {
-    let function = Arc::clone(&hub.function);
+async fn run(hub: Arc<Hub>, runtime: Own<Runtime>) -> Option<Fault> {
+    let function = hub.function.clone();
     let mut instance = match Instance::create(&runtime, function, Arc::clone(&hub.meter)).await {
         Ok(instance) => instance,
         Err(fault) => return Some(fault),

@@ -54,7 +54,7 @@ impl Shared {
         };
         books.end(bytes_out, fault);
         if let Some(books) = self.hub.keep_books(&self.exchange, books) {
-            let function = Arc::clone(self.hub.function());
+            let function = self.hub.function().clone();
             self.lane.defer(Chore::End(function, None, books));
         }
     }

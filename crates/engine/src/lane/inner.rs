@@ -22,6 +22,7 @@ use crate::function::Function;
 use crate::instance::{Finished, Instance};
 use crate::invoke::hub::Hub;
 use crate::meter::Meter;
+use crate::own::Own;
 use crate::runtime::Runtime;
 use crate::stock::Stock;
 use crate::usage::Books;
@@ -34,7 +35,7 @@ const BACKGROUND_MAX: usize = 1_024;
 const HUBS_MAX: usize = 8;
 
 pub(crate) struct LaneInner {
-    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) runtime: Own<Runtime>,
     state: RefCell<State>,
 }
 
@@ -50,7 +51,7 @@ struct State {
 
 struct PerFunction {
     /// Keeps the key, which is the function's address, from being used again.
-    _function: Arc<Function>,
+    function: Own<Function>,
     stock: Stock<Instance>,
     hubs: Vec<Arc<Hub>>,
 }
@@ -58,15 +59,15 @@ struct PerFunction {
 /// Work that can wait until the response is written.
 pub(crate) enum Chore {
     /// Closes a request's books, and keeps or drops its instance.
-    End(Arc<Function>, Option<Finished>, Books),
+    End(Own<Function>, Option<Finished>, Books),
     /// Makes an instance ahead of its request.
-    Prepare(Arc<Function>),
+    Prepare(Own<Function>),
 }
 
 impl LaneInner {
     pub(super) fn new(runtime: Arc<Runtime>) -> Self {
         Self {
-            runtime,
+            runtime: Own::new(runtime),
             state: RefCell::default(),
         }
     }
@@ -75,24 +76,26 @@ impl LaneInner {
         Arc::as_ptr(function) as usize
     }
 
-    /// An instance that is there already. A function that had none is given one more ahead.
-    pub(super) fn take(&self, function: &Arc<Function>) -> Option<Instance> {
+    /// The function as this lane has it, and an instance that is there already. A function that had none is given
+    /// one more ahead.
+    pub(super) fn take(&self, function: &Arc<Function>) -> (Own<Function>, Option<Instance>) {
         let mut state = self.state.borrow_mut();
         let entry = state.entry(function);
+        let function = entry.function.clone();
         let instance = entry.stock.take();
         let prepare = function.spec.isolation == Isolation::Request && entry.stock.wants_one();
         if prepare {
             entry.stock.ordered();
-            state.chores.push_back(Chore::Prepare(Arc::clone(function)));
+            state.chores.push_back(Chore::Prepare(function.clone()));
             state.wake_janitor();
         }
-        instance
+        (function, instance)
     }
 
     /// A shared instance with room for one more request.
     pub(super) fn hub(&self, function: &Arc<Function>) -> Arc<Hub> {
         let mut state = self.state.borrow_mut();
-        let hubs = &mut state.entry(function).hubs;
+        let PerFunction { function, hubs, .. } = state.entry(function);
         hubs.retain(|hub| hub.takes_requests());
         if let Some(hub) = hubs.iter().find(|hub| hub.has_room()) {
             return Arc::clone(hub);
@@ -177,26 +180,26 @@ impl LaneInner {
         }
     }
 
-    fn end(&self, function: &Arc<Function>, finished: Option<Finished>, books: Books) {
+    fn end(&self, function: &Own<Function>, finished: Option<Finished>, books: Books) {
         drop(books);
         if let Some(instance) = finished.and_then(|finished| finished.reusable(function)) {
             instance.meter().cpu.reset();
             self.state
                 .borrow_mut()
-                .entry(function)
+                .entry(Own::shared(function))
                 .stock
                 .put_back(instance);
         }
     }
 
-    async fn prepare(&self, function: Arc<Function>) {
+    async fn prepare(&self, function: Own<Function>) {
         let meter = Arc::new(Meter::default());
-        let make = Instance::create(&self.runtime, Arc::clone(&function), Arc::clone(&meter));
+        let make = Instance::create(&self.runtime, function.clone(), Arc::clone(&meter));
         let mut make = Box::pin(make);
         // A start function that doesn't end at once is the request's own business, on its own time.
         let result = poll_fn(|cx| Poll::Ready(self.poll_making(make.as_mut(), cx, &meter))).await;
         let mut state = self.state.borrow_mut();
-        let stock = &mut state.entry(&function).stock;
+        let stock = &mut state.entry(Own::shared(&function)).stock;
         match result {
             Poll::Ready(Ok(instance)) => stock.arrived(instance),
             Poll::Ready(Err(_)) | Poll::Pending => stock.failed(),
@@ -235,7 +238,7 @@ impl State {
         self.functions
             .entry(LaneInner::key(function))
             .or_insert_with(|| PerFunction {
-                _function: Arc::clone(function),
+                function: Own::new(Arc::clone(function)),
                 stock: Stock::default(),
                 hubs: Vec::new(),
             })

@@ -57,7 +57,7 @@ impl AccessLogger {
 }
 
 impl AccessLog for AccessLogger {
-    fn record(&self, event: &AccessEvent) {
+    fn record(&self, event: &AccessEvent<'_>) {
         LINE.with_borrow_mut(|line| {
             line.clear();
             match self.format {
@@ -66,13 +66,13 @@ impl AccessLog for AccessLogger {
             }
             // What failed before a guest ran may name the node's own files, which are no tenant's business.
             let is_the_apps = event.detail.is_none() || event.usage.is_some();
-            let about = event.function.as_ref().filter(|_| is_the_apps);
+            let about = event.function.filter(|_| is_the_apps);
             self.writer.write(line, about);
         });
     }
 }
 
-fn pretty(line: &mut String, event: &AccessEvent) {
+fn pretty(line: &mut String, event: &AccessEvent<'_>) {
     let method = event.method.as_str();
     for _ in method.len()..METHOD_WIDTH {
         line.push(' ');
@@ -118,7 +118,7 @@ fn hundredths_ms(line: &mut String, duration: Duration) {
 }
 
 /// The target is what a client sent: control characters must not reach a terminal.
-fn escaped_target(line: &mut String, event: &AccessEvent) {
+fn escaped_target(line: &mut String, event: &AccessEvent<'_>) {
     let target = target(event);
     if !target.contains(char::is_control) {
         line.push_str(target);
@@ -133,14 +133,14 @@ fn escaped_target(line: &mut String, event: &AccessEvent) {
     }
 }
 
-fn target(event: &AccessEvent) -> &str {
+fn target<'e>(event: &'e AccessEvent<'_>) -> &'e str {
     event
         .uri
         .path_and_query()
         .map_or("*", |target| target.as_str())
 }
 
-fn json(line: &mut String, event: &AccessEvent) {
+fn json(line: &mut String, event: &AccessEvent<'_>) {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
