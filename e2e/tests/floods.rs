@@ -161,7 +161,10 @@ async fn attentive_node(data: &DataFolder) -> Server {
     command.args(["--head-time-max", "500ms"]);
     let server = data.start_with(command).await;
     let app = NewApp::new("shop", "misbehave", &["/*"]);
-    let app = app.line("[function.limits]\nwall_time = \"3s\"\nresponse_body = \"1GiB\"");
+    // Filling the sockets' buffers may take a slow machine more CPU time than requests have by default.
+    let app = app.line(
+        "[function.limits]\nwall_time = \"3s\"\ncpu_time = \"30s\"\nresponse_body = \"1GiB\"",
+    );
     app.deploy(&server.client()).await.unwrap();
     server
 }

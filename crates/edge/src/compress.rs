@@ -50,12 +50,16 @@ impl Wish {
     }
 }
 
-/// The response as it goes to the client.
-pub(crate) async fn response(answer: Response<GuestBody>, wish: Wish) -> Response<ResponseBody> {
-    // Most responses are short, and few others are looked at for long.
+/// Whether the response goes to the client as it is, as far as can be seen at a glance. Most do.
+pub(crate) fn leaves(answer: &Response<GuestBody>, wish: Wish) -> bool {
     let length = answer.body().whole_len();
     let is_short = !wish.is_head && length.is_some_and(|length| (length as u64) < BYTES_MIN);
-    if wish.rule == Compress::Never || is_short {
+    wish.rule == Compress::Never || is_short
+}
+
+/// The response as it goes to the client.
+pub(crate) async fn response(answer: Response<GuestBody>, wish: Wish) -> Response<ResponseBody> {
+    if leaves(&answer, wish) {
         return answer.map(ResponseBody::from);
     }
     let (mut parts, body) = answer.into_parts();

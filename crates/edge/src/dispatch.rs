@@ -231,7 +231,8 @@ async fn answer(
 
     // Which function? The guard of the table is given back before the first wait.
     let target = match route(edge, origin, visit.request_id.number(), &request) {
-        Err(Failure::NoRoute) => preview(edge, origin, &request).await?,
+        // What few requests need is in a box, so that the futures of all others stay small: each is moved once.
+        Err(Failure::NoRoute) => Box::pin(preview(edge, origin, &request)).await?,
         found => found?,
     };
 
@@ -264,7 +265,10 @@ async fn answer(
     if tells_timing {
         visit.add_server_timing(&mut response, start_level);
     }
-    Ok(compress::response(response, wish).await)
+    if compress::leaves(&response, wish) {
+        return Ok(response.map(ResponseBody::from));
+    }
+    Ok(Box::pin(compress::response(response, wish)).await)
 }
 
 /// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and

@@ -4,6 +4,7 @@
 //! The only crate of the workspace with `unsafe` code. Returns usage as data and faults as values;
 //! knows nothing of routes, tenants' quotas, metrics or how an error is answered.
 
+pub mod allocator;
 pub mod artifact;
 pub mod capability;
 pub mod compile;

@@ -232,7 +232,8 @@ impl ResidentSet {
         if let Some(resident) = Resident::of(slot.resident.load()) {
             return Ok((resident, StartLevel::Warm));
         }
-        self.get_cold(slot)
+        // In a box, so that the futures of requests that find it stay small.
+        Box::pin(self.get_cold(slot))
             .await
             .map(|function| (function.into(), StartLevel::Disk))
     }

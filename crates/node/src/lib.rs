@@ -32,6 +32,7 @@ pub use deploy::{Components, Deploy, DeployError, DeployFailure, Deployed, Rollo
 pub use domain::Domain;
 pub use everwarm_edge::forwarded::TrustedProxies;
 pub use everwarm_edge::ingress::{Ending, Limits as IngressLimits, Listener};
+pub use everwarm_engine::allocator::Mimalloc;
 pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main};
 pub use everwarm_engine::config::PoolSize;
 pub use everwarm_engine::priority::be_prompt;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::RequestBody;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -20,7 +22,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::activity::{Activity, Attended, Inside};
 use super::head_timer::HeadTimer;
@@ -111,7 +113,7 @@ pub(super) async fn serve(
         edge,
         lane,
         limits,
-        mut orders,
+        orders,
     } = asked;
     let (connection, verdict) = Scanned::new(connection);
     let activity = Activity::new();
@@ -136,7 +138,9 @@ pub(super) async fn serve(
     });
     let builder = builder(&limits);
     let mut connection = std::pin::pin!(builder.serve_connection(connection, service));
-    let mut clock = std::pin::pin!(tokio::time::sleep(limits.head_time_max));
+    let clock = Box::pin(tokio::time::sleep(limits.head_time_max));
+    let mut aside = FuturesUnordered::new();
+    aside.push(look_aside(orders, clock));
     let event = loop {
         let over = poll_fn(|cx| {
             // Looked at on the way, since what makes a flood comes by it.
@@ -148,23 +152,25 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             event = over => break event,
-            // Fails only when the data plane is gone, which is a drain as well.
-            order = orders.changed() => {
-                let drain = orders.borrow_and_update().drain;
-                if order.is_err() || drain.is_some() {
-                    break Event::Drain(drain);
+            Some((seen, orders, mut clock)) = aside.next() => {
+                match seen {
+                    Aside::Drain(drain) => break Event::Drain(drain),
+                    Aside::NoRoom => {
+                        if activity.idle_time().is_some_and(|idle| idle >= IDLE_TO_GO) {
+                            break Event::Idle;
+                        }
+                    }
+                    Aside::Time => {
+                        activity.expire();
+                        let idle = activity.idle_time().unwrap_or_default();
+                        let left = limits.head_time_max.checked_sub(idle);
+                        let Some(left) = left.filter(|left| !left.is_zero()) else {
+                            break Event::Idle;
+                        };
+                        clock.as_mut().reset(Instant::now() + left);
+                    }
                 }
-                if activity.idle_time().is_some_and(|idle| idle >= IDLE_TO_GO) {
-                    break Event::Idle;
-                }
-            }
-            () = clock.as_mut() => {
-                activity.expire();
-                let idle = activity.idle_time().unwrap_or_default();
-                let Some(left) = limits.head_time_max.checked_sub(idle).filter(|left| !left.is_zero()) else {
-                    break Event::Idle;
-                };
-                clock.as_mut().reset(Instant::now() + left);
+                aside.push(look_aside(orders, clock));
             }
         }
     };
@@ -193,6 +199,35 @@ pub(super) async fn serve(
             let _ = tokio::time::timeout(CLOSING_TIME_MAX, connection).await;
         }
     }
+}
+
+/// What a connection hears of besides its own bytes.
+enum Aside {
+    Drain(Option<Drain>),
+    NoRoom,
+    Time,
+}
+
+/// Waits for an order or the clock. Its connection keeps it in a set that polls it only when it was woken itself:
+/// there is something to read for each request, and here hardly ever.
+async fn look_aside(
+    mut orders: watch::Receiver<Orders>,
+    mut clock: Pin<Box<Sleep>>,
+) -> (Aside, watch::Receiver<Orders>, Pin<Box<Sleep>>) {
+    let seen = tokio::select! {
+        biased;
+        // Fails only when the data plane is gone, which is a drain as well.
+        order = orders.changed() => {
+            let drain = orders.borrow_and_update().drain;
+            if order.is_err() || drain.is_some() {
+                Aside::Drain(drain)
+            } else {
+                Aside::NoRoom
+            }
+        }
+        () = clock.as_mut() => Aside::Time,
+    };
+    (seen, orders, clock)
 }
 
 fn builder(limits: &Limits) -> auto::Builder<OnLane> {

@@ -152,13 +152,17 @@ impl LaneInner {
         cx: &mut Context<'_>,
         sweep: &mut tokio::time::Interval,
     ) -> Poll<usize> {
+        {
+            let mut state = self.state.borrow_mut();
+            if std::mem::take(&mut state.called) || !state.chores.is_empty() {
+                return Poll::Ready(state.chores.len());
+            }
+        }
+        // Only with nothing else to do, which comes at the end of each turn: chores leave no chores.
         if sweep.poll_tick(cx).is_ready() {
             self.sweep();
         }
         let mut state = self.state.borrow_mut();
-        if !state.chores.is_empty() || std::mem::take(&mut state.called) {
-            return Poll::Ready(state.chores.len());
-        }
         state.janitor = Some(cx.waker().clone());
         Poll::Pending
     }
