@@ -50,18 +50,19 @@ impl Wish {
     }
 }
 
-/// Whether the response goes to the client as it is, as far as can be seen at a glance. Most do.
-pub(crate) fn leaves(answer: &Response<GuestBody>, wish: Wish) -> bool {
-    let length = answer.body().whole_len();
-    let is_short = !wish.is_head && length.is_some_and(|length| (length as u64) < BYTES_MIN);
-    wish.rule == Compress::Never || is_short
-}
-
 /// The response as it goes to the client.
 pub(crate) async fn response(answer: Response<GuestBody>, wish: Wish) -> Response<ResponseBody> {
-    if leaves(&answer, wish) {
+    // Most responses are short, and few others are looked at for long.
+    let length = answer.body().whole_len();
+    let is_short = !wish.is_head && length.is_some_and(|length| (length as u64) < BYTES_MIN);
+    if wish.rule == Compress::Never || is_short {
         return answer.map(ResponseBody::from);
     }
+    // In a box, so that the futures of those that are left as they are stay small.
+    Box::pin(looked_at(answer, wish)).await
+}
+
+async fn looked_at(answer: Response<GuestBody>, wish: Wish) -> Response<ResponseBody> {
     let (mut parts, body) = answer.into_parts();
     let Some(kind) =
         kind(&parts.headers, &body, wish).filter(|_| is_worth_it(parts.status, &parts.headers))

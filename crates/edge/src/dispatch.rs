@@ -13,7 +13,7 @@ use everwarm_engine::lane::Lane;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
-use everwarm_engine::stripes::{Apart, Striped};
+use everwarm_engine::stripes::{Apart, STRIPES, Striped};
 use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
@@ -62,8 +62,8 @@ pub struct Split {
     pub share: Share,
 }
 
-/// What all lanes of a node share. Nothing in it is locked while a request is on its way, and all that a request
-/// writes to here is the node's gate.
+/// What all lanes of a node share. Nothing in it is locked while a request is on its way, and all that the
+/// requests of two lanes write to here is the node's gate, and a count where they fail.
 pub struct Edge {
     routes: ArcSwap<RouteTable<Route>>,
     resident: Arc<ResidentSet>,
@@ -165,9 +165,10 @@ impl Edge {
     }
 }
 
-/// Numbers of one place come nowhere near those of another: 2^60 lie between them.
+/// All numbers there are, in equal parts: those of one place never reach those of another.
 fn first_id(seed: u64, place: usize) -> u64 {
-    seed.wrapping_add((place as u64) << 60)
+    let part = u64::MAX / STRIPES as u64;
+    seed.wrapping_add(place as u64 * part)
 }
 
 /// What is asked for, and the node that is asked. Held until the books of the request close.
@@ -265,10 +266,7 @@ async fn answer(
     if tells_timing {
         visit.add_server_timing(&mut response, start_level);
     }
-    if compress::leaves(&response, wish) {
-        return Ok(response.map(ResponseBody::from));
-    }
-    Ok(Box::pin(compress::response(response, wish)).await)
+    Ok(compress::response(response, wish).await)
 }
 
 /// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and

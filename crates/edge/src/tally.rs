@@ -28,7 +28,7 @@ pub struct Tally {
     stripes: [OnceLock<Box<Stripe>>; STRIPES],
 }
 
-/// What the threads of one place added. It comes from their own part of the heap, so no other place is beside it.
+/// What the threads of one place added.
 #[derive(Debug, Default)]
 struct Stripe {
     cells: [[OnceLock<Box<Cell>>; CLASSES]; LEVELS.len()],

@@ -28,8 +28,9 @@ use crate::args::{Args, Command};
 use crate::printer::Printer;
 use crate::settings::{Environment, Output};
 
-/// Measured, a fiftieth to a twentieth of a request's CPU time less than with the system's allocator. Without huge pages: every thread zeroed some, which
-/// was a tenth of a start and half of an idle node's resident memory, and requests were no faster for it.
+/// Measured, a fiftieth to a twentieth of a request's CPU time less than with the system's allocator. Without huge
+/// pages: every thread zeroed some, which was a tenth of a start and half of an idle node's resident memory. What
+/// that costs requests is in docs/performance.md.
 #[global_allocator]
 static ALLOCATOR: Mimalloc = Mimalloc;
 

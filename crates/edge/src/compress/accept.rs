@@ -10,12 +10,10 @@ const ELEMENTS_MAX: usize = 32;
 /// The coding that the client likes best; of those that it likes alike, the one that is quickest for what it saves.
 /// `None` when it takes none, or likes none better than nothing.
 pub(super) fn best(headers: &HeaderMap) -> Option<Coding> {
-    if !headers.contains_key(header::ACCEPT_ENCODING) {
-        return None;
-    }
     let mut weights = [None; Coding::ALL.len()];
     let (mut others, mut identity) = (None, None);
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let mut values = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
+    values.peek()?;
     let elements = values
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
