@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grants::Grants;
 use crate::limits::Limits;
 use crate::names::{AppName, FunctionName};
 use crate::route::RoutePattern;
@@ -77,7 +78,10 @@ pub struct Function {
     /// Its environment variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// What it may use.
+    /// What it may use of the world outside it.
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants,
+    /// How much it may use.
     #[serde(default)]
     pub limits: Limits,
 }

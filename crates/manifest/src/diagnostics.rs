@@ -38,11 +38,13 @@ pub enum ErrorCode {
     IsolationWorldConflict,
     /// EW1011: the manifest is too large or not UTF-8.
     TooLarge,
+    /// EW1012: a grant isn't `scheme://host[:port]` or an address.
+    BadGrant,
 }
 
 impl ErrorCode {
     /// All codes, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Syntax,
         Self::UnknownKey,
         Self::InvalidValue,
@@ -54,6 +56,7 @@ impl ErrorCode {
         Self::LimitOutOfRange,
         Self::IsolationWorldConflict,
         Self::TooLarge,
+        Self::BadGrant,
     ];
 
     /// The code as users see it.
@@ -70,6 +73,7 @@ impl ErrorCode {
             Self::LimitOutOfRange => "EW1009",
             Self::IsolationWorldConflict => "EW1010",
             Self::TooLarge => "EW1011",
+            Self::BadGrant => "EW1012",
         }
     }
 }

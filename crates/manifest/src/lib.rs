@@ -9,6 +9,7 @@ mod digest;
 mod parse;
 mod schema;
 
+pub mod grants;
 pub mod limits;
 pub mod names;
 pub mod quantity;
@@ -17,6 +18,10 @@ pub mod route;
 pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
+pub use grants::{
+    ADDRESSES_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, HttpScheme, HttpTarget,
+    TargetError, TargetHost,
+};
 pub use limits::Limits;
 pub use names::{AppName, FunctionName, NameError, TenantId};
 pub use parse::{ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX};

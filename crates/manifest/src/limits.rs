@@ -25,6 +25,21 @@ pub struct Limits {
     pub response_body: ByteSize,
     /// How long work may go on after the response has ended.
     pub background_time: Millis,
+    /// Requests that the handling of one request may send.
+    #[serde(default = "default_subrequests")]
+    pub subrequests: u32,
+    /// Bytes of the body of each such request, and of its response; may be [`ByteSize::UNLIMITED`].
+    #[serde(default = "default_subrequest_body")]
+    pub subrequest_body: ByteSize,
+}
+
+// Apps that were stored before these limits existed don't have them.
+fn default_subrequests() -> u32 {
+    SUBREQUESTS.default
+}
+
+fn default_subrequest_body() -> ByteSize {
+    SUBREQUEST_BODY.default
 }
 
 impl Default for Limits {
@@ -37,6 +52,8 @@ impl Default for Limits {
             request_body: REQUEST_BODY.default,
             response_body: RESPONSE_BODY.default,
             background_time: BACKGROUND_TIME.default,
+            subrequests: SUBREQUESTS.default,
+            subrequest_body: SUBREQUEST_BODY.default,
         }
     }
 }
@@ -112,6 +129,18 @@ pub const BACKGROUND_TIME: Bounds<Millis> = Bounds {
     min: Millis::new(0),
     max: Millis::from_secs(3_600),
 };
+/// Subrequests: plenty for one answer by default; zero sends none, whatever is granted.
+pub const SUBREQUESTS: Bounds<u32> = Bounds {
+    default: 100,
+    min: 0,
+    max: 10_000,
+};
+/// Subrequest body: as for responses.
+pub const SUBREQUEST_BODY: Bounds<ByteSize> = Bounds {
+    default: ByteSize::mib(100),
+    min: ByteSize::new(0),
+    max: ByteSize::UNLIMITED,
+};
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +156,8 @@ mod tests {
         assert!(REQUEST_BODY.allow(limits.request_body));
         assert!(RESPONSE_BODY.allow(limits.response_body));
         assert!(BACKGROUND_TIME.allow(limits.background_time));
+        assert!(SUBREQUESTS.allow(limits.subrequests));
+        assert!(SUBREQUEST_BODY.allow(limits.subrequest_body));
     }
 
     #[test]
@@ -148,5 +179,16 @@ mod tests {
         let json = serde_json::to_string(&limits).unwrap();
         assert!(json.contains(r#""memory":"128MiB""#), "{json}");
         assert_eq!(serde_json::from_str::<Limits>(&json).unwrap(), limits);
+    }
+
+    #[test]
+    fn limits_that_were_stored_before_subrequests_read_back_with_the_defaults() {
+        let mut stored = serde_json::to_value(Limits::default()).unwrap();
+        let keys = stored.as_object_mut().unwrap();
+        assert!(keys.remove("subrequests").is_some() && keys.remove("subrequest_body").is_some());
+        assert_eq!(
+            serde_json::from_value::<Limits>(stored).unwrap(),
+            Limits::default()
+        );
     }
 }

@@ -1,12 +1,14 @@
 //! The JSON Schema of `everwarm.toml`, for editors. Made from the parser's own keys and bounds; the
 //! committed copy is `docs/everwarm.schema.json`.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
+use crate::grants::{ADDRESSES_MAX, HTTP_GRANTS_MAX};
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
-use crate::parse::keys::{BUILD, FUNCTION, LIMITS, ROOT, Table};
+use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
 use crate::parse::{ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
@@ -91,8 +93,28 @@ fn function() -> Value {
         "env" => {
             json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": ENV_MAX })
         }
+        "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
         _ => text(),
+    })
+}
+
+fn grants() -> Value {
+    table(&GRANTS, &[], |key| match key {
+        "http" => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^https?://[^/?#@]+$" },
+            "maxItems": HTTP_GRANTS_MAX,
+            "uniqueItems": true,
+            "examples": [["https://api.example.com", "https://*.example.org:8443", "http://10.0.0.7:8080"]],
+        }),
+        _ => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$" },
+            "maxItems": ADDRESSES_MAX,
+            "uniqueItems": true,
+            "examples": [["10.1.0.0/16", "127.0.0.1"]],
+        }),
     })
 }
 
@@ -104,13 +126,19 @@ fn limit(key: &str) -> Value {
         "request_body" => size(&limits::REQUEST_BODY),
         "response_body" => size(&limits::RESPONSE_BODY),
         "background_time" => time(&limits::BACKGROUND_TIME),
-        _ => json!({
-            "type": "integer",
-            "minimum": limits::CONCURRENCY.min,
-            "maximum": limits::CONCURRENCY.max,
-            "default": limits::CONCURRENCY.default,
-        }),
+        "subrequests" => count(&limits::SUBREQUESTS),
+        "subrequest_body" => size(&limits::SUBREQUEST_BODY),
+        _ => count(&limits::CONCURRENCY),
     }
+}
+
+fn count<Q: Serialize>(bounds: &limits::Bounds<Q>) -> Value {
+    json!({
+        "type": "integer",
+        "minimum": bounds.min,
+        "maximum": bounds.max,
+        "default": bounds.default,
+    })
 }
 
 fn size(bounds: &limits::Bounds<ByteSize>) -> Value {

@@ -54,6 +54,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties("/properties"),
         properties("/properties/build/properties"),
         properties(function),
+        properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
     ];
     for key in keys.concat() {
@@ -102,6 +103,18 @@ fn the_reference_has_every_key_default_and_bound() {
             limits::BACKGROUND_TIME.min.to_string(),
             limits::BACKGROUND_TIME.max.to_string(),
         ),
+        (
+            "subrequests",
+            limits::SUBREQUESTS.default.to_string(),
+            limits::SUBREQUESTS.min.to_string(),
+            limits::SUBREQUESTS.max.to_string(),
+        ),
+        (
+            "subrequest_body",
+            limits::SUBREQUEST_BODY.default.to_string(),
+            limits::SUBREQUEST_BODY.min.to_string(),
+            limits::SUBREQUEST_BODY.max.to_string(),
+        ),
     ];
     for (key, default, min, max) in rows {
         let row = format!("| `{key}` | `{default}` | `{min}` | `{max}` |");
@@ -125,6 +138,7 @@ fn a_manifest_that_says_nothing_gets_the_defaults() {
     assert_eq!(function.isolation.as_str(), "request");
     assert_eq!(function.target_world().as_str(), "wasi-0.2");
     assert_eq!((function.component.as_ref(), function.world), (None, None));
+    assert!(function.grants.is_empty());
     assert!(function.env.is_empty() && app.build == everwarm_manifest::Build::default());
 }
 
@@ -143,6 +157,9 @@ world = "wasi-0.3"
 routes = ["/", "api.example.com/v1/{id}"]
 isolation = "concurrent"
 env = { KEY = "value", "OTHER.KEY" = "" }
+[function.grants]
+http = ["https://*.Example.org:443", "http://[fd00::7]:8080"]
+addresses = ["fd00::/8", "127.0.0.1"]
 [function.limits]
 memory = "64MiB"
 cpu_time = "1s"
@@ -151,6 +168,8 @@ concurrency = 1_000
 request_body = "0B"
 response_body = "unlimited"
 background_time = "0ms"
+subrequests = 0
+subrequest_body = "unlimited"
 "#;
     let app = App::parse(text, "everwarm.toml").unwrap();
     assert_eq!(app.build.command.as_deref(), Some("make"));
@@ -158,6 +177,12 @@ background_time = "0ms"
     let api = &app.functions[0];
     assert_eq!(api.limits.concurrency.get(), 1_000);
     assert!(api.limits.response_body.is_unlimited());
+    assert_eq!(api.limits.subrequests, 0);
+    assert!(api.limits.subrequest_body.is_unlimited());
+    let grants: Vec<_> = api.grants.http.iter().map(ToString::to_string).collect();
+    assert_eq!(grants, ["https://*.example.org", "http://[fd00::7]:8080"]);
+    let networks = ["fd00::/8", "127.0.0.1/32"].map(|text| text.parse().unwrap());
+    assert_eq!(api.grants.addresses, networks);
     assert_eq!(
         api.limits.background_time.duration(),
         std::time::Duration::ZERO

@@ -290,6 +290,9 @@ fn limits_outside_their_bounds_get_the_nearest_that_is_allowed() {
         ("concurrency", "9999999999", "100000"),
         ("request_body", "\"17GiB\"", "16GiB"),
         ("background_time", "\"2h\"", "1h"),
+        ("subrequests", "-1", "0"),
+        ("subrequests", "10001", "10000"),
+        ("subrequests", "9999999999", "10000"),
     ] {
         let diagnostic = only(&format!("[function.limits]\n{key} = {value}"));
         assert_eq!(

@@ -2,16 +2,18 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use everwarm_manifest::limits::{
-    BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, WALL_TIME,
+    BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
 use everwarm_manifest::{
-    App, AppName, Build, ByteSize, Function, FunctionName, Isolation, Limits, Millis, RoutePattern,
-    World,
+    App, AppName, Build, ByteSize, Function, FunctionName, Grants, HttpGrant, Isolation, Limits,
+    Millis, RoutePattern, World,
 };
+use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -78,6 +80,8 @@ fn limits() -> impl Strategy<Value = Limits> {
         size(REQUEST_BODY.min, REQUEST_BODY.max),
         any::<u64>().prop_map(ByteSize::new),
         time(BACKGROUND_TIME.min, BACKGROUND_TIME.max),
+        SUBREQUESTS.min..=SUBREQUESTS.max,
+        any::<u64>().prop_map(ByteSize::new),
     )
         .prop_map(
             |(
@@ -88,6 +92,8 @@ fn limits() -> impl Strategy<Value = Limits> {
                 request_body,
                 response_body,
                 background_time,
+                subrequests,
+                subrequest_body,
             )| Limits {
                 memory,
                 cpu_time,
@@ -96,8 +102,35 @@ fn limits() -> impl Strategy<Value = Limits> {
                 request_body,
                 response_body,
                 background_time,
+                subrequests,
+                subrequest_body,
             },
         )
+}
+
+fn grants() -> impl Strategy<Value = Grants> {
+    let host = prop_oneof![
+        Just("*".to_owned()),
+        "(\\*\\.)?[a-zA-Z0-9_-]{1,9}\\.[a-z]{1,4}\\.?",
+        any::<[u8; 4]>().prop_map(|bytes| std::net::Ipv4Addr::from(bytes).to_string()),
+        any::<[u16; 8]>().prop_map(|groups| format!("[{}]", std::net::Ipv6Addr::from(groups))),
+    ];
+    let grant = ("https?", host, 1_u16..).prop_filter_map("valid", |(scheme, host, port)| {
+        HttpGrant::parse(&format!("{scheme}://{host}:{port}")).ok()
+    });
+    let network = prop_oneof![
+        (any::<[u8; 4]>(), 0_u8..=32).prop_map(|(bytes, prefix)| (bytes.into(), prefix)),
+        (any::<[u16; 8]>(), 0_u8..=128).prop_map(|(groups, prefix)| (groups.into(), prefix)),
+    ]
+    .prop_map(|(address, prefix): (IpAddr, u8)| {
+        IpNet::new(address, prefix)
+            .expect("the prefix fits the address")
+            .trunc()
+    });
+    (btree_set(grant, 0..4), btree_set(network, 0..4)).prop_map(|(http, addresses)| Grants {
+        http: http.into_iter().collect(),
+        addresses: addresses.into_iter().collect(),
+    })
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -122,8 +155,8 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
     ];
     let routes = vec(route(), 1..6);
     let env = btree_map("[^=\\p{Cc}]{1,10}", text(), 0..4);
-    (option::of(path()), runs, routes, env, limits()).prop_map(
-        move |(component, (isolation, world), routes, env, limits)| {
+    (option::of(path()), runs, routes, env, grants(), limits()).prop_map(
+        move |(component, (isolation, world), routes, env, grants, limits)| {
             let mut own: Vec<RoutePattern> = Vec::new();
             for route in routes {
                 // The first segment keeps functions apart; within one the first of a conflict stays.
@@ -145,6 +178,7 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                 compress: everwarm_manifest::Compress::ALL[index % 3],
                 server_timing: index.is_multiple_of(2),
                 env: env.clone(),
+                grants,
                 limits,
             }
         },

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,9 +9,10 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::table::{self, At, Reader, nearest};
-use super::{bad_name, keys, too_many};
+use super::{bad_name, grants, keys, too_many};
 use crate::app::{Compress, Function, Isolation, World};
 use crate::diagnostics::{ErrorCode, Finding, quoted};
+use crate::grants::Grants;
 use crate::limits::{self, Bounds, Limits};
 use crate::names::FunctionName;
 use crate::quantity::QuantityError;
@@ -37,6 +37,7 @@ pub(super) struct Draft {
     compress: Compress,
     server_timing: bool,
     env: BTreeMap<String, String>,
+    grants: Grants,
     limits: Limits,
 }
 
@@ -95,6 +96,7 @@ impl Draft {
             .unwrap_or_default(),
             server_timing: reader.switch("server_timing", findings),
             env: env(reader, findings),
+            grants: grants::read(reader, findings),
             limits: read_limits(reader, findings),
         }
     }
@@ -109,6 +111,7 @@ impl Draft {
             compress: self.compress,
             server_timing: self.server_timing,
             env: self.env,
+            grants: self.grants,
             limits: self.limits,
         }
     }
@@ -263,13 +266,20 @@ fn read_limits(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Limits {
         memory: quantity(&table, "memory", &limits::MEMORY, findings),
         cpu_time: quantity(&table, "cpu_time", &limits::CPU_TIME, findings),
         wall_time: quantity(&table, "wall_time", &limits::WALL_TIME, findings),
-        concurrency: concurrency(&table, findings),
+        concurrency: count(&table, "concurrency", &limits::CONCURRENCY, findings),
         request_body: quantity(&table, "request_body", &limits::REQUEST_BODY, findings),
         response_body: quantity(&table, "response_body", &limits::RESPONSE_BODY, findings),
         background_time: quantity(
             &table,
             "background_time",
             &limits::BACKGROUND_TIME,
+            findings,
+        ),
+        subrequests: count(&table, "subrequests", &limits::SUBREQUESTS, findings),
+        subrequest_body: quantity(
+            &table,
+            "subrequest_body",
+            &limits::SUBREQUEST_BODY,
             findings,
         ),
     }
@@ -335,29 +345,27 @@ fn within<Q: Copy + PartialOrd + Display>(
     bounds.default
 }
 
-fn concurrency(table: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> NonZeroU32 {
-    let bounds = &limits::CONCURRENCY;
-    let Some(value) = table.value("concurrency") else {
+fn count<Q>(table: &Reader<'_, '_>, key: &str, bounds: &Bounds<Q>, findings: &mut Vec<Finding>) -> Q
+where
+    Q: TryFrom<u32> + Copy + PartialOrd + Display,
+{
+    let Some(value) = table.value(key) else {
         return bounds.default;
     };
     let DeValue::Integer(number) = value.get_ref() else {
-        findings.push(table::wrong_type(
-            value.span(),
-            "concurrency",
-            "an integer",
-            value.get_ref(),
-        ));
+        let found = value.get_ref();
+        findings.push(table::wrong_type(value.span(), key, "an integer", found));
         return bounds.default;
     };
     let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-    let fits = |number| NonZeroU32::new(u32::try_from(number).ok()?);
+    let fits = |number| Q::try_from(u32::try_from(number).ok()?).ok();
     if let Some(number) = parsed.and_then(fits) {
-        return within(number, &value.span(), "concurrency", bounds, findings);
+        return within(number, &value.span(), key, bounds, findings);
     }
     let too_low = number.as_str().starts_with('-') || parsed == Some(0);
     let nearest = if too_low { bounds.min } else { bounds.max };
     let message = format!(
-        "`concurrency` is {}, but must be from {} to {}",
+        "`{key}` is {}, but must be from {} to {}",
         quoted(&number.to_string()),
         bounds.min,
         bounds.max

@@ -76,7 +76,25 @@ pub(crate) const FUNCTION: Table = Table {
             "Whether clients are told how a request started and how long it took.",
         ),
         key("env", "Environment variables of the function."),
-        key("limits", "What the function may use."),
+        key(
+            "grants",
+            "What the function may use of the world outside it.",
+        ),
+        key("limits", "How much the function may use."),
+    ],
+};
+
+pub(crate) const GRANTS: Table = Table {
+    header: "[function.grants]",
+    keys: &[
+        key(
+            "http",
+            "Where the function may send requests: `scheme://host[:port]`, with `*.name` or `*` for many hosts.",
+        ),
+        key(
+            "addresses",
+            "Addresses and networks that names in `http` may resolve to although they aren't public.",
+        ),
     ],
 };
 
@@ -102,10 +120,18 @@ pub(crate) const LIMITS: Table = Table {
             "background_time",
             "How long work may go on after the response has ended.",
         ),
+        key(
+            "subrequests",
+            "Requests that the handling of one request may send.",
+        ),
+        key(
+            "subrequest_body",
+            "Bytes of the body of each such request and of its response, or `unlimited`.",
+        ),
     ],
 };
 
-pub(crate) const TABLES: [&Table; 4] = [&ROOT, &BUILD, &FUNCTION, &LIMITS];
+pub(crate) const TABLES: [&Table; 5] = [&ROOT, &BUILD, &FUNCTION, &GRANTS, &LIMITS];
 
 impl Table {
     pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {

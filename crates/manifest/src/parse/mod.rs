@@ -2,6 +2,7 @@
 //! reading one table is `table`'s, one function `function`'s. Opens no files.
 
 mod function;
+mod grants;
 pub(crate) mod keys;
 mod table;
 

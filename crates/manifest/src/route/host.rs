@@ -1,5 +1,5 @@
 //! The host of a route pattern and the host of a request, both in one normal form: lower case, no port,
-//! no trailing dot.
+//! no trailing dot. Grants have their names from here too.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -33,35 +33,39 @@ impl Hostname {
     /// # Errors
     /// [`RouteError::Host`] says what is wrong.
     pub fn parse(text: &str) -> Result<Self, RouteError> {
-        let fail = |reason| Err(RouteError::Host { reason });
+        Self::read(text).map_err(|reason| RouteError::Host { reason })
+    }
+
+    /// As [`Hostname::parse`], with nothing but the reason.
+    pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
         let text = text.strip_suffix('.').unwrap_or(text);
         if text.contains(':') {
-            return fail("a route has no port, and no IPv6 address");
+            return Err("a route has no port, and no IPv6 address");
         }
         if text.contains('*') {
-            return fail("`*` is only allowed as the whole first label, as in `*.example.com`");
+            return Err("`*` is only allowed as the whole first label, as in `*.example.com`");
         }
         if text.contains('{') {
-            return fail("parameters are only allowed in the path");
+            return Err("parameters are only allowed in the path");
         }
         if !text.is_ascii() {
-            return fail("write an international name in its ASCII form (`xn--...`)");
+            return Err("write an international name in its ASCII form (`xn--...`)");
         }
         if text.len() > HOST_BYTES_MAX {
-            return fail("a host has at most 253 characters");
+            return Err("a host has at most 253 characters");
         }
         for label in text.split('.') {
             if label.is_empty() {
-                return fail("there is nothing between two dots");
+                return Err("there is nothing between two dots");
             }
             if label.len() > LABEL_BYTES_MAX {
-                return fail("a label has at most 63 characters");
+                return Err("a label has at most 63 characters");
             }
             if label
                 .bytes()
                 .any(|b| !(b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
             {
-                return fail("labels have letters, digits, hyphens and underscores only");
+                return Err("labels have letters, digits, hyphens and underscores only");
             }
         }
         Ok(Self(text.to_ascii_lowercase().into()))

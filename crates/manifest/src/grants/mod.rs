@@ -1,0 +1,49 @@
+//! What a function may use of the world outside it: where it may send HTTP requests. Owns the text form
+//! of grants and what each allows. Doesn't look names up and sends nothing: who does asks here first.
+//!
+//! The rules, which `docs/manifest.md` tells users:
+//!
+//! - A grant is `scheme://host[:port]`. Its host is a name, `*.name` (every name under it, not itself), `*`
+//!   (every name and every public address), or an address.
+//! - Names have the normal form of [`Hostname`](crate::Hostname). One that a resolver could read as an
+//!   address is refused everywhere, so that each text means one thing to all who read it.
+//! - No grant reaches names in `internal`: they never leave the node.
+//! - `addresses` are those that granted names may resolve to although they aren't public.
+
+pub mod address;
+mod authority;
+mod http;
+mod network;
+mod target;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use http::{GrantError, HttpGrant};
+pub(crate) use network::parse as parse_network;
+pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
+
+/// The most grants in `http`.
+pub const HTTP_GRANTS_MAX: usize = 100;
+/// The most networks in `addresses`.
+pub const ADDRESSES_MAX: usize = 100;
+
+/// What a function may use of the world outside it. Nothing, unless its manifest says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// Where it may send HTTP requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpGrant>,
+    /// What the names of `http` may resolve to besides public addresses. An address that is itself
+    /// granted in `http` needs no place here.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "network")]
+    pub addresses: Vec<IpNet>,
+}
+
+impl Grants {
+    /// Whether there is nothing that the function may use.
+    pub fn is_empty(&self) -> bool {
+        self.http.is_empty() && self.addresses.is_empty()
+    }
+}

@@ -1,0 +1,93 @@
+//! The table `[function.grants]`: reads each entry and tells what is wrong with it. What a grant is and what
+//! it allows is for `grants` of the crate to say.
+
+use std::fmt::Display;
+
+use super::table::{self, At, Reader};
+use super::{keys, too_many};
+use crate::diagnostics::{ErrorCode, Finding, quoted};
+use crate::grants::{ADDRESSES_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, parse_network};
+
+/// One array of the table.
+struct List {
+    key: &'static str,
+    /// What its entries are, in words.
+    what: &'static str,
+    max: usize,
+}
+
+const HTTP: List = List {
+    key: "http",
+    what: "grants in `http` of one function",
+    max: HTTP_GRANTS_MAX,
+};
+const ADDRESSES: List = List {
+    key: "addresses",
+    what: "entries in `addresses` of one function",
+    max: ADDRESSES_MAX,
+};
+
+pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Grants {
+    let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
+        return Grants::default();
+    };
+    Grants {
+        http: list(&table, &HTTP, findings, |text| {
+            HttpGrant::parse(text.value).map_err(|error| bad_grant(text, &error))
+        }),
+        addresses: list(&table, &ADDRESSES, findings, |text| {
+            parse_network(text.value).map_err(|error| {
+                bad_entry(text, &error)
+                    .suggest(error.suggestion().map(|network| network.to_string()))
+            })
+        }),
+    }
+}
+
+fn list<T: PartialEq + Display>(
+    table: &Reader<'_, '_>,
+    list: &List,
+    findings: &mut Vec<Finding>,
+    read: impl Fn(&At<&str>) -> Result<T, Finding>,
+) -> Vec<T> {
+    let Some(array) = table.array(list.key, findings) else {
+        return Vec::new();
+    };
+    if let Some(first_over) = array.value.get(list.max) {
+        findings.push(too_many(first_over.span(), list.what, list.max));
+    }
+    let mut entries = Vec::new();
+    for item in array.value.iter().take(list.max) {
+        let Some(text) = table::text(item, list.key, findings) else {
+            continue;
+        };
+        match read(&text) {
+            Ok(entry) if entries.contains(&entry) => findings.push(twice(&text, list, &entry)),
+            Ok(entry) => entries.push(entry),
+            Err(finding) => findings.push(finding),
+        }
+    }
+    entries
+}
+
+fn bad_grant(text: &At<&str>, error: &GrantError) -> Finding {
+    // What is proposed must be right as a whole, not only where it was wrong.
+    let suggestion = error
+        .suggestion()
+        .filter(|text| HttpGrant::parse(text).is_ok());
+    let finding = bad_entry(text, error).suggest(suggestion);
+    match error {
+        GrantError::Internal => finding.help("`*.internal` is never looked up outside the node"),
+        _ => finding,
+    }
+}
+
+fn bad_entry(text: &At<&str>, error: &impl Display) -> Finding {
+    let message = format!("bad grant `{}`: {error}", quoted(text.value));
+    Finding::new(ErrorCode::BadGrant, text.span.clone(), message)
+}
+
+fn twice(text: &At<&str>, list: &List, entry: &impl Display) -> Finding {
+    let message = format!("`{}` has `{entry}` twice", list.key);
+    Finding::new(ErrorCode::BadGrant, text.span.clone(), message).help("remove one of them")
+}
