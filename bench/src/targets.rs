@@ -4,7 +4,8 @@
 
 use crate::report::Report;
 use crate::scenarios::{
-    disk, edit_to_live, instantiate, isolation, latency, neighbours, scale, sdk_cost, throughput,
+    disk, edit_to_live, egress, instantiate, isolation, latency, neighbours, scale, sdk_cost,
+    throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -194,6 +195,18 @@ const TARGETS: &[Target] = &[
         side: Side::AtLeast,
         bound: 0.9,
         measured: |report| median(report, sdk_cost::NAME, "0.3", sdk_cost::RATIO),
+    },
+    Target {
+        text: "egress over a warm connection: p50 over native hyper's, 0.2, us",
+        side: Side::AtMost,
+        bound: 100.0,
+        measured: |report| median(report, egress::NAME, "request 0.2", egress::OVER),
+    },
+    Target {
+        text: "egress over a warm connection: p50 over native hyper's, 0.3, us",
+        side: Side::AtMost,
+        bound: 100.0,
+        measured: |report| median(report, egress::NAME, "request 0.3", egress::OVER),
     },
     Target {
         text: "1,000 apps: process start to first answer, p50, ms",

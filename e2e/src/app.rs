@@ -36,6 +36,8 @@ pub struct App {
     function: String,
     env: String,
     limits: String,
+    grants_http: Vec<String>,
+    grants: String,
     others: String,
     log: Option<String>,
     listen: String,
@@ -59,6 +61,8 @@ impl App {
             function: String::new(),
             env: String::new(),
             limits: String::new(),
+            grants_http: Vec::new(),
+            grants: String::new(),
             others: String::new(),
             log: Some("info".to_owned()),
             listen: "127.0.0.1:0".to_owned(),
@@ -89,6 +93,28 @@ impl App {
     #[must_use]
     pub fn limit(mut self, name: &str, value: &str) -> Self {
         let _ = writeln!(self.limits, "{name} = \"{value}\"");
+        self
+    }
+
+    /// Sets a limit that is a number.
+    #[must_use]
+    pub fn limit_number(mut self, name: &str, value: u32) -> Self {
+        let _ = writeln!(self.limits, "{name} = {value}");
+        self
+    }
+
+    /// Grants requests to these, besides those that are granted already.
+    #[must_use]
+    pub fn grant_http(mut self, http: &[impl ToString]) -> Self {
+        self.grants_http
+            .extend(http.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets any key of the function's grants, as a line of TOML.
+    #[must_use]
+    pub fn grant(mut self, line: &str) -> Self {
+        let _ = writeln!(self.grants, "{line}");
         self
     }
 
@@ -147,6 +173,8 @@ impl App {
             function,
             env,
             limits,
+            grants_http,
+            grants,
             others,
             ..
         } = self;
@@ -157,6 +185,9 @@ impl App {
         }
         if !limits.is_empty() {
             let _ = write!(text, "[function.limits]\n{limits}");
+        }
+        if !grants_http.is_empty() || !grants.is_empty() {
+            let _ = write!(text, "[function.grants]\nhttp = {grants_http:?}\n{grants}");
         }
         text + others
     }

@@ -15,20 +15,24 @@ pub mod frames;
 mod installed;
 pub mod load;
 pub mod log;
+pub mod names;
 pub mod node;
 pub mod raw;
 pub mod reply;
 pub mod server;
 pub mod tls;
+pub mod upstream;
 
 pub use app::{App, World};
 pub use client::{Connection, Request};
 pub use deadline::{eventually, within};
 pub use installed::{component, everwarm};
+pub use names::NameServer;
 pub use node::{Node, Refusal};
 pub use reply::Reply;
 pub use server::{DataFolder, NewApp, Server};
 pub use tls::{Authority, Pair, TlsClient};
+pub use upstream::Upstream;
 
 /// Runs each test for WASI 0.2 and for WASI 0.3, as two tests of their own.
 ///

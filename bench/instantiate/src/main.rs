@@ -14,7 +14,8 @@ use everwarm_engine::function::{Function, FunctionSpec};
 use everwarm_engine::instance::instantiate;
 use everwarm_engine::own::Own;
 use everwarm_engine::runtime::{Runtime, RuntimeSettings};
-use everwarm_manifest::{App, Digest, TenantId, World};
+use everwarm_host::EgressConfig;
+use everwarm_manifest::{App, Digest, Grants, TenantId, World};
 use wasmtime::component::Component;
 
 /// Instances that are made before anything is counted: the pool's memory is touched by then.
@@ -27,7 +28,10 @@ fn main() -> anyhow::Result<()> {
         .nth(1)
         .context("usage: instantiate COMPONENT")?;
     let bytes = std::fs::read(&path).with_context(|| format!("can't read {path}"))?;
-    let runtime = Runtime::new(RuntimeSettings::default(), everwarm_host::all())?;
+    let runtime = Runtime::new(
+        RuntimeSettings::default(),
+        everwarm_host::all(None, &EgressConfig::default())?,
+    )?;
     let function = Own::new(Arc::new(function(&runtime, &bytes)?));
     let event_loop = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,6 +90,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),
+        grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod edit_to_live;
+pub(crate) mod egress;
 pub(crate) mod instantiate;
 pub(crate) mod isolation;
 pub(crate) mod latency;
@@ -62,6 +63,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: edit_to_live::NAME,
         question: "how long from an edit to the new page?",
         run: edit_to_live::run,
+    },
+    Scenario {
+        name: egress::NAME,
+        question: "what does a fresh sandbox add to a request to another server over a warm connection?",
+        run: egress::run,
     },
     Scenario {
         name: scale::routes::NAME,

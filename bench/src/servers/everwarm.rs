@@ -139,6 +139,12 @@ impl App {
         }
     }
 
+    /// Grants the function that was added last requests to one host.
+    pub(crate) fn grant_http(&mut self, grant: &str) {
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "\n[function.grants]\nhttp = [\"{grant}\"]\n");
+    }
+
     /// Writes the manifest into the app's folder.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::load::http::{self, Answer};
 use crate::processes::Group;
 use crate::settings::Settings;
 pub(crate) use everwarm::{Everwarm, Isolation, World, app, command_up};
-pub(crate) use native::Native;
+pub(crate) use native::{Native, NativeProxy};
 
 /// What every hello answers.
 pub(crate) const HELLO: &str = "Hello from Everwarm\n";

@@ -1,4 +1,4 @@
-//! Native hyper, built in this crate: the baseline of every pair.
+//! Native hyper, built in this crate: the baseline of every pair. A hello, and a proxy.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,6 +30,36 @@ impl Server for Native {
     ) -> anyhow::Result<Command> {
         let mut command = Command::new(settings.programs.join("native_hyper"));
         command.arg(address.to_string());
+        Ok(command)
+    }
+}
+
+/// `native_proxy` of this crate: it answers what `upstream` answers.
+#[derive(Debug)]
+pub(crate) struct NativeProxy {
+    pub(crate) upstream: SocketAddr,
+}
+
+impl Server for NativeProxy {
+    fn name(&self) -> String {
+        "native hyper proxy".to_owned()
+    }
+
+    fn missing(&self, settings: &Settings) -> Option<String> {
+        let program = settings.programs.join("native_proxy");
+        (!program.is_file())
+            .then(|| "it is not built: run the bench by `cargo xtask bench`".to_owned())
+    }
+
+    fn command(
+        &self,
+        settings: &Settings,
+        _folder: &Path,
+        address: SocketAddr,
+    ) -> anyhow::Result<Command> {
+        let mut command = Command::new(settings.programs.join("native_proxy"));
+        command.arg(address.to_string());
+        command.arg(format!("http://{}/", self.upstream));
         Ok(command)
     }
 }

@@ -13,6 +13,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxBuilder;
 
 use crate::function::FunctionSpec;
+use crate::outbound::Sender;
 use crate::sandbox::Sandbox;
 
 /// What a capability keeps for one function between configure and prepare.
@@ -39,7 +40,12 @@ pub trait Capability: Send + Sync + 'static {
     /// # Errors
     ///
     /// When the function's manifest asks for something that this capability can't give.
-    fn configure(&self, function: &FunctionSpec) -> Result<State, ConfigureError>;
+    fn configure(&self, function: &Arc<FunctionSpec>) -> Result<State, ConfigureError>;
+
+    /// Who carries out the requests that the function sends, if this is the capability for that.
+    fn sender(&self, _state: &State) -> Option<Arc<dyn Sender>> {
+        None
+    }
 
     /// Gives one instance its part. Called when the instance first uses any of WASI's state: most
     /// instances live and die without it, and the hot path doesn't pay for them.
@@ -75,6 +81,7 @@ pub struct Capabilities(Arc<[Arc<dyn Capability>]>);
 pub(crate) struct Configured {
     capabilities: Capabilities,
     states: Arc<[State]>,
+    sender: Option<Arc<dyn Sender>>,
 }
 
 impl Capabilities {
@@ -98,20 +105,30 @@ impl Capabilities {
             .copied()
     }
 
-    pub(crate) fn configure(&self, function: &FunctionSpec) -> Result<Configured, ConfigureError> {
+    pub(crate) fn configure(
+        &self,
+        function: &Arc<FunctionSpec>,
+    ) -> Result<Configured, ConfigureError> {
         let states = self
             .0
             .iter()
             .map(|capability| capability.configure(function))
             .collect::<Result<Arc<[State]>, _>>()?;
+        let mut with_state = self.0.iter().zip(states.iter());
+        let sender = with_state.find_map(|(capability, state)| capability.sender(state));
         Ok(Configured {
             capabilities: self.clone(),
             states,
+            sender,
         })
     }
 }
 
 impl Configured {
+    pub(crate) fn sender(&self) -> Option<&Arc<dyn Sender>> {
+        self.sender.as_ref()
+    }
+
     pub(crate) fn prepare(&self, function: &Arc<FunctionSpec>, wasi: &mut WasiCtxBuilder) {
         let mut instance = Instance { wasi, function };
         for (capability, state) in self.capabilities.0.iter().zip(self.states.iter()) {

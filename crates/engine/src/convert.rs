@@ -3,7 +3,7 @@
 
 /// Implements the conversions for one version's generated types.
 macro_rules! http_conversions {
-    ($Method:ident, $Scheme:ident) => {
+    ($Method:ident, $Scheme:ident, $types:ident) => {
         impl From<&http::Method> for $Method {
             fn from(method: &http::Method) -> Self {
                 match *method {
@@ -60,6 +60,56 @@ macro_rules! http_conversions {
                     $Scheme::Http => Ok(Self::HTTP),
                     $Scheme::Https => Ok(Self::HTTPS),
                     $Scheme::Other(scheme) => scheme.parse(),
+                }
+            }
+        }
+
+        impl From<crate::outbound::SendError> for $types::ErrorCode {
+            fn from(error: crate::outbound::SendError) -> Self {
+                use crate::outbound::SendError as E;
+
+                match error {
+                    E::Denied => Self::HttpRequestDenied,
+                    E::UriInvalid => Self::HttpRequestUriInvalid,
+                    E::MethodInvalid => Self::HttpRequestMethodInvalid,
+                    E::DnsTimeout => Self::DnsTimeout,
+                    E::Dns(what) => Self::DnsError($types::DnsErrorPayload {
+                        rcode: Some(what.to_string()),
+                        info_code: None,
+                    }),
+                    E::DestinationNotFound => Self::DestinationNotFound,
+                    E::DestinationUnavailable(_) => Self::DestinationUnavailable,
+                    E::IpProhibited => Self::DestinationIpProhibited,
+                    E::IpUnroutable => Self::DestinationIpUnroutable,
+                    E::ConnectionRefused => Self::ConnectionRefused,
+                    E::ConnectionTerminated => Self::ConnectionTerminated,
+                    E::ConnectionTimeout => Self::ConnectionTimeout,
+                    E::ReadTimeout => Self::ConnectionReadTimeout,
+                    E::ConnectionLimit => Self::ConnectionLimitReached,
+                    E::TlsProtocol(_) => Self::TlsProtocolError,
+                    E::TlsCertificate(_) => Self::TlsCertificateError,
+                    E::TlsAlert(id, message) => {
+                        Self::TlsAlertReceived($types::TlsAlertReceivedPayload {
+                            alert_id: Some(id),
+                            alert_message: Some(message.to_string()),
+                        })
+                    }
+                    E::Protocol(_) => Self::HttpProtocolError,
+                    E::HeadTooLarge => Self::HttpResponseHeaderSectionSize(None),
+                    E::RequestBodyTooLarge(limit) => Self::HttpRequestBodySize(Some(limit)),
+                    E::ResponseBodyTooLarge(limit) => Self::HttpResponseBodySize(Some(limit)),
+                    E::TooMany(_) | E::BodyBroken | E::Internal(_) => {
+                        Self::InternalError(Some(error.to_string()))
+                    }
+                }
+            }
+        }
+
+        impl From<crate::request::Broken> for $types::ErrorCode {
+            fn from(broken: crate::request::Broken) -> Self {
+                match broken.code {
+                    Some(code) => code.into(),
+                    None => Self::InternalError(Some(broken.reason.to_string())),
                 }
             }
         }

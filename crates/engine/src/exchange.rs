@@ -152,7 +152,7 @@ pub(crate) fn may_have_content(status: StatusCode) -> bool {
 
 /// The declared length, if there is one (RFC 9110, section 8.6). Servers differ in what they make of one
 /// that is wrong, so it must not get as far as theirs.
-fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
+pub(crate) fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, ()> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

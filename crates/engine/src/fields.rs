@@ -83,6 +83,10 @@ impl Fields {
         self
     }
 
+    pub(crate) fn map(&self) -> &HeaderMap {
+        &self.map
+    }
+
     pub(crate) fn into_map(self) -> HeaderMap {
         Arc::unwrap_or_clone(self.map)
     }

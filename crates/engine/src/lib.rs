@@ -24,6 +24,7 @@ pub mod invoke;
 pub mod lane;
 mod limits;
 mod meter;
+pub mod outbound;
 pub mod own;
 mod pagemap;
 mod pipe;

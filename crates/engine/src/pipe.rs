@@ -1,6 +1,7 @@
-//! A body on its way from a guest to a client, with back-pressure.
+//! A body on its way from a guest to whoever reads it, with back-pressure.
 //!
-//! One writer (the guest's output stream), one reader (the response body). Owns the bound on what
+//! One writer (the guest's output stream, or a body from elsewhere that the guest passes on), one reader (the
+//! client's response, or the receiver of a request that the guest sends). Owns the bound on what
 //! may wait in between, the check of a declared `Content-Length`, and the limit on the whole body.
 //! Knows neither Wasmtime nor hyper.
 
@@ -13,6 +14,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::fault::Fault;
+use crate::request::{ReadEnd, SharedReader};
 
 /// Bytes that may wait for the client before a guest that writes is told to wait.
 pub(crate) const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -64,6 +66,8 @@ struct State {
     writer: Option<Waker>,
     delivery_waiter: Option<Waker>,
     end_waiter: Option<Waker>,
+    /// What comes from elsewhere, instead of from a guest's writes.
+    source: Option<SharedReader>,
 }
 
 /// See the module's documentation.
@@ -95,7 +99,15 @@ impl Pipe {
             writer: None,
             delivery_waiter: None,
             end_waiter: None,
+            source: None,
         })))
+    }
+
+    /// A body that comes from elsewhere and that the guest passes on as it is.
+    pub(crate) fn relay(source: SharedReader, limit: u64) -> Arc<Self> {
+        let pipe = Self::new(limit);
+        pipe.0.lock().source = Some(source);
+        pipe
     }
 
     /// The head was given: from now on there is a reader, and `declared` bytes are expected. What
@@ -214,6 +226,14 @@ impl Pipe {
 
     /// The next part of the body.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Chunk> {
+        let source = self.0.lock().source.take();
+        match source {
+            Some(source) => self.poll_source(source, cx),
+            None => self.poll_written(cx),
+        }
+    }
+
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Chunk> {
         let mut state = self.0.lock();
         if let Some(bytes) = state.chunks.pop_front() {
             state.buffered -= bytes.len();
@@ -236,6 +256,36 @@ impl Pipe {
                 Poll::Pending
             }
         }
+    }
+
+    /// The next part of a body that comes from elsewhere, by way of `write` and `end`, which hold it to what was
+    /// declared and to the limit.
+    fn poll_source(&self, source: SharedReader, cx: &mut Context<'_>) -> Poll<Chunk> {
+        let mut reader = source.lock();
+        if reader.poll_ready(cx).is_pending() {
+            drop(reader);
+            self.0.lock().source = Some(source);
+            return Poll::Pending;
+        }
+        match reader.read(BUFFER_BYTES_MAX) {
+            Ok(bytes) => {
+                drop(reader);
+                if self.write(bytes).is_ok() {
+                    self.0.lock().source = Some(source);
+                    return self.poll_written(cx);
+                }
+            }
+            Err(ReadEnd::Complete) => {
+                let trailers = reader.trailers().and_then(Result::ok).flatten();
+                // A body shorter than declared is broken, which its reader hears of.
+                let _ = self.end(End::Complete(trailers));
+            }
+            Err(ReadEnd::Broken(broken)) => {
+                let fault = Fault::BadAnswer(broken.reason);
+                let _ = self.end(End::Broken(fault));
+            }
+        }
+        self.poll_written(cx)
     }
 
     /// Ready with true once the reader has taken everything to a complete end, with false once it
@@ -265,10 +315,12 @@ impl Pipe {
         state.reader_gone = true;
         state.chunks.clear();
         state.buffered = 0;
+        let source = state.source.take();
         let writer = state.writer.take();
         let delivery = state.delivery_waiter.take();
         let end = state.end_waiter.take();
         drop(state);
+        drop(source);
         writer
             .into_iter()
             .chain(delivery)
@@ -307,6 +359,18 @@ impl Pipe {
     pub(crate) fn throw_away(&self) {
         self.0.lock().deliver();
         self.close_reader();
+    }
+
+    /// How many bytes are still to be read, if that is known: the body was declared, or has ended.
+    pub(crate) fn known_len(&self) -> Option<u64> {
+        let state = self.0.lock();
+        match (&state.end, state.declared) {
+            (Some(End::Complete(None)), _) => Some(state.buffered as u64),
+            (None | Some(End::Complete(Some(_))), Some(declared)) if !state.ended => {
+                Some(declared - (state.written - state.buffered as u64))
+            }
+            _ => None,
+        }
     }
 
     /// The declared length, if any.
@@ -394,11 +458,11 @@ impl WriteError {
 impl std::fmt::Display for WriteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::ReaderGone => "the client is gone",
-            Self::MoreThanDeclared => "more bytes than the response's Content-Length declares",
-            Self::OverLimit => "more bytes than the function's limit `response_body` allows",
+            Self::ReaderGone => "nobody reads the body any more",
+            Self::MoreThanDeclared => "more bytes than the Content-Length declares",
+            Self::OverLimit => "more bytes than the function's limit allows (`response_body`, or `subrequest_body` of a request that it sends)",
             Self::TooMuchBeforeHead => {
-                "more than 1 MiB written before the response was set: set the response first"
+                "more than 1 MiB written before the response was set or the request sent: do that first"
             }
             Self::Ended => "the body has ended already",
         })

@@ -1,6 +1,7 @@
-//! A request on its way into a guest.
+//! What is on its way into a guest: a request, and the body of a request or of a response to one that the
+//! guest sent.
 //!
-//! Owns the limit on the body and the pull of its frames: nothing is read from the client before
+//! Owns the limit on the body and the pull of its frames: nothing is read from the other side before
 //! the guest asks for it, which is the back-pressure. Knows neither WASI version.
 
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fields::Fields;
+use crate::outbound::SendError;
 
 /// What a request body may fail with on its way from the client.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,13 +61,13 @@ impl Incoming {
         limit: u64,
     ) -> Self {
         let (parts, body) = request.into_parts();
-        let body = BodyReader::new(body, Arc::clone(exchange), limit);
+        let body = BodyReader::new(body, Some(Arc::clone(exchange)), limit);
         Self {
             parts,
             host: None,
             fields: None,
             more: Some(more),
-            body: Some(Arc::new(Mutex::new(body))),
+            body: Some(body.shared()),
         }
     }
 
@@ -110,11 +112,28 @@ impl Incoming {
 pub(crate) enum ReadEnd {
     /// It is complete.
     Complete,
-    /// The client broke off, or sent more than the limit.
-    Broken(Arc<str>),
+    /// The other side broke off, or sent more than the limit.
+    Broken(Broken),
 }
 
-/// Reads a request body frame by frame.
+/// Why a body broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) reason: Arc<str>,
+    /// What `wasi:http` has a word for, if it has one.
+    pub(crate) code: Option<SendError>,
+}
+
+impl From<String> for Broken {
+    fn from(reason: String) -> Self {
+        Self {
+            reason: reason.into(),
+            code: None,
+        }
+    }
+}
+
+/// Reads a body frame by frame.
 pub(crate) struct BodyReader {
     body: RequestBody,
     chunk: Bytes,
@@ -122,11 +141,22 @@ pub(crate) struct BodyReader {
     trailers: Option<HeaderMap>,
     end_waiter: Option<Waker>,
     left: u64,
-    exchange: Arc<Exchange>,
+    limit: u64,
+    /// The exchange whose request's body this is; `None` for other bodies.
+    exchange: Option<Arc<Exchange>>,
+}
+
+impl std::fmt::Debug for BodyReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodyReader")
+            .field("end", &self.end)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BodyReader {
-    pub(crate) fn new(body: RequestBody, exchange: Arc<Exchange>, limit: u64) -> Self {
+    fn new(body: RequestBody, exchange: Option<Arc<Exchange>>, limit: u64) -> Self {
         let end = matches!(body, RequestBody::Empty).then_some(ReadEnd::Complete);
         Self {
             body,
@@ -135,8 +165,18 @@ impl BodyReader {
             trailers: None,
             end_waiter: None,
             left: limit,
+            limit,
             exchange,
         }
+    }
+
+    /// Reads a body that isn't the request's own: nobody counts it.
+    pub(crate) fn received(body: RequestBody, limit: u64) -> Self {
+        Self::new(body, None, limit)
+    }
+
+    pub(crate) fn shared(self) -> SharedReader {
+        Arc::new(Mutex::new(self))
     }
 
     /// Ready once there are bytes to read, or the body has ended.
@@ -156,11 +196,16 @@ impl BodyReader {
         match frame {
             None => self.finish(ReadEnd::Complete),
             Some(Err(error)) => {
-                if error.is::<TooSlow>() {
+                if let Some(exchange) = &self.exchange
+                    && error.is::<TooSlow>()
+                {
                     // Which the function hears as well, if it has answered already.
-                    self.exchange.fail(Fault::RequestBodyTooSlow);
+                    exchange.fail(Fault::RequestBodyTooSlow);
                 }
-                self.finish(ReadEnd::Broken(error.to_string().into()));
+                self.finish(ReadEnd::Broken(Broken {
+                    reason: error.to_string().into(),
+                    code: error.downcast_ref().cloned(),
+                }));
             }
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => self.take_data(data),
@@ -172,14 +217,29 @@ impl BodyReader {
     fn take_data(&mut self, data: Bytes) {
         let len = data.len() as u64;
         if len > self.left {
-            self.exchange.fail(Fault::RequestBodyTooLarge);
-            let reason = Fault::RequestBodyTooLarge.to_string();
-            self.finish(ReadEnd::Broken(reason.into()));
+            let broken = self.too_large();
+            self.finish(ReadEnd::Broken(broken));
             return;
         }
         self.left -= len;
-        self.exchange.count_bytes_in(len);
+        if let Some(exchange) = &self.exchange {
+            exchange.count_bytes_in(len);
+        }
         self.chunk = data;
+    }
+
+    fn too_large(&mut self) -> Broken {
+        // What is still to come isn't wanted: its sender is told by the end of its body.
+        self.body = RequestBody::Empty;
+        if let Some(exchange) = &self.exchange {
+            exchange.fail(Fault::RequestBodyTooLarge);
+            return Fault::RequestBodyTooLarge.to_string().into();
+        }
+        let error = SendError::ResponseBodyTooLarge(self.limit);
+        Broken {
+            reason: error.to_string().into(),
+            code: Some(error),
+        }
     }
 
     /// Up to `len` bytes that are there already. Nothing means wait; an end comes after the bytes.
@@ -223,10 +283,10 @@ impl BodyReader {
     }
 
     /// The trailers, once the body has ended.
-    pub(crate) fn trailers(&mut self) -> Option<Result<Option<HeaderMap>, Arc<str>>> {
+    pub(crate) fn trailers(&mut self) -> Option<Result<Option<HeaderMap>, Broken>> {
         match self.end.as_ref()? {
             ReadEnd::Complete => Some(Ok(self.trailers.take())),
-            ReadEnd::Broken(reason) => Some(Err(Arc::clone(reason))),
+            ReadEnd::Broken(broken) => Some(Err(broken.clone())),
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::uri::Scheme;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::exchange::Exchange;
 use crate::fields::Fields;
+use crate::outbound::{BreakOff, Outcome, Sending};
 use crate::pipe::Pipe;
-use crate::request::{Incoming, SharedReader};
+use crate::request::{Broken, Incoming, SharedReader};
 use crate::wasi03::body::{Contents, Trailers};
 
 /// One resource in an instance's [`crate::slots::Slots`].
@@ -22,7 +23,7 @@ pub(crate) enum Resource {
         reader: SharedReader,
         stream_taken: bool,
     },
-    /// `input-stream` over a request's body (0.2).
+    /// `input-stream` over a body that comes in (0.2).
     Input(SharedReader),
     /// `future-trailers` (0.2).
     Trailers { reader: SharedReader, taken: bool },
@@ -34,20 +35,29 @@ pub(crate) enum Resource {
         fields: Fields,
         body: Option<Arc<Pipe>>,
     },
-    /// `outgoing-request` (0.2): may be built, can't be sent without a grant.
+    /// `outgoing-request` (0.2).
     Request02 {
         request: Box<Outgoing>,
-        body_taken: bool,
+        body: Option<Arc<Pipe>>,
     },
+    /// `future-incoming-response` (0.2).
+    Sending(Sending),
+    /// `incoming-response` (0.2) or a `response` that came from elsewhere (0.3).
+    Received(Box<Received>),
     /// `outgoing-body` (0.2).
-    ResponseBody { pipe: Arc<Pipe>, stream_taken: bool },
-    /// `output-stream` over a response's body (0.2).
+    OutgoingBody {
+        pipe: Arc<Pipe>,
+        stream_taken: bool,
+        /// Of a request: its receiver is told when the guest is gone.
+        break_off: Option<BreakOff>,
+    },
+    /// `output-stream` over a body (0.2).
     Output(Arc<Pipe>),
     /// `pollable` (0.2).
     Pollable(Subscription),
     /// `error` of `wasi:io` (0.2): what went wrong.
-    Error(Arc<str>),
-    /// `request-options` of either world; kept, and of no effect until requests can be sent.
+    Error(Broken),
+    /// `request-options` of either world.
     Options(RequestOptions),
     /// `response` (0.3). Its body flows into the pipe from the start.
     Response03 {
@@ -55,23 +65,52 @@ pub(crate) enum Resource {
         fields: Fields,
         pipe: Arc<Pipe>,
     },
-    /// `request` that the guest made (0.3): may be built, can't be sent without a grant.
-    Request03 {
-        request: Box<Outgoing>,
-        contents: Option<Contents>,
-        trailers: Option<Trailers>,
-    },
+    /// `request` that the guest made (0.3). Its body flows when it is sent.
+    Request03(Box<Request03>),
+}
+
+/// See [`Resource::Request03`].
+pub(crate) struct Request03 {
+    pub(crate) head: Outgoing,
+    pub(crate) contents: Option<Contents>,
+    pub(crate) trailers: Trailers,
+    /// What the body will flow into. Whoever waits for its transmission waits at this.
+    pub(crate) pipe: Arc<Pipe>,
+}
+
+/// A response that came from elsewhere.
+pub(crate) struct Received {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: Fields,
+    reader: Option<SharedReader>,
+}
+
+impl Received {
+    pub(crate) fn new(status: StatusCode, headers: HeaderMap, reader: SharedReader) -> Self {
+        Self {
+            status,
+            fields: Fields::received(headers),
+            reader: Some(reader),
+        }
+    }
+
+    /// The body, once.
+    pub(crate) fn take_body(&mut self) -> Option<SharedReader> {
+        self.reader.take()
+    }
 }
 
 /// What a `pollable` of ours waits for.
 #[derive(Clone)]
 pub(crate) enum Subscription {
-    /// Bytes of a request's body.
+    /// Bytes of a body that comes in.
     Input(SharedReader),
-    /// Room in a response's body.
+    /// Room in a body that goes out.
     Output(Arc<Pipe>),
     /// The trailers of a request.
     Trailers(SharedReader),
+    /// The response to a request that was sent.
+    Response(Arc<Outcome>),
 }
 
 /// The head of a request that a guest makes.

@@ -21,6 +21,8 @@ pub struct Sandbox {
     pub(crate) slots: Slots<Resource>,
     pub(crate) memory: MemoryLimiter,
     pub(crate) meter: Arc<Meter>,
+    /// Requests that the guest may still send.
+    pub(crate) subrequests_left: u32,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -38,6 +40,7 @@ impl Sandbox {
             slots: Slots::new(),
             memory,
             meter,
+            subrequests_left: 0,
             wasi: None,
         }
     }

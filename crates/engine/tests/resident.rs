@@ -15,7 +15,7 @@ use everwarm_engine::config::{PoolSize, Purpose, engine};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::{FunctionKey, LoadError, ResidentSet, Slot, StartLevel};
 use everwarm_engine::runtime::{Runtime, RuntimeSettings};
-use everwarm_manifest::{App, Digest, TenantId, World};
+use everwarm_manifest::{App, Digest, Grants, TenantId, World};
 use futures_util::future::join_all;
 use secrecy::SecretBox;
 use tokio::sync::mpsc;
@@ -113,6 +113,7 @@ impl Bench {
             server_timing: function.server_timing,
             limits: function.limits,
             env: BTreeMap::new(),
+            grants: Grants::default(),
         }))
     }
 

@@ -11,9 +11,11 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod egress;
 mod node;
 mod tls;
 
+pub(crate) use egress::EgressArgs;
 pub(crate) use node::*;
 pub(crate) use tls::TlsArgs;
 
@@ -182,6 +184,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) bounds: BoundsArgs,
     #[command(flatten)]
+    pub(crate) egress: EgressArgs,
+    #[command(flatten)]
     pub(crate) log: LogArg,
 }
 
@@ -232,6 +236,8 @@ pub(crate) struct InvokeArgs {
     pub(crate) include: bool,
     #[command(flatten)]
     pub(crate) data_dir: DataDirArg,
+    #[command(flatten)]
+    pub(crate) egress: EgressArgs,
     #[command(flatten)]
     pub(crate) log: LogArg,
 }

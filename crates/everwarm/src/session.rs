@@ -18,7 +18,7 @@ use crate::args::BoundsArgs;
 use crate::exit::{Exit, Failure, told};
 use crate::port;
 use crate::printer::Printer;
-use crate::settings;
+use crate::settings::{self, Egress};
 use crate::telemetry;
 
 /// How long requests in flight and background work may go on after the node was told to end.
@@ -86,6 +86,7 @@ impl Session {
         data_dir: &Path,
         listen: Option<SocketAddr>,
         bounds: BoundsArgs,
+        egress: &Egress,
         printer: &Printer,
     ) -> Result<Self, Failure> {
         prepare(data_dir)?;
@@ -97,6 +98,7 @@ impl Session {
         let mut config = NodeConfig::for_up(data_dir.to_owned(), compiler, access_log);
         config.listen = listen;
         settings::set_bounds(&mut config, bounds);
+        config.egress = egress.config();
         Ok(Self {
             node: Node::start(config).await?,
             live: None,

@@ -13,9 +13,11 @@ use http::{HeaderName, HeaderValue};
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod clients;
+mod egress;
 mod serve;
 mod tls;
 
+pub(crate) use egress::{Egress, parse_name_server};
 pub(crate) use serve::{Serve, node_data_dir};
 pub(crate) use tls::Tls;
 

@@ -1,5 +1,7 @@
 //! The wall clock and the monotonic clock, as they are: a guest may know what time it is.
 
+use std::sync::Arc;
+
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
@@ -41,7 +43,7 @@ impl Capability for Clocks {
         Ok(())
     }
 
-    fn configure(&self, _function: &FunctionSpec) -> Result<State, ConfigureError> {
+    fn configure(&self, _function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         Ok(crate::stateless())
     }
 

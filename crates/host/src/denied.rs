@@ -3,6 +3,8 @@
 //! They are linked, so that such components can be instantiated, and every use is refused: no
 //! folder is open, no address may be connected or bound, no name is looked up.
 
+use std::sync::Arc;
+
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
@@ -63,7 +65,7 @@ impl Capability for Denied {
         Ok(())
     }
 
-    fn configure(&self, _function: &FunctionSpec) -> Result<State, ConfigureError> {
+    fn configure(&self, _function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         Ok(crate::stateless())
     }
 

@@ -35,7 +35,7 @@ impl Capability for Environment {
         Ok(())
     }
 
-    fn configure(&self, function: &FunctionSpec) -> Result<State, ConfigureError> {
+    fn configure(&self, function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         let variables: Vec<(String, String)> = function
             .env
             .iter()

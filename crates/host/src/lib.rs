@@ -8,6 +8,7 @@
 
 mod clocks;
 mod denied;
+mod egress;
 mod environment;
 mod random;
 mod stdio;
@@ -18,24 +19,29 @@ use everwarm_engine::capability::{Capabilities, State};
 
 pub use clocks::Clocks;
 pub use denied::Denied;
+pub use egress::{Egress, EgressConfig, EgressError, RootsError};
 pub use environment::Environment;
 pub use random::Random;
 pub use stdio::{GuestOutput, Stdio};
 
-/// Every capability that a node has, in the order in which they are linked.
-pub fn all() -> Capabilities {
-    with_output(None)
-}
-
-/// As [`all`], with somebody who takes what guests print, besides the log.
-pub fn with_output(output: Option<Arc<dyn GuestOutput>>) -> Capabilities {
-    Capabilities::new(vec![
+/// Every capability that a node has, in the order in which they are linked. What guests print, and what is said of
+/// them, goes to `output` besides the log.
+///
+/// # Errors
+///
+/// When one can't be set up as `egress` says.
+pub fn all(
+    output: Option<Arc<dyn GuestOutput>>,
+    egress: &EgressConfig,
+) -> Result<Capabilities, EgressError> {
+    Ok(Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Clocks),
         Arc::new(Random),
-        Arc::new(Stdio::new(output)),
+        Arc::new(Stdio::new(output.clone())),
+        Arc::new(Egress::new(egress, output)?),
         Arc::new(Denied),
-    ])
+    ]))
 }
 
 /// The state of a capability that keeps nothing for a function.

@@ -1,5 +1,7 @@
 //! Random numbers: the operating system's for `random`, seeded from them for `insecure`.
 
+use std::sync::Arc;
+
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
@@ -43,7 +45,7 @@ impl Capability for Random {
         Ok(())
     }
 
-    fn configure(&self, _function: &FunctionSpec) -> Result<State, ConfigureError> {
+    fn configure(&self, _function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         Ok(crate::stateless())
     }
 

@@ -31,6 +31,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub trait GuestOutput: Send + Sync + 'static {
     /// Takes a line that a function wrote to a stream, `stdout` or `stderr`.
     fn line(&self, function: &Arc<FunctionSpec>, stream: &'static str, line: &str);
+
+    /// Takes what the node says of a function: what it asked for in vain, for instance.
+    fn notice(&self, function: &Arc<FunctionSpec>, text: &str);
 }
 
 /// See the module's documentation.
@@ -106,7 +109,7 @@ impl Capability for Stdio {
         Ok(())
     }
 
-    fn configure(&self, _function: &FunctionSpec) -> Result<State, ConfigureError> {
+    fn configure(&self, _function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         Ok(crate::stateless())
     }
 

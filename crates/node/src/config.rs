@@ -12,6 +12,7 @@ use everwarm_edge::meter::AccessLog;
 use everwarm_engine::compile::{CompileLimits, CompilerCommand};
 use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
+use everwarm_host::EgressConfig;
 
 use crate::domain::Domain;
 use crate::listeners::TlsConfig;
@@ -61,6 +62,8 @@ pub struct NodeConfig {
     pub compile_limits: CompileLimits,
     /// Bounds on components.
     pub inspect_limits: InspectLimits,
+    /// How functions' requests to the outside are sent.
+    pub egress: EgressConfig,
     /// Where access events go.
     pub access_log: Arc<dyn AccessLog>,
     /// Where what functions print is kept for a while.
@@ -92,6 +95,7 @@ impl NodeConfig {
             compiler,
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
+            egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),
         }

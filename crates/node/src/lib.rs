@@ -37,6 +37,7 @@ pub use everwarm_engine::compile::{COMPILER_VERB, CompilerCommand, compiler_main
 pub use everwarm_engine::config::PoolSize;
 pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
+pub use everwarm_host::EgressConfig;
 pub use everwarm_store::accounts::Quotas;
 pub use everwarm_tls::Source;
 pub use everwarm_tls::acme::AcmeConfig;

@@ -15,6 +15,7 @@ use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
+use everwarm_host::EgressError;
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
@@ -92,6 +93,9 @@ pub enum StartError {
     /// Certificates can't be had by ACME.
     #[error(transparent)]
     Acme(#[from] AcmeError),
+    /// Functions' requests to the outside can't be set up.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -140,6 +144,7 @@ impl StartError {
             Self::Certificates(error) => error.code(),
             Self::Unreadable { code, .. } => code,
             Self::Acme(error) => error.code(),
+            Self::Egress(_) => "EW4030",
             Self::Routes(_) => "EW1005",
             Self::Handover(error) => error.code(),
             Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
@@ -374,7 +379,8 @@ async fn engine_and_store(
     config: &NodeConfig,
     predecessor: Option<&mut Predecessor>,
 ) -> Result<(Runtime, Embedded, Served), StartError> {
-    let capabilities = everwarm_host::with_output(Some(Arc::clone(&config.logs) as _));
+    let output = Arc::clone(&config.logs) as _;
+    let capabilities = everwarm_host::all(Some(output), &config.egress)?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
     if let Some(predecessor) = predecessor {

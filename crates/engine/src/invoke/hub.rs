@@ -37,7 +37,7 @@ use crate::usage::Books;
 use crate::wasi03::bindings::Wasi03;
 
 /// Requests that one instance works on before another instance is made.
-const REQUESTS_PER_INSTANCE_MAX: usize = 128;
+pub(crate) const REQUESTS_PER_INSTANCE_MAX: u32 = 128;
 /// Sweeps (one a second) that an instance may be idle.
 const IDLE_SWEEPS_MAX: u32 = 10;
 
@@ -147,7 +147,7 @@ impl Hub {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.in_flight() < REQUESTS_PER_INSTANCE_MAX
+        self.in_flight() < REQUESTS_PER_INSTANCE_MAX as usize
     }
 
     /// No more requests: the instance ends with those it has.

@@ -8,6 +8,7 @@ use wasmtime::{AsContextMut, Store, StoreContextMut};
 
 use crate::exchange::{Answer, Exchange};
 use crate::fault::Fault;
+use crate::pipe::Pipe;
 use crate::request::Incoming;
 use crate::resource::Resource;
 use crate::sandbox::Sandbox;
@@ -42,10 +43,9 @@ pub(super) async fn call(
     let handler = exports.wasi_http_handler().func_handle();
     let call = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        let rep = store
-            .data_mut()
-            .slots
-            .push(Resource::Request(Box::new(incoming)))?;
+        let sandbox = store.data_mut();
+        sandbox.allow_subrequests();
+        let rep = sandbox.slots.push(Resource::Request(Box::new(incoming)))?;
         handler.start_call_concurrent(store, (Handle::new_own(rep),))
     })?;
     let (result,) = handler.finish_call_concurrent(accessor, call).await?;
@@ -67,18 +67,25 @@ fn answer(
         }
     };
     let rep = response.rep();
-    let Resource::Response03 {
-        status,
-        fields,
-        pipe,
-    } = store.data_mut().slots.take(rep)?
-    else {
-        return Err(SlotError::Wrong(rep).into());
+    let sandbox = store.data_mut();
+    let (status, fields, body) = match sandbox.slots.take(rep)? {
+        Resource::Response03 {
+            status,
+            fields,
+            pipe,
+        } => (status, fields, Some(pipe)),
+        Resource::Received(mut received) => {
+            let limit = sandbox.function.spec.limits.response_body.as_u64();
+            let reader = received.take_body();
+            let pipe = reader.map(|reader| Pipe::relay(reader, limit));
+            (received.status, received.fields, pipe)
+        }
+        _ => return Err(SlotError::Wrong(rep).into()),
     };
     exchange.answer(Answer {
         status,
         headers: fields.into_map(),
-        body: Some(pipe),
+        body,
     });
     Ok(())
 }

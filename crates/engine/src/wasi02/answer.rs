@@ -1,4 +1,5 @@
-//! `response-outparam` and `outgoing-response` of `wasi:http/types` 0.2: the guest's answer.
+//! `response-outparam`, `outgoing-response` and `outgoing-body` of `wasi:http/types` 0.2: the guest's answer,
+//! and the body of whatever it sends.
 
 use std::sync::Arc;
 
@@ -129,9 +130,10 @@ impl types::HostOutgoingResponse for Sandbox {
         }
         let pipe = Pipe::new(limit);
         *body = Some(Arc::clone(&pipe));
-        let rep = self.slots.push(Resource::ResponseBody {
+        let rep = self.slots.push(Resource::OutgoingBody {
             pipe,
             stream_taken: false,
+            break_off: None,
         })?;
         Ok(Ok(Handle::new_own(rep)))
     }
@@ -155,7 +157,10 @@ impl types::HostOutgoingBody for Sandbox {
         &mut self,
         this: Handle<types::OutgoingBody>,
     ) -> wasmtime::Result<Result<Handle<wasmtime_wasi::p2::DynOutputStream>, ()>> {
-        let Resource::ResponseBody { pipe, stream_taken } = self.slots.get_mut(this.rep())? else {
+        let Resource::OutgoingBody {
+            pipe, stream_taken, ..
+        } = self.slots.get_mut(this.rep())?
+        else {
             return Err(SlotError::Wrong(this.rep()).into());
         };
         if std::mem::replace(stream_taken, true) {
@@ -172,7 +177,13 @@ impl types::HostOutgoingBody for Sandbox {
         this: Handle<types::OutgoingBody>,
         trailers: Option<Handle<types::Fields>>,
     ) -> wasmtime::Result<Result<(), ErrorCode>> {
-        let Resource::ResponseBody { pipe, .. } = self.slots.take(this.rep())? else {
+        let Resource::OutgoingBody {
+            pipe,
+            // Kept to the end: it breaks off what isn't complete by then.
+            break_off: _break_off,
+            ..
+        } = self.slots.take(this.rep())?
+        else {
             return Err(SlotError::Wrong(this.rep()).into());
         };
         let trailers = match trailers {
@@ -185,7 +196,7 @@ impl types::HostOutgoingBody for Sandbox {
     }
 
     fn drop(&mut self, this: Handle<types::OutgoingBody>) -> wasmtime::Result<()> {
-        let Resource::ResponseBody { pipe, .. } = self.slots.take(this.rep())? else {
+        let Resource::OutgoingBody { pipe, .. } = self.slots.take(this.rep())? else {
             return Err(SlotError::Wrong(this.rep()).into());
         };
         // Without `finish` the body counts as broken off, by the specification. The reader of a

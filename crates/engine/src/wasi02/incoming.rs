@@ -148,7 +148,7 @@ impl types::HostFutureTrailers for Sandbox {
         Ok(Some(Ok(match trailers {
             Ok(None) => Ok(None),
             Ok(Some(map)) => Ok(Some(self.push_fields(Fields::received(map))?)),
-            Err(reason) => Err(ErrorCode::InternalError(Some(reason.to_string()))),
+            Err(broken) => Err(broken.into()),
         })))
     }
 

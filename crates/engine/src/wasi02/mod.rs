@@ -10,6 +10,7 @@ mod fields;
 mod incoming;
 mod outgoing;
 mod poll;
+mod received;
 mod streams;
 
 pub(crate) use answer::final_status;

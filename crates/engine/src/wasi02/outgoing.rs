@@ -1,11 +1,12 @@
-//! `outgoing-request` of `wasi:http/types` 0.2. Guests may build requests; sending one needs a
-//! grant, and none exists yet, so `outgoing-handler` denies.
+//! `outgoing-request` of `wasi:http/types` 0.2, and `outgoing-handler`, which sends them.
+
+use std::sync::Arc;
 
 use wasmtime::component::Resource as Handle;
-use wasmtime_wasi::p2::DynPollable;
 
 use super::bindings::wasi::http::outgoing_handler;
 use super::bindings::wasi::http::types::{self, ErrorCode, Method, Scheme};
+use crate::outbound::{self, BreakOff, SendError, Sending};
 use crate::pipe::Pipe;
 use crate::resource::{Outgoing, RequestOptions, Resource};
 use crate::sandbox::Sandbox;
@@ -19,6 +20,19 @@ impl Sandbox {
             Resource::Request02 { request, .. } => Ok(request),
             _ => Err(SlotError::Wrong(rep)),
         }
+    }
+
+    /// Starts to send a request. The body's reader is gone if that fails, so that the guest's writes fail.
+    fn start(
+        &mut self,
+        request: Outgoing,
+        body: Option<Arc<Pipe>>,
+        options: RequestOptions,
+    ) -> Result<Sending, SendError> {
+        let body = outbound::written(&request.fields, body, self.subrequest_body())?;
+        let request = outbound::made(request, body)?;
+        let future = self.send(request, options.into())?;
+        Sending::start(future)
     }
 
     pub(crate) fn take_options(&mut self, rep: u32) -> Result<RequestOptions, SlotError> {
@@ -42,11 +56,20 @@ impl outgoing_handler::Host for Sandbox {
         request: Handle<types::OutgoingRequest>,
         options: Option<Handle<types::RequestOptions>>,
     ) -> wasmtime::Result<Result<Handle<types::FutureIncomingResponse>, ErrorCode>> {
-        self.slots.take(request.rep())?;
-        if let Some(options) = options {
-            self.slots.take(options.rep())?;
+        let Resource::Request02 { request, body } = self.slots.take(request.rep())? else {
+            return Err(SlotError::Wrong(request.rep()).into());
+        };
+        let options = match options {
+            Some(options) => self.take_options(options.rep())?,
+            None => RequestOptions::default(),
+        };
+        match self.start(*request, body, options) {
+            Ok(sending) => {
+                let rep = self.slots.push(Resource::Sending(sending))?;
+                Ok(Ok(Handle::new_own(rep)))
+            }
+            Err(error) => Ok(Err(error.into())),
         }
-        Ok(Err(ErrorCode::HttpRequestDenied))
     }
 }
 
@@ -58,7 +81,7 @@ impl types::HostOutgoingRequest for Sandbox {
         let fields = self.take_fields(headers.rep())?;
         let rep = self.slots.push(Resource::Request02 {
             request: Box::new(Outgoing::new(fields, None)),
-            body_taken: false,
+            body: None,
         })?;
         Ok(Handle::new_own(rep))
     }
@@ -67,15 +90,18 @@ impl types::HostOutgoingRequest for Sandbox {
         &mut self,
         this: Handle<types::OutgoingRequest>,
     ) -> wasmtime::Result<Result<Handle<types::OutgoingBody>, ()>> {
-        let limit = self.function.spec.limits.response_body.as_u64();
-        let Resource::Request02 { body_taken, .. } = self.slots.get_mut(this.rep())? else {
+        let limit = self.subrequest_body();
+        let Resource::Request02 { body, .. } = self.slots.get_mut(this.rep())? else {
             return Err(SlotError::Wrong(this.rep()).into());
         };
-        if std::mem::replace(body_taken, true) {
+        if body.is_some() {
             return Ok(Err(()));
         }
-        let rep = self.slots.push(Resource::ResponseBody {
-            pipe: Pipe::new(limit),
+        let pipe = Pipe::new(limit);
+        *body = Some(Arc::clone(&pipe));
+        let rep = self.slots.push(Resource::OutgoingBody {
+            break_off: Some(BreakOff(Arc::clone(&pipe))),
+            pipe,
             stream_taken: false,
         })?;
         Ok(Ok(Handle::new_own(rep)))
@@ -218,57 +244,5 @@ impl types::HostRequestOptions for Sandbox {
     fn drop(&mut self, this: Handle<types::RequestOptions>) -> wasmtime::Result<()> {
         self.slots.take(this.rep())?;
         Ok(())
-    }
-}
-
-/// Requests are denied before there is a response, so no resource of these kinds is ever made.
-fn never_made<T>() -> wasmtime::Result<T> {
-    Err(wasmtime::format_err!(
-        "no response to an outgoing request exists: requests need a grant"
-    ))
-}
-
-impl types::HostIncomingResponse for Sandbox {
-    fn status(&mut self, _this: Handle<types::IncomingResponse>) -> wasmtime::Result<u16> {
-        never_made()
-    }
-
-    fn headers(
-        &mut self,
-        _this: Handle<types::IncomingResponse>,
-    ) -> wasmtime::Result<Handle<types::Fields>> {
-        never_made()
-    }
-
-    fn consume(
-        &mut self,
-        _this: Handle<types::IncomingResponse>,
-    ) -> wasmtime::Result<Result<Handle<types::IncomingBody>, ()>> {
-        never_made()
-    }
-
-    fn drop(&mut self, _this: Handle<types::IncomingResponse>) -> wasmtime::Result<()> {
-        never_made()
-    }
-}
-
-impl types::HostFutureIncomingResponse for Sandbox {
-    fn subscribe(
-        &mut self,
-        _this: Handle<types::FutureIncomingResponse>,
-    ) -> wasmtime::Result<Handle<DynPollable>> {
-        never_made()
-    }
-
-    fn get(
-        &mut self,
-        _this: Handle<types::FutureIncomingResponse>,
-    ) -> wasmtime::Result<Option<Result<Result<Handle<types::IncomingResponse>, ErrorCode>, ()>>>
-    {
-        never_made()
-    }
-
-    fn drop(&mut self, _this: Handle<types::FutureIncomingResponse>) -> wasmtime::Result<()> {
-        never_made()
     }
 }

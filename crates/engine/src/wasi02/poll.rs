@@ -22,6 +22,7 @@ impl Subscription {
             Self::Input(reader) => reader.lock().poll_ready(cx),
             Self::Output(pipe) => pipe.poll_room(cx),
             Self::Trailers(reader) => reader.lock().poll_end(cx),
+            Self::Response(outcome) => outcome.poll_ready(cx),
         }
     }
 }

@@ -10,7 +10,7 @@ use wasmtime_wasi_io::streams::Error as IoError;
 
 use super::bindings::wasi::io::{error, streams};
 use crate::pipe::{Pipe, WriteError};
-use crate::request::{ReadEnd, SharedReader};
+use crate::request::{Broken, ReadEnd, SharedReader};
 use crate::resource::{Resource, Subscription};
 use crate::sandbox::Sandbox;
 use crate::slots::{SlotError, Slots};
@@ -24,7 +24,7 @@ const BLOCKING_WRITE_BYTES_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) enum StreamFailure {
     Closed,
-    Failed(String),
+    Failed(Broken),
     /// From a stream of `wasmtime-wasi`.
     Foreign(wasmtime_wasi_io::streams::StreamError),
     Trap(wasmtime::Error),
@@ -48,7 +48,7 @@ impl From<ReadEnd> for StreamFailure {
     fn from(end: ReadEnd) -> Self {
         match end {
             ReadEnd::Complete => Self::Closed,
-            ReadEnd::Broken(reason) => Self::Failed(reason.to_string()),
+            ReadEnd::Broken(broken) => Self::Failed(broken),
         }
     }
 }
@@ -57,7 +57,7 @@ impl From<WriteError> for StreamFailure {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::ReaderGone | WriteError::Ended => Self::Closed,
-            _ => Self::Failed(error.to_string()),
+            _ => Self::Failed(error.to_string().into()),
         }
     }
 }
@@ -99,8 +99,8 @@ impl streams::Host for Sandbox {
     ) -> wasmtime::Result<streams::StreamError> {
         match failure {
             StreamFailure::Closed => Ok(streams::StreamError::Closed),
-            StreamFailure::Failed(reason) => {
-                let rep = self.slots.push(Resource::Error(reason.into()))?;
+            StreamFailure::Failed(broken) => {
+                let rep = self.slots.push(Resource::Error(broken))?;
                 Ok(streams::StreamError::LastOperationFailed(Handle::new_own(
                     rep,
                 )))
@@ -338,7 +338,7 @@ impl error::HostError for Sandbox {
             return table_error::HostError::to_debug_string(self.table(), error);
         }
         match self.slots.get(error.rep())? {
-            Resource::Error(reason) => Ok(reason.to_string()),
+            Resource::Error(broken) => Ok(broken.reason.to_string()),
             _ => Err(SlotError::Wrong(error.rep()).into()),
         }
     }

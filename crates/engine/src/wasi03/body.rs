@@ -15,9 +15,9 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::bindings::wasi::http::types::{ErrorCode, Trailers as TrailersHandle};
-use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fields::Fields;
+use crate::outbound::BreakOff;
 use crate::pipe::{Chunk, End, Pipe};
 use crate::request::{BodyError, BodyReader, ReadEnd, RequestBody, SharedReader};
 use crate::sandbox::Sandbox;
@@ -32,11 +32,13 @@ pub(crate) type Trailers = FutureReader<TrailersResult>;
 pub(crate) type TrailersResult = Result<Option<Handle<TrailersHandle>>, ErrorCode>;
 
 /// Lets the guest's body flow into `pipe`, which ends when both the contents and the trailers have.
+/// `break_off` is dropped with the last that writes to it.
 pub(crate) fn flow(
     mut store: impl AsContextMut<Data = Sandbox>,
     contents: Option<Contents>,
     trailers: Trailers,
     pipe: &Arc<Pipe>,
+    break_off: Option<BreakOff>,
 ) -> wasmtime::Result<()> {
     let parts = Arc::new(Parts {
         pipe: Arc::clone(pipe),
@@ -44,6 +46,7 @@ pub(crate) fn flow(
             contents_ended: contents.is_none(),
             trailers: None,
         }),
+        _break_off: break_off,
     });
     if let Some(contents) = contents {
         contents.pipe(&mut store, IntoPipe(Arc::clone(&parts)))?;
@@ -51,10 +54,23 @@ pub(crate) fn flow(
     trailers.pipe(&mut store, IntoTrailers(parts))
 }
 
+/// Gives up a body that flows nowhere.
+pub(crate) fn close(
+    mut store: impl AsContextMut<Data = Sandbox>,
+    contents: Option<Contents>,
+    mut trailers: Trailers,
+) -> wasmtime::Result<()> {
+    if let Some(mut contents) = contents {
+        contents.close(&mut store)?;
+    }
+    trailers.close(&mut store)
+}
+
 /// A body's two parts, which may end in either order.
 struct Parts {
     pipe: Arc<Pipe>,
     state: Mutex<PartsState>,
+    _break_off: Option<BreakOff>,
 }
 
 struct PartsState {
@@ -161,9 +177,7 @@ impl FutureConsumer<Sandbox> for IntoTrailers {
 pub(crate) fn read_back(pipe: Arc<Pipe>) -> SharedReader {
     pipe.attach(None);
     let body = RequestBody::Stream(Box::pin(ReadBack(pipe)));
-    // What a guest gives to itself is no body of the request's: nobody counts it.
-    let reader = BodyReader::new(body, Exchange::new(false), u64::MAX);
-    Arc::new(Mutex::new(reader))
+    BodyReader::received(body, u64::MAX).shared()
 }
 
 struct ReadBack(Arc<Pipe>);
@@ -251,7 +265,7 @@ impl FutureProducer<Sandbox> for TrailersOf {
         let trailers = match reader.trailers() {
             Some(Ok(Some(map))) => Ok(Some(store.data_mut().push_fields(Fields::received(map))?)),
             Some(Ok(None)) | None => Ok(None),
-            Some(Err(reason)) => Err(ErrorCode::InternalError(Some(reason.to_string()))),
+            Some(Err(broken)) => Err(broken.into()),
         };
         Poll::Ready(Ok(Some(trailers)))
     }

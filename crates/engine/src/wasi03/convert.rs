@@ -1,5 +1,5 @@
 //! Conversions between `wasi:http/types` 0.3 and the `http` crate.
 
-use super::bindings::wasi::http::types::{Method, Scheme};
+use super::bindings::wasi::http::types::{self, Method, Scheme};
 
-crate::convert::http_conversions!(Method, Scheme);
+crate::convert::http_conversions!(Method, Scheme, types);

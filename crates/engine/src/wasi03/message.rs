@@ -8,7 +8,7 @@ use super::bindings::wasi::http::types::{self, ErrorCode, Method, RequestOptions
 use super::body::{self, Delivered, FromReader, Trailers, TrailersOf, TrailersResult};
 use crate::pipe::Pipe;
 use crate::request::SharedReader;
-use crate::resource::{Outgoing, RequestOptions, Resource};
+use crate::resource::{Outgoing, Request03, RequestOptions, Resource};
 use crate::sandbox::Sandbox;
 use crate::slots::SlotError;
 use crate::wasi02::final_status;
@@ -23,7 +23,7 @@ impl types::Host for Sandbox {}
 impl Sandbox {
     fn made(&mut self, rep: u32) -> Result<&mut Outgoing, SlotError> {
         match self.slots.get_mut(rep)? {
-            Resource::Request03 { request, .. } => Ok(request),
+            Resource::Request03(request) => Ok(&mut request.head),
             _ => Err(SlotError::Wrong(rep)),
         }
     }
@@ -43,13 +43,14 @@ impl types::HostRequestWithStore<Sandbox> for Http {
             Some(options) => Some(sandbox.take_options(options.rep())?),
             None => None,
         };
-        let rep = sandbox.slots.push(Resource::Request03 {
-            request: Box::new(Outgoing::new(fields, options)),
+        let pipe = Pipe::new(sandbox.subrequest_body());
+        let rep = sandbox.slots.push(Resource::Request03(Box::new(Request03 {
+            head: Outgoing::new(fields, options),
             contents,
-            trailers: Some(trailers),
-        })?;
-        let denied = async { wasmtime::error::Ok(Err(ErrorCode::HttpRequestDenied)) };
-        let sent = FutureReader::new(&mut access, denied)?;
+            trailers,
+            pipe: pipe.clone(),
+        })))?;
+        let sent = FutureReader::new(&mut access, Delivered(pipe))?;
         Ok((Handle::new_own(rep), sent))
     }
 
@@ -66,11 +67,10 @@ impl types::HostRequestWithStore<Sandbox> for Http {
                 };
                 incoming_body(access, reader)
             }
-            Resource::Request03 {
-                contents,
-                trailers: Some(trailers),
-                ..
-            } => own_body(access, contents, trailers),
+            Resource::Request03(request) => {
+                request.pipe.close_reader();
+                own_body(access, request.contents, request.trailers)
+            }
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
     }
@@ -80,9 +80,10 @@ impl types::HostRequestWithStore<Sandbox> for Http {
         this: Handle<types::Request>,
     ) -> wasmtime::Result<()> {
         match access.get().slots.take(this.rep())? {
-            Resource::Request03 {
-                contents, trailers, ..
-            } => close(access, contents, trailers),
+            Resource::Request03(request) => {
+                request.pipe.close_reader();
+                body::close(access, request.contents, request.trailers)
+            }
             _ => Ok(()),
         }
     }
@@ -109,20 +110,6 @@ fn own_body(
         None => StreamReader::new(&mut access, std::iter::empty())?,
     };
     Ok((contents, trailers))
-}
-
-fn close(
-    mut access: Access<'_, Sandbox, Http>,
-    contents: Option<StreamReader<u8>>,
-    trailers: Option<Trailers>,
-) -> wasmtime::Result<()> {
-    if let Some(mut contents) = contents {
-        contents.close(&mut access)?;
-    }
-    if let Some(mut trailers) = trailers {
-        trailers.close(&mut access)?;
-    }
-    Ok(())
 }
 
 impl types::HostRequest for Sandbox {
@@ -225,7 +212,7 @@ impl types::HostRequest for Sandbox {
         this: Handle<types::Request>,
     ) -> wasmtime::Result<Option<Handle<types::RequestOptions>>> {
         let options = match self.slots.get(this.rep())? {
-            Resource::Request03 { request, .. } => request.options,
+            Resource::Request03(request) => request.head.options,
             _ => None,
         };
         match options {
@@ -266,7 +253,7 @@ impl types::HostResponseWithStore<Sandbox> for Http {
         })?;
         // From now on, and not only once the guest has returned the response: a write that finds
         // its reader is done at once, and a guest that needn't wait needs no event to go on.
-        body::flow(&mut access, contents, trailers, &pipe)?;
+        body::flow(&mut access, contents, trailers, &pipe, None)?;
         let sent = FutureReader::new(&mut access, Delivered(pipe))?;
         Ok((Handle::new_own(rep), sent))
     }
@@ -279,6 +266,12 @@ impl types::HostResponseWithStore<Sandbox> for Http {
         result.close(&mut access)?;
         match access.get().slots.take(this.rep())? {
             Resource::Response03 { pipe, .. } => incoming_body(access, body::read_back(pipe)),
+            Resource::Received(mut received) => {
+                let Some(reader) = received.take_body() else {
+                    return Err(SlotError::Wrong(this.rep()).into());
+                };
+                incoming_body(access, reader)
+            }
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
     }
@@ -292,6 +285,7 @@ impl types::HostResponseWithStore<Sandbox> for Http {
                 pipe.close_reader();
                 Ok(())
             }
+            Resource::Received(_) => Ok(()),
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
     }
@@ -301,13 +295,16 @@ impl types::HostResponse for Sandbox {
     fn get_status_code(&mut self, this: Handle<types::Response>) -> wasmtime::Result<u16> {
         match self.slots.get(this.rep())? {
             Resource::Response03 { status, .. } => Ok(status.as_u16()),
+            Resource::Received(received) => Ok(received.status.as_u16()),
             _ => Err(SlotError::Wrong(this.rep()).into()),
         }
     }
 
     fn set_status_code(&mut self, this: Handle<types::Response>, code: u16) -> Set {
-        let Resource::Response03 { status, .. } = self.slots.get_mut(this.rep())? else {
-            return Err(SlotError::Wrong(this.rep()).into());
+        let status = match self.slots.get_mut(this.rep())? {
+            Resource::Response03 { status, .. } => status,
+            Resource::Received(received) => &mut received.status,
+            _ => return Err(SlotError::Wrong(this.rep()).into()),
         };
         match final_status(code) {
             Some(code) => {
@@ -324,6 +321,7 @@ impl types::HostResponse for Sandbox {
     ) -> wasmtime::Result<Handle<types::Fields>> {
         let fields = match self.slots.get(this.rep())? {
             Resource::Response03 { fields, .. } => fields.clone(),
+            Resource::Received(received) => received.fields.clone(),
             _ => return Err(SlotError::Wrong(this.rep()).into()),
         };
         Ok(self.push_fields(fields)?)

@@ -35,7 +35,9 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
         data_dir.push(DATA_DIR);
     }
     let (components, _took) = build::build(&project, printer).await?;
-    let mut session = Session::start(&data_dir, None, BoundsArgs::default(), printer).await?;
+    let egress = settings::Egress::from(args.egress.clone());
+    let mut session =
+        Session::start(&data_dir, None, BoundsArgs::default(), &egress, printer).await?;
     {
         let _stage = printer.stage("compiling to machine code");
         session.deploy(project.app(), &components).await?;

@@ -383,6 +383,7 @@ async fn start(
     access_log.keep_in(Arc::clone(&config.logs));
     config.trusted_proxies = serve.clients.trusted_proxies.clone();
     config.ingress = serve.clients.limits;
+    config.egress = serve.egress.config();
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(time) = serve.compile_time_max {
         config.compile_limits = config.compile_limits.within(time);

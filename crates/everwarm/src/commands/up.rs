@@ -46,7 +46,9 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     report::built(printer, &components, build_time);
 
     let started = Instant::now();
-    let mut session = Session::start(&data_dir, Some(args.listen), args.bounds, printer).await?;
+    let egress = settings::Egress::from(args.egress);
+    let listen = Some(args.listen);
+    let mut session = Session::start(&data_dir, listen, args.bounds, &egress, printer).await?;
     let start_time = started.elapsed();
     let deployed = tokio::select! {
         biased;

@@ -9,6 +9,7 @@ use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::clients::{self, Clients};
+use super::egress::{self, Egress};
 use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, Tls, parse_listen};
 use crate::args::{BoundsArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
@@ -36,6 +37,8 @@ pub(super) struct File {
     connections_per_address_max: Option<NonZeroU32>,
     head_time_max: Option<String>,
     body_idle_max: Option<String>,
+    name_servers: Option<Vec<String>>,
+    trusted_cas: Option<Vec<PathBuf>>,
     compile_time_max: Option<String>,
     compile_memory_max: Option<String>,
     log: Option<String>,
@@ -74,6 +77,8 @@ pub(crate) struct Serve {
     pub(crate) resident_max: Option<ByteSize>,
     #[serde(flatten)]
     pub(crate) clients: Clients,
+    #[serde(flatten)]
+    pub(crate) egress: Egress,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) compile_time_max: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,6 +167,14 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         },
     );
     let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
+    let egress = Egress::resolve(
+        &args.egress,
+        egress::FromFile {
+            name_servers: file.name_servers,
+            trusted_cas: file.trusted_cas,
+        },
+    );
+    let egress = egress.map_err(|(name, reason)| wrong(name, reason))?;
     let size = |flag: Option<ByteSize>, file: Option<String>, name: &str| {
         let file = file.map(|text| text.parse::<ByteSize>()).transpose();
         let file = file.map_err(|error| wrong(name, error.to_string()))?;
@@ -199,6 +212,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
             (flag, _) => flag,
         },
         clients,
+        egress,
         resident_max: size(args.bounds.resident_max, file.resident_max, "resident-max")?,
         compile_time_max: args.compile_time_max.or(compile_time_max),
         compile_memory_max: size(

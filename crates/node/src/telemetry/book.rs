@@ -35,6 +35,8 @@ pub enum Source {
     Stdout,
     /// Its standard error.
     Stderr,
+    /// What the node says of the function.
+    Node,
     /// A request that is over.
     Access,
 }
@@ -45,6 +47,7 @@ impl Source {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Node => "node",
             Self::Access => "access",
         }
     }
@@ -180,6 +183,10 @@ impl GuestOutput for LogBook {
             Source::Stdout
         };
         self.add(source, std::iter::once((function, line)));
+    }
+
+    fn notice(&self, function: &Arc<FunctionSpec>, text: &str) {
+        self.add(Source::Node, std::iter::once((function, text)));
     }
 }
 

@@ -1,0 +1,96 @@
+//! Requests that guests send: the port behind which they are carried out.
+//!
+//! Owns what a request is on its way out of a guest and what may come of it. Who may reach what, and how, is
+//! decided behind [`Sender`]; `wasi02` and `wasi03` only convert.
+
+mod body;
+mod error;
+mod head;
+mod sending;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+pub(crate) use body::{BreakOff, passed_on, written};
+pub use error::SendError;
+pub(crate) use head::{forwarded, made};
+pub(crate) use sending::{Outcome, Sending};
+
+use everwarm_manifest::Isolation;
+
+use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
+use crate::request::{BodyReader, Request, RequestBody};
+use crate::resource::Received;
+use crate::sandbox::Sandbox;
+
+/// What comes of a request in the end.
+pub type SendFuture =
+    Pin<Box<dyn Future<Output = Result<http::Response<RequestBody>, SendError>> + Send>>;
+
+/// Carries out the requests of one function.
+pub trait Sender: Send + Sync {
+    /// Takes a request, whose URI has a scheme and an authority. Called on a thread of the data plane or the
+    /// pool for heavy guests, within its runtime; dropping the future gives the request up.
+    ///
+    /// # Errors
+    ///
+    /// When the request may not be sent at all, which is known at once.
+    fn send(&self, request: Request, timeouts: Timeouts) -> Result<SendFuture, SendError>;
+}
+
+/// How long the parts of a request may take, where the guest says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until there is a connection.
+    pub connect: Option<Duration>,
+    /// From then to the response's head.
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of the response's body.
+    pub between_bytes: Option<Duration>,
+}
+
+impl Sandbox {
+    /// Begins to send a request, if the function may and has any left.
+    pub(crate) fn send(
+        &mut self,
+        request: Request,
+        timeouts: Timeouts,
+    ) -> Result<SendFuture, SendError> {
+        let Some(sender) = self.function.configured.sender() else {
+            return Err(SendError::Denied);
+        };
+        let Some(left) = self.subrequests_left.checked_sub(1) else {
+            let limit = self.function.spec.limits.subrequests;
+            return Err(SendError::TooMany(limit));
+        };
+        let future = sender.send(request, timeouts)?;
+        self.subrequests_left = left;
+        Ok(future)
+    }
+
+    /// Takes a response that came from elsewhere into the guest's reach.
+    pub(crate) fn receive(&self, response: http::Response<RequestBody>) -> Received {
+        let (parts, body) = response.into_parts();
+        let reader = BodyReader::received(body, self.subrequest_body()).shared();
+        Received::new(parts.status, parts.headers, reader)
+    }
+
+    /// The most bytes of the body of a request that the guest sends, and of its response.
+    pub(crate) fn subrequest_body(&self) -> u64 {
+        self.function.spec.limits.subrequest_body.as_u64()
+    }
+
+    /// A request has come to the instance: it may send as many as the manifest says. Requests that share an
+    /// instance share what they may send.
+    pub(crate) fn allow_subrequests(&mut self) {
+        let spec = &self.function.spec;
+        let limit = spec.limits.subrequests;
+        self.subrequests_left = match spec.isolation {
+            Isolation::Request | Isolation::Serial => limit,
+            Isolation::Concurrent => self
+                .subrequests_left
+                .saturating_add(limit)
+                .min(limit.saturating_mul(REQUESTS_PER_INSTANCE_MAX)),
+        };
+    }
+}

@@ -1,0 +1,92 @@
+//! A request on its way, as a guest of WASI 0.2 holds it: `future-incoming-response`.
+//!
+//! Such a guest may block while it writes the request's body, and nothing polls its other resources meanwhile:
+//! so the request is a task of its own, which ends with the resource.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::{SendError, SendFuture};
+use crate::request::RequestBody;
+
+/// What came of a request.
+pub(crate) type Response = Result<http::Response<RequestBody>, SendError>;
+
+/// See the module's documentation. Dropping it gives the request up.
+pub(crate) struct Sending {
+    outcome: Arc<Outcome>,
+    task: AbortHandle,
+}
+
+/// Where the task leaves what came of the request.
+#[derive(Default)]
+pub(crate) struct Outcome(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    response: Option<Response>,
+    taken: bool,
+    waiter: Option<Waker>,
+}
+
+impl Sending {
+    /// Starts the task, in the runtime that polls the guest.
+    pub(crate) fn start(future: SendFuture) -> Result<Self, SendError> {
+        let runtime = Handle::try_current()
+            .map_err(|_| SendError::Internal("no runtime to send a request in".into()))?;
+        let outcome = Arc::<Outcome>::default();
+        let left = Arc::clone(&outcome);
+        let task = runtime.spawn(async move { left.put(future.await) });
+        Ok(Self {
+            outcome,
+            task: task.abort_handle(),
+        })
+    }
+
+    pub(crate) fn outcome(&self) -> &Arc<Outcome> {
+        &self.outcome
+    }
+
+    /// What came of the request: `None` while that isn't known, `Some(None)` once it was taken.
+    pub(crate) fn take(&self) -> Option<Option<Response>> {
+        let mut state = self.outcome.0.lock();
+        if state.taken {
+            return Some(None);
+        }
+        let response = state.response.take()?;
+        state.taken = true;
+        Some(Some(response))
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Outcome {
+    fn put(&self, response: Response) {
+        let mut state = self.0.lock();
+        state.response = Some(response);
+        let waiter = state.waiter.take();
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+
+    /// Ready once something came of the request.
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.taken || state.response.is_some() {
+            return Poll::Ready(());
+        }
+        state.waiter = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

@@ -1,0 +1,270 @@
+//! Requests to the outside: `wasi:http` outgoing, to the hosts that the manifest lists and to no other.
+//!
+//! Owns who may send what where, in which bounds, and what is said of it in the function's log. The guest's side, in
+//! both versions of WASI, is the engine's. Addresses are judged where a connection is made (`connect`), so that a
+//! name that changes its address gains nothing.
+
+mod carry;
+mod connect;
+mod failure;
+mod notice;
+mod open;
+mod pool;
+mod resolve;
+mod tls;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use everwarm_engine::Sandbox;
+use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::outbound::{SendError, SendFuture, Sender, Timeouts};
+use everwarm_engine::request::Request;
+use everwarm_manifest::{AppName, HttpScheme, HttpTarget, TenantId, World};
+use http::uri::Scheme;
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+
+use crate::GuestOutput;
+use carry::{Way, carry};
+use notice::Notices;
+use open::{Opener, Unopened};
+use pool::Pool;
+use resolve::Resolver;
+use tls::Roots;
+pub use tls::RootsError;
+
+/// Requests of one app that may be on their way at once.
+const REQUESTS_OF_APP_MAX: usize = 1_024;
+/// Connections that one tenant may have open.
+const CONNECTIONS_OF_TENANT_MAX: usize = 1_024;
+/// Connections that a node may have open, unless told otherwise.
+const CONNECTIONS_MAX: usize = 8_192;
+
+/// What egress is set up with.
+#[derive(Debug, Clone)]
+pub struct EgressConfig {
+    /// Name servers to ask; those of the system if there are none.
+    pub name_servers: Vec<SocketAddr>,
+    /// Files with certificates of authorities that are trusted besides the system's.
+    pub trusted_cas: Vec<PathBuf>,
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+}
+
+impl Default for EgressConfig {
+    fn default() -> Self {
+        Self {
+            name_servers: Vec::new(),
+            trusted_cas: Vec::new(),
+            connections_max: CONNECTIONS_MAX,
+        }
+    }
+}
+
+/// Egress can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// A certificate that should be trusted can't be.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+}
+
+/// See the module's documentation.
+pub struct Egress {
+    resolver: Arc<Resolver>,
+    roots: Roots,
+    connections: Arc<Semaphore>,
+    output: Option<Arc<dyn GuestOutput>>,
+    ways: Arc<Ways>,
+    tenants: Mutex<Shares<TenantId, Semaphore>>,
+    apps: Mutex<Shares<(TenantId, AppName), Semaphore>>,
+}
+
+/// All pools of the node.
+#[derive(Default)]
+struct Ways(Mutex<Shares<WayKey, Way>>);
+
+impl Ways {
+    /// Closes one connection that waits, whoever's it is. Says whether there was one.
+    fn close_one(&self) -> bool {
+        let ways: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        ways.iter().any(|way| way.pool.close_one())
+    }
+}
+
+/// Whose connections may be shared: one tenant's, made under one list of addresses.
+type WayKey = (TenantId, Vec<IpNet>);
+/// What functions share, as long as one of them is resident.
+type Shares<K, V> = HashMap<K, Weak<V>>;
+
+impl Egress {
+    /// Sets egress up: reads the certificates that the node is told to trust, and which name servers there are.
+    ///
+    /// # Errors
+    ///
+    /// When a certificate can't be read.
+    pub fn new(
+        config: &EgressConfig,
+        output: Option<Arc<dyn GuestOutput>>,
+    ) -> Result<Self, EgressError> {
+        Ok(Self {
+            resolver: Arc::new(Resolver::new(&config.name_servers)),
+            roots: Roots::read(&config.trusted_cas)?,
+            connections: Arc::new(Semaphore::new(config.connections_max)),
+            output,
+            ways: Arc::default(),
+            tenants: Mutex::default(),
+            apps: Mutex::default(),
+        })
+    }
+
+    fn granted(&self, function: &FunctionSpec) -> Granted {
+        let app = (function.tenant.clone(), function.app.clone());
+        Granted {
+            way: self.way(function),
+            at_once: shared(&self.apps, app, || Semaphore::new(REQUESTS_OF_APP_MAX)),
+        }
+    }
+
+    fn way(&self, function: &FunctionSpec) -> Arc<Way> {
+        let listed = function.grants.addresses.clone();
+        let key = (function.tenant.clone(), listed.clone());
+        shared(&self.ways.0, key, || {
+            let tenant = shared(&self.tenants, function.tenant.clone(), || {
+                Semaphore::new(CONNECTIONS_OF_TENANT_MAX)
+            });
+            Way {
+                opener: Opener {
+                    resolver: Arc::clone(&self.resolver),
+                    tls: self.roots.config(),
+                    listed,
+                    node: Arc::clone(&self.connections),
+                    tenant,
+                    pools: Arc::downgrade(&self.ways),
+                },
+                pool: Pool::new(),
+            }
+        })
+    }
+}
+
+/// What is shared under `key`, made if nobody has it.
+fn shared<K: Eq + Hash, V>(
+    shares: &Mutex<Shares<K, V>>,
+    key: K,
+    make: impl FnOnce() -> V,
+) -> Arc<V> {
+    let mut shares = shares.lock();
+    if let Some(share) = shares.get(&key).and_then(Weak::upgrade) {
+        return share;
+    }
+    shares.retain(|_, share| share.strong_count() > 0);
+    let share = Arc::new(make());
+    shares.insert(key, Arc::downgrade(&share));
+    share
+}
+
+impl std::fmt::Debug for Egress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Egress").finish_non_exhaustive()
+    }
+}
+
+impl Capability for Egress {
+    fn name(&self) -> &'static str {
+        "egress"
+    }
+
+    fn interfaces(&self, _world: World) -> &'static [&'static str] {
+        // The engine provides `wasi:http` as a whole.
+        &[]
+    }
+
+    fn link(&self, _linker: &mut Linker<Sandbox>, _world: World) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn configure(&self, function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
+        // Most functions send nothing: they become resident without.
+        let granted = !function.grants.http.is_empty();
+        let sender: Arc<dyn Sender> = Arc::new(OfFunction {
+            granted: granted.then(|| self.granted(function)),
+            notices: Arc::new(Notices::new(function, self.output.clone())),
+        });
+        Ok(Arc::new(sender))
+    }
+
+    fn sender(&self, state: &State) -> Option<Arc<dyn Sender>> {
+        state.downcast_ref::<Arc<dyn Sender>>().cloned()
+    }
+
+    fn prepare(&self, _state: &State, _instance: &mut Instance<'_>) {}
+}
+
+/// The requests of one function.
+struct OfFunction {
+    /// `None` when the manifest grants nothing.
+    granted: Option<Granted>,
+    notices: Arc<Notices>,
+}
+
+struct Granted {
+    way: Arc<Way>,
+    /// Places for the app's requests that are on their way.
+    at_once: Arc<Semaphore>,
+}
+
+impl Sender for OfFunction {
+    fn send(&self, request: Request, timeouts: Timeouts) -> Result<SendFuture, SendError> {
+        let target = target(&request)?;
+        let grants = &self.notices.function().grants;
+        if target.is_internal() {
+            self.notices.internal(&target);
+            return Err(SendError::Denied);
+        }
+        let granted = self.granted.as_ref();
+        let Some(Granted { way, at_once }) =
+            granted.filter(|_| grants.http.iter().any(|grant| grant.allows(&target)))
+        else {
+            self.notices.denied(&target);
+            return Err(SendError::Denied);
+        };
+        let place = Arc::clone(at_once).try_acquire_owned();
+        let place = place.map_err(|_| SendError::ConnectionLimit)?;
+        let way = Arc::clone(way);
+        let notices = Arc::clone(&self.notices);
+        Ok(Box::pin(async move {
+            let to = target.clone();
+            match carry(&way, target, request, timeouts, place).await {
+                Ok(response) => Ok(response),
+                Err(Unopened::Failed(error)) => {
+                    notices.failed(&to, &error);
+                    Err(error)
+                }
+                Err(Unopened::Prohibited(addresses)) => {
+                    notices.prohibited(&to, &addresses);
+                    Err(SendError::IpProhibited)
+                }
+            }
+        }))
+    }
+}
+
+/// Where a request goes, in the form that grants are compared with.
+fn target(request: &Request) -> Result<HttpTarget, SendError> {
+    let uri = request.uri();
+    let scheme = match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => HttpScheme::Http,
+        Some(scheme) if *scheme == Scheme::HTTPS => HttpScheme::Https,
+        _ => return Err(SendError::UriInvalid),
+    };
+    let authority = uri.authority().ok_or(SendError::UriInvalid)?;
+    HttpTarget::parse(scheme, authority.as_str()).map_err(|_| SendError::UriInvalid)
+}

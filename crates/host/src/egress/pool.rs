@@ -1,0 +1,210 @@
+//! The connections of one tenant that wait for their next request.
+//!
+//! Owns how many wait, for how long, and which is taken. Each thread has its own: a request finds one that its own
+//! thread drives before one of another's. Knows neither grants nor how a connection is made. A pool belongs to one tenant and one list
+//! of addresses, since a connection that was made under one function's grants may be used under another's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use everwarm_engine::stripes::{Striped, mine};
+use everwarm_manifest::HttpTarget;
+use hyper::client::conn::{http1, http2};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+
+use super::carry::SentBody;
+
+/// How long a connection waits for its next request; servers commonly close theirs after a minute.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+/// Connections to one target that wait, a thread.
+const IDLE_OF_TARGET_MAX: usize = 32;
+/// Connections that wait, a thread.
+const IDLE_MAX: usize = 256;
+/// How long a connection whose last response has just been read may take to become ready.
+const READY_TIME_MAX: Duration = Duration::from_millis(100);
+
+/// The way into a connection. HTTP/2 is shared by requests, HTTP/1.1 has one at a time.
+pub(super) enum Sender {
+    H1(http1::SendRequest<SentBody>),
+    H2(http2::SendRequest<SentBody>),
+}
+
+/// See the module's documentation.
+pub(super) struct Pool(Striped<Mutex<Place>>);
+
+#[derive(Default)]
+struct Place {
+    shelves: HashMap<HttpTarget, Shelf>,
+    /// Of HTTP/1.1.
+    waiting: usize,
+    reaper: Option<AbortHandle>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    h1: Vec<Waiting<http1::SendRequest<SentBody>>>,
+    h2: Option<Waiting<http2::SendRequest<SentBody>>>,
+}
+
+struct Waiting<S> {
+    sender: S,
+    since: Instant,
+}
+
+impl Pool {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Striped::from_fn(|_| Mutex::default())))
+    }
+
+    /// A connection to `target` that is ready for a request.
+    pub(super) async fn take(&self, target: &HttpTarget) -> Option<Sender> {
+        loop {
+            match self.find(target)? {
+                Sender::H2(sender) => return Some(Sender::H2(sender)),
+                Sender::H1(mut sender) => {
+                    // The thread that drives it may still have to notice that the last response was read.
+                    let ready = tokio::time::timeout(READY_TIME_MAX, sender.ready()).await;
+                    if matches!(ready, Ok(Ok(()))) {
+                        return Some(Sender::H1(sender));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of this thread, or else of any other, which is still sooner ready than a new one.
+    fn find(&self, target: &HttpTarget) -> Option<Sender> {
+        let own = self.0.mine().lock().take(target);
+        own.or_else(|| self.0.iter().find_map(|place| place.lock().take(target)))
+    }
+
+    /// Keeps a connection for the next request to `target`.
+    pub(super) fn put(self: &Arc<Self>, target: &HttpTarget, sender: Sender) {
+        let mut place = self.0.mine().lock();
+        let dropped = place.put(target, sender);
+        if place.reaper.as_ref().is_none_or(AbortHandle::is_finished)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let reaper = runtime.spawn(reap(Arc::downgrade(self), mine()));
+            place.reaper = Some(reaper.abort_handle());
+        }
+        drop(place);
+        // Closing a connection wakes whoever drives it: not under the lock.
+        drop(dropped);
+    }
+
+    /// Closes one connection that waits, on any thread. Says whether there was one.
+    pub(super) fn close_one(&self) -> bool {
+        let closed = self.0.iter().find_map(|place| place.lock().oldest());
+        closed.is_some()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for place in self.0.iter() {
+            if let Some(reaper) = place.lock().reaper.take() {
+                reaper.abort();
+            }
+        }
+    }
+}
+
+/// Closes what has waited too long, until nothing waits.
+async fn reap(pool: Weak<Pool>, place: usize) {
+    loop {
+        tokio::time::sleep(IDLE_TIME_MAX / 2).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let Some(place) = pool.0.iter().nth(place) else {
+            return;
+        };
+        let mut place = place.lock();
+        let expired = place.expire(Instant::now());
+        let is_empty = place.shelves.is_empty();
+        if is_empty {
+            place.reaper = None;
+        }
+        drop(place);
+        drop(expired);
+        if is_empty {
+            return;
+        }
+    }
+}
+
+impl Place {
+    fn take(&mut self, target: &HttpTarget) -> Option<Sender> {
+        let shelf = self.shelves.get_mut(target)?;
+        shelf.h2.take_if(|shared| shared.sender.is_closed());
+        if let Some(shared) = &mut shelf.h2 {
+            shared.since = Instant::now();
+            return Some(Sender::H2(shared.sender.clone()));
+        }
+        // The one that was used last is the likeliest to be open still.
+        let waiting = shelf.h1.pop()?;
+        self.waiting -= 1;
+        Some(Sender::H1(waiting.sender))
+    }
+
+    /// Returns what there is no room for.
+    fn put(&mut self, target: &HttpTarget, sender: Sender) -> Option<Sender> {
+        let since = Instant::now();
+        if !self.shelves.contains_key(target) {
+            self.shelves.insert(target.clone(), Shelf::default());
+        }
+        let shelf = self.shelves.get_mut(target)?;
+        match sender {
+            Sender::H2(sender) => {
+                if shelf.h2.is_none() {
+                    shelf.h2 = Some(Waiting { sender, since });
+                }
+                None
+            }
+            Sender::H1(sender) => {
+                shelf.h1.push(Waiting { sender, since });
+                self.waiting += 1;
+                if shelf.h1.len() > IDLE_OF_TARGET_MAX {
+                    self.waiting -= 1;
+                    return Some(Sender::H1(shelf.h1.remove(0).sender));
+                }
+                if self.waiting > IDLE_MAX {
+                    return self.oldest();
+                }
+                None
+            }
+        }
+    }
+
+    /// The connection of HTTP/1.1 that has waited longest.
+    fn oldest(&mut self) -> Option<Sender> {
+        let shelf = self
+            .shelves
+            .values_mut()
+            .filter(|shelf| !shelf.h1.is_empty())
+            .min_by_key(|shelf| shelf.h1[0].since)?;
+        self.waiting -= 1;
+        Some(Sender::H1(shelf.h1.remove(0).sender))
+    }
+
+    /// What has waited too long, or was closed by the other side.
+    fn expire(&mut self, now: Instant) -> Vec<Sender> {
+        let mut expired = Vec::new();
+        for shelf in self.shelves.values_mut() {
+            let before = shelf.h1.len();
+            let old = shelf.h1.extract_if(.., |waiting| {
+                waiting.sender.is_closed() || now - waiting.since >= IDLE_TIME_MAX
+            });
+            expired.extend(old.map(|waiting| Sender::H1(waiting.sender)));
+            self.waiting -= before - shelf.h1.len();
+            let shared = shelf
+                .h2
+                .take_if(|shared| shared.sender.is_closed() || now - shared.since >= IDLE_TIME_MAX);
+            expired.extend(shared.map(|shared| Sender::H2(shared.sender)));
+        }
+        self.shelves
+            .retain(|_, shelf| !shelf.h1.is_empty() || shelf.h2.is_some());
+        expired
+    }
+}
