@@ -42,3 +42,16 @@ pub trait Exported {
     /// Answers one request. It can't fail: errors are responses by now.
     fn handle(request: LazyRequest) -> impl Future<Output = Response>;
 }
+
+/// Has the world compiled into its section. Nothing refers to it once this is folded, as no static is at
+/// null, so that its bytes are not in every instance's memory too: `used` would keep them there.
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __keep_world {
+    ($world:ident) => {
+        if (&raw const $world).is_null() {
+            return ::core::default::Default::default();
+        }
+    };
+}

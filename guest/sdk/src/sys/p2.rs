@@ -68,11 +68,11 @@ pub const WORLD_LEN: usize = include_bytes!("p2/world.bin").len();
 macro_rules! __export {
     ($handler:ident) => {
         #[unsafe(link_section = "component-type:everwarm-sdk:http@0.2")]
-        #[used]
         static WORLD: [u8; $crate::__private::WORLD_LEN] = *$crate::__private::WORLD;
 
         #[unsafe(export_name = "wasi:http/incoming-handler@0.2.0#handle")]
         extern "C" fn export(request: u32, out: u32) {
+            $crate::__keep_world!(WORLD);
             $crate::__private::answer_call::<$handler>(request, out);
         }
     };

@@ -51,11 +51,11 @@ pub const WORLD_LEN: usize = include_bytes!("p3/world.bin").len();
 macro_rules! __export {
     ($handler:ident) => {
         #[unsafe(link_section = "component-type:everwarm-sdk:http@0.3")]
-        #[used]
         static WORLD: [u8; $crate::__private::WORLD_LEN] = *$crate::__private::WORLD;
 
         #[unsafe(export_name = "[async-lift]wasi:http/handler@0.3.0#handle")]
         extern "C" fn export(request: u32) -> u32 {
+            $crate::__keep_world!(WORLD);
             $crate::__private::begin_call::<$handler>(request)
         }
 
