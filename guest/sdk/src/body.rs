@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::adapter::{Chunks, Mapped};
 use crate::channel::{self, Sender};
+use crate::client::SendError;
 use crate::local::Local;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,12 +27,23 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Full(Bytes),
-    Stream(Local<LocalBody>),
+    Stream {
+        body: Local<LocalBody>,
+        /// It is the body of a response to a request that the function sent. What is wrong with it is no fault
+        /// of the function's own client.
+        is_of_response: bool,
+    },
 }
 
 /// Why a body could not be read or produced.
+///
+/// With `?` in a handler it is the client's fault, a 400, unless the body is that of a response to a
+/// request that the function sent: then it is a 500.
 #[derive(Debug)]
-pub struct BodyError(BoxError);
+pub struct BodyError {
+    error: BoxError,
+    is_of_response: bool,
+}
 
 impl Body {
     /// A body without bytes.
@@ -45,7 +57,7 @@ impl Body {
         B: HttpBody<Data = Bytes> + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Inner::Stream(Local::new(Box::pin(Mapped { body }))))
+        Self::stream(Mapped { body }, false)
     }
 
     /// A body from a stream of chunks. The host asks for the next chunk when the client has taken
@@ -56,7 +68,7 @@ impl Body {
         T: Into<Bytes>,
         E: Into<BoxError>,
     {
-        Self(Inner::Stream(Local::new(Box::pin(Chunks { stream }))))
+        Self::stream(Chunks { stream }, false)
     }
 
     /// A body that is written from elsewhere: [`Sender::send`] waits while the client is slower.
@@ -85,7 +97,23 @@ impl Body {
     /// function that never reads a request imports nothing to read one with.
     #[cfg(target_family = "wasm")]
     pub(crate) fn local(body: impl HttpBody<Data = Bytes, Error = BodyError> + 'static) -> Self {
-        Self(Inner::Stream(Local::new(Box::pin(body))))
+        Self::stream(body, false)
+    }
+
+    /// The body of a response to a request of the function's own.
+    pub(crate) fn received(body: impl HttpBody<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self::stream(body, true)
+    }
+
+    fn stream(
+        body: impl HttpBody<Data = Bytes, Error = BodyError> + 'static,
+        is_of_response: bool,
+    ) -> Self {
+        let body: LocalBody = Box::pin(body);
+        Self(Inner::Stream {
+            body: Local::new(body),
+            is_of_response,
+        })
     }
 
     /// The next chunk, or `None` at the end. Trailers are skipped.
@@ -123,7 +151,8 @@ impl Body {
     /// # Errors
     /// When the other side broke off, or the bytes are not UTF-8.
     pub async fn text(self) -> Result<String, BodyError> {
-        String::from_utf8(self.bytes().await?.into()).map_err(BodyError::new)
+        let unreadable = self.unreadable();
+        String::from_utf8(self.bytes().await?.into()).map_err(|error| unreadable(error.into()))
     }
 
     /// Reads all of it as JSON.
@@ -131,7 +160,19 @@ impl Body {
     /// # Errors
     /// When the other side broke off, or the bytes are not the JSON of a `T`.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, BodyError> {
-        serde_json::from_slice(&self.bytes().await?).map_err(BodyError::new)
+        let unreadable = self.unreadable();
+        serde_json::from_slice(&self.bytes().await?).map_err(|error| unreadable(error.into()))
+    }
+
+    /// Makes the error of a body that is whole and is not what was expected.
+    fn unreadable(&self) -> fn(BoxError) -> BodyError {
+        match self.0 {
+            Inner::Stream {
+                is_of_response: true,
+                ..
+            } => BodyError::of_response,
+            _ => BodyError::new,
+        }
     }
 }
 
@@ -150,7 +191,16 @@ impl HttpBody for Body {
                 self.0 = Inner::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Inner::Stream(body) => body.as_mut().poll_frame(context),
+            Inner::Stream {
+                body,
+                is_of_response,
+            } => {
+                let frame = body.as_mut().poll_frame(context);
+                frame.map_err(|error| BodyError {
+                    is_of_response: error.is_of_response || *is_of_response,
+                    ..error
+                })
+            }
         }
     }
 
@@ -158,7 +208,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(bytes) => bytes.is_empty(),
-            Inner::Stream(body) => body.is_end_stream(),
+            Inner::Stream { body, .. } => body.is_end_stream(),
         }
     }
 
@@ -166,7 +216,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Stream(body) => body.size_hint(),
+            Inner::Stream { body, .. } => body.size_hint(),
         }
     }
 }
@@ -195,20 +245,40 @@ impl BodyError {
         let error = error.into();
         match error.downcast::<Self>() {
             Ok(same) => *same,
-            Err(other) => Self(other),
+            Err(error) => Self {
+                error,
+                is_of_response: false,
+            },
         }
+    }
+
+    /// What is wrong with a response to a request of the function's own.
+    pub(crate) fn of_response(error: impl Into<BoxError>) -> Self {
+        Self {
+            is_of_response: true,
+            ..Self::new(error)
+        }
+    }
+
+    pub(crate) fn is_of_response(&self) -> bool {
+        self.is_of_response
+    }
+
+    /// What broke the body of a response off, when it is the body of one that [`send`](crate::send) returned.
+    pub fn send_error(&self) -> Option<&SendError> {
+        self.error.downcast_ref()
     }
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        self.error.fmt(formatter)
     }
 }
 
 impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        self.error.source()
     }
 }
 
@@ -229,7 +299,7 @@ impl fmt::Debug for Body {
         match &self.0 {
             Inner::Empty => formatter.write_str("Body(empty)"),
             Inner::Full(bytes) => write!(formatter, "Body({} bytes)", bytes.len()),
-            Inner::Stream(_) => formatter.write_str("Body(stream)"),
+            Inner::Stream { .. } => formatter.write_str("Body(stream)"),
         }
     }
 }

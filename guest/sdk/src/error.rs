@@ -134,7 +134,8 @@ impl Error {
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(source: E) -> Self {
         let source: Source = Box::new(source);
-        let status = if source.is::<BodyError>() {
+        let body = source.downcast_ref::<BodyError>();
+        let status = if body.is_some_and(|error| !error.is_of_response()) {
             StatusCode::BAD_REQUEST
         } else {
             StatusCode::INTERNAL_SERVER_ERROR

@@ -17,6 +17,7 @@
 mod adapter;
 mod body;
 mod channel;
+mod client;
 mod error;
 mod executor;
 mod json;
@@ -36,6 +37,7 @@ mod axum;
 
 pub use body::{Body, BodyError};
 pub use channel::{Closed, Sender};
+pub use client::{SendError, SendErrorKind, SendOptions, send, send_with};
 pub use error::Error;
 pub use everwarm_sdk_macros::http;
 pub use json::Json;

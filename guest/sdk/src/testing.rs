@@ -14,8 +14,8 @@
 
 use std::future::Future;
 
-use crate::response::declare_length;
-use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, sys, task};
+use crate::response::{IntoBody, declare_length};
+use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, SendError, sys, task};
 
 /// Runs a future and all the work that it starts to the end, on this thread. Time is real.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -37,4 +37,71 @@ where
 /// A request as a handler's argument is made of.
 pub fn lazy(request: Request) -> LazyRequest {
     LazyRequest::new(sys::IncomingRequest::new(request))
+}
+
+/// Says what answers the requests that are [sent](crate::send) on this thread from now on, in the place of
+/// all servers that there are. Without it every send fails.
+///
+/// The request is the one that would be sent: with an absolute URI, and with the
+/// [`SendOptions`](crate::SendOptions) among its extensions where time-outs are set.
+///
+/// ```
+/// use everwarm_sdk::testing::{block_on, call, on_send};
+/// use everwarm_sdk::{Body, LazyRequest, Request, Response, Result, SendErrorKind, send};
+///
+/// async fn weather(request: LazyRequest) -> Result<String> {
+///     let uri = format!("https://weather.example.com{}", request.path_and_query());
+///     let response = send(Request::get(uri).body(Body::empty())?).await?;
+///     Ok(response.into_body().text().await?)
+/// }
+///
+/// on_send(|request| async move {
+///     assert_eq!(request.uri(), "https://weather.example.com/bern");
+///     Response::new("sunny")
+/// });
+/// let asked = Request::get("/bern").body(Body::empty()).unwrap();
+/// let response = block_on(call(weather, asked));
+/// assert_eq!(block_on(response.into_body().text()).unwrap(), "sunny");
+///
+/// // A server that can't be reached.
+/// on_send(|_| async { Err::<Response, _>(SendErrorKind::ConnectionRefused.into()) });
+/// let response = block_on(call(weather, Request::default()));
+/// assert_eq!(response.status(), 500);
+/// ```
+pub fn on_send<F, A>(answer: F)
+where
+    F: Fn(Request) -> A + 'static,
+    A: Future<Output: Answer> + 'static,
+{
+    sys::on_send(move |request| {
+        let answer = answer(request);
+        Box::pin(async move { answer.await.into_result() })
+    });
+}
+
+/// What a request that is sent may be answered with: a response, or the error that the send has. Sealed.
+pub trait Answer: sealed::Sealed {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Response, SendError>;
+}
+
+impl<B: IntoBody> Answer for Response<B> {
+    fn into_result(self) -> Result<Response, SendError> {
+        Ok(self.map(IntoBody::into_body))
+    }
+}
+
+impl<B: IntoBody> Answer for Result<Response<B>, SendError> {
+    fn into_result(self) -> Result<Response, SendError> {
+        self.map(|response| response.map(IntoBody::into_body))
+    }
+}
+
+mod sealed {
+    use crate::{Response, SendError};
+
+    pub trait Sealed {}
+
+    impl<B> Sealed for Response<B> {}
+    impl<B> Sealed for Result<Response<B>, SendError> {}
 }

@@ -1,10 +1,12 @@
 //! What the bindings of both WASI versions share of the component model's canonical ABI: how a call
-//! is imported, and how values lie in memory. It knows no interface but the two types of `wasi:http`
-//! that both versions lay out alike.
+//! is imported, and how values lie in memory. It knows no interface but those types of `wasi:http` that
+//! both versions lay out alike.
 
 use std::alloc::{Layout, alloc, realloc};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::error_code::{ERROR_CODE_SIZE, ErrorCode, text_in};
 
 /// Imports calls. One that takes and returns numbers alone is `safe`: with a wrong one the host ends
 /// the instance. One that is given an address is not.
@@ -114,6 +116,54 @@ impl List {
             })
             .collect()
     }
+}
+
+/// An `error-code` as the host wrote it. What is in it is read for whoever wants to know, and freed.
+pub(super) struct HostCode(Box<[u8; ERROR_CODE_SIZE]>);
+
+impl HostCode {
+    /// A case that carries nothing.
+    pub(super) fn of(case: u8) -> Self {
+        let mut area = [0; ERROR_CODE_SIZE];
+        area[0] = case;
+        Self(Box::new(area))
+    }
+
+    /// Takes over the one at the start of this area.
+    ///
+    /// # Safety
+    /// The host wrote it there, and nobody else takes it.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn take(area: &[u8]) -> Self {
+        let mut taken = [0; ERROR_CODE_SIZE];
+        taken.copy_from_slice(&area[..ERROR_CODE_SIZE]);
+        Self(Box::new(taken))
+    }
+
+    pub(super) fn read(mut self) -> ErrorCode {
+        // What is left behind has no text.
+        let area = std::mem::take(&mut *self.0);
+        // SAFETY: the text was taken over with the rest, and nobody else reads it.
+        ErrorCode::read(&area, |start, len| text(unsafe { owned(start, len) }))
+    }
+}
+
+impl Drop for HostCode {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        if let Some((start, len)) = text_in(&self.0) {
+            // SAFETY: the text was taken over with the rest, and nobody has read it.
+            drop::<Vec<u8>>(unsafe { owned(start, len) });
+        }
+    }
+}
+
+/// The word at this place.
+pub(super) fn word(area: &[u8], place: usize) -> u32 {
+    let bytes = &area[place..place + 4];
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// Takes over what the host wrote for `cabi_realloc`'s caller.

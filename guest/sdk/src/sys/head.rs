@@ -1,7 +1,8 @@
-//! A request's head in the `http` crate's types. Hosts check what they pass on, but another host
-//! may check less: what the `http` crate refuses is left out, never a panic.
+//! The head of a request or a response, between the host's form and the `http` crate's types. Hosts check
+//! what they pass on, but another host may check less: what the `http` crate refuses is left out, never a
+//! panic.
 
-use ::http::uri::{PathAndQuery, Uri};
+use ::http::uri::{PathAndQuery, Scheme, Uri};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 
@@ -22,6 +23,32 @@ pub(super) fn method(case: u8, name: Option<String>) -> Method {
         7 => Method::TRACE,
         8 => Method::PATCH,
         _ => Method::from_bytes(name.unwrap_or_default().as_bytes()).unwrap_or_default(),
+    }
+}
+
+/// The case of a method, and the name that the last one carries.
+pub(super) fn method_case(method: &Method) -> (u32, &str) {
+    let case = match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::CONNECT => 5,
+        Method::OPTIONS => 6,
+        Method::TRACE => 7,
+        Method::PATCH => 8,
+        _ => return (9, method.as_str()),
+    };
+    (case, "")
+}
+
+/// The case of a scheme, and the name that the last one carries.
+pub(super) fn scheme_case(scheme: &Scheme) -> (u32, &str) {
+    match scheme.as_str() {
+        "http" => (0, ""),
+        "https" => (1, ""),
+        other => (2, other),
     }
 }
 

@@ -1,8 +1,12 @@
-//! The host. Each file offers the same names: a request's parts and body, sending the response,
-//! tasks and time. Which one is compiled depends on the target and the features.
+//! The host. Each file offers the same names: a request's parts and body, sending the response, requests
+//! of its own, tasks and time. Which one is compiled depends on the target and the features.
 
 #[cfg(target_family = "wasm")]
 mod abi;
+#[cfg(any(target_family = "wasm", test))]
+mod error_code;
+#[cfg(any(target_family = "wasm", test))]
+mod exchange;
 #[cfg(target_family = "wasm")]
 mod head;
 #[cfg(not(target_family = "wasm"))]
@@ -15,7 +19,11 @@ mod native;
 mod p2;
 #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
 mod p3;
+#[cfg(target_family = "wasm")]
+mod sending;
 
+#[cfg(any(target_family = "wasm", test))]
+pub(crate) use error_code::ErrorCode;
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 #[cfg(all(
@@ -26,6 +34,8 @@ pub use native::*;
 pub use p2::*;
 #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
 pub use p3::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use sending::Timeouts;
 
 #[cfg(all(
     target_family = "wasm",

@@ -1,20 +1,28 @@
-//! No host: what unit tests run on. Requests come from the test, time from the system.
+//! No host: what unit tests run on. Requests come from the test, and so do answers to requests that are
+//! sent; time comes from the system.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, Method};
 
 use super::Exported;
-use crate::Request;
 use crate::body::Body;
+use crate::client::{SendError, SendErrorKind, SendOptions};
 use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::LocalFuture;
+use crate::{Request, Response};
+
+/// What answers the requests that are sent.
+type Server = Rc<dyn Fn(Request) -> LocalFuture<Result<Response, SendError>>>;
 
 thread_local! {
     static EXECUTOR: Executor<Alarm> = const { Executor::new() };
+    static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
 }
 
 struct Alarm(Instant);
@@ -48,6 +56,39 @@ pub(crate) fn wait_until(work: LocalFuture) {
 
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
     Ready::new(&EXECUTOR, Alarm(Instant::now() + duration))
+}
+
+/// From now on this answers what is sent on this thread.
+pub(crate) fn on_send(
+    server: impl Fn(Request) -> LocalFuture<Result<Response, SendError>> + 'static,
+) {
+    SERVER.set(Some(Rc::new(server)));
+}
+
+/// The time-outs of a send, which the test finds among the request's extensions.
+pub(crate) struct Timeouts(SendOptions);
+
+pub(crate) fn timeouts(options: SendOptions) -> Option<Timeouts> {
+    (options != SendOptions::new()).then_some(Timeouts(options))
+}
+
+/// Gives the request to the test.
+pub(crate) async fn send(
+    mut request: Request,
+    timeouts: Option<Timeouts>,
+) -> Result<Response, SendError> {
+    let Some(server) = SERVER.with_borrow(Clone::clone) else {
+        let text = "nothing answers in this test: say what does with `testing::on_send`";
+        return Err(SendError::new(SendErrorKind::InternalError).with_text(text.to_owned()));
+    };
+    if let Some(Timeouts(options)) = timeouts {
+        request.extensions_mut().insert(options);
+    }
+    let uri = request.uri().clone();
+    match server(request).await {
+        Ok(response) => Ok(response.map(Body::received)),
+        Err(error) => Err(error.about(&uri)),
+    }
 }
 
 /// The request that a test made.

@@ -2,16 +2,20 @@
 //! as few imports.
 
 mod abi;
+mod client;
 mod incoming;
 mod outgoing;
+mod writer;
 
 use std::future::Future;
 use std::time::Duration;
 
 use self::abi::Outparam;
+pub(crate) use self::client::{send, timeouts};
 pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
 use super::abi::construct_once;
+use super::sending::nanoseconds;
 use crate::LazyRequest;
 use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::{Local, LocalFuture};
@@ -39,8 +43,7 @@ pub(crate) fn wait_until(work: LocalFuture) {
 }
 
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    Local::new(async move { ready(abi::Pollable::after(nanoseconds)).await })
+    Local::new(async move { ready(abi::Pollable::after(nanoseconds(duration))).await })
 }
 
 /// Answers one call of the export, with the handles that it was called with.

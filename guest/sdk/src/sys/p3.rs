@@ -4,25 +4,28 @@
 mod abi;
 mod bell;
 mod call;
+mod client;
 mod incoming;
 mod outgoing;
 mod waits;
+mod writer;
 
 use std::future::{Future, poll_fn};
 use std::time::Duration;
 
 pub use self::call::resume;
 pub(crate) use self::call::{spawn, wait_until};
+pub(crate) use self::client::{send, timeouts};
 pub(crate) use self::incoming::IncomingRequest;
 use super::Exported;
 use super::abi::construct_once;
+use super::sending::nanoseconds;
 use crate::LazyRequest;
 use crate::local::Local;
 
 pub(crate) fn sleep(duration: Duration) -> impl Future<Output = ()> + Send + 'static {
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     Local::new(async move {
-        if let Some(mut timer) = abi::Timer::start(nanoseconds) {
+        if let Some(mut timer) = abi::Timer::start(nanoseconds(duration)) {
             poll_fn(|context| timer.poll(context)).await;
         }
     })

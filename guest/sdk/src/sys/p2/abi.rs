@@ -2,13 +2,16 @@
 //! them. Written by hand so that a component imports only what it calls: each import costs a fresh
 //! instance time. What leaves this module is safe.
 
+mod client;
+mod layout;
 mod resources;
 
+pub(super) use self::client::{FutureResponse, IncomingResponse, OutgoingRequest, RequestOptions};
 pub(super) use self::resources::{
-    Fields, FutureTrailers, IncomingBody, InputStream, OutgoingBody, OutgoingResponse, Outparam,
-    OutputStream, Pollable, Request,
+    Fields, FutureTrailers, IncomingBody, InputStream, IoError, OutgoingBody, OutgoingResponse,
+    Outparam, OutputStream, Pollable, Request,
 };
-use super::super::abi::{Entry, List, Tagged, host, owned};
+use super::super::abi::{Entry, HostCode, List, Tagged, host, owned, word};
 
 host! {
     #[module = "wasi:io/error@0.2.0"] {
@@ -46,14 +49,14 @@ host! {
         #[name = "[static]incoming-body.finish"] unsafe fn body_finish(u32) -> u32;
         #[name = "[resource-drop]incoming-body"] unsafe fn body_drop(u32);
         #[name = "[method]future-trailers.subscribe"] unsafe fn trailers_subscribe(u32) -> u32;
-        #[name = "[method]future-trailers.get"] unsafe fn trailers_get(u32, *mut TrailersResult);
+        #[name = "[method]future-trailers.get"] unsafe fn trailers_get(u32, *mut FutureArea);
         #[name = "[resource-drop]future-trailers"] unsafe fn trailers_drop(u32);
         #[name = "[constructor]outgoing-response"] unsafe fn response_new(u32) -> u32;
         #[name = "[method]outgoing-response.set-status-code"] unsafe fn response_set_status(u32, u32) -> u32;
         #[name = "[method]outgoing-response.body"] unsafe fn response_body(u32, *mut Tagged);
         #[name = "[static]response-outparam.set"] unsafe fn outparam_set(u32, u32, u32, u32, u64, u32, u32, u32, u32);
         #[name = "[method]outgoing-body.write"] unsafe fn outgoing_write(u32, *mut Tagged);
-        #[name = "[static]outgoing-body.finish"] unsafe fn outgoing_finish(u32, u32, u32, *mut FinishResult);
+        #[name = "[static]outgoing-body.finish"] unsafe fn outgoing_finish(u32, u32, u32, *mut CodeArea);
         #[name = "[resource-drop]outgoing-body"] unsafe fn outgoing_drop(u32);
     }
 }
@@ -66,42 +69,42 @@ struct Room {
     value: u64,
 }
 
-/// `result<_, error-code>`, of which only the case is read.
+/// `result<_, error-code>`, `result<future-incoming-response, error-code>` and `option<error-code>`, which
+/// lie alike.
 #[repr(C, align(8))]
-struct FinishResult([u8; 40]);
+struct CodeArea([u8; layout::CODE_RESULT]);
 
-/// `option<result<result<option<trailers>, error-code>>>`.
+/// `option<result<result<option<trailers>, error-code>>>`, and that of `incoming-response`.
 #[repr(C, align(8))]
-struct TrailersResult([u8; 56]);
+struct FutureArea([u8; layout::FUTURE_RESULT]);
 
 /// The handle of a result that is not an error.
 fn handle(result: &Tagged) -> Option<u32> {
     (result.case == 0).then(|| result.first.value())
 }
 
-/// `Err` for either case of `stream-error`. Its error, where there is one, says nothing that the caller
-/// could use.
+/// `Err` for either case of `stream-error`.
 fn stream(result: Tagged) -> Result<Tagged, StreamEnd> {
     if result.case == 0 {
         return Ok(result);
     }
-    Err(stream_end(result.first.0[0], result.second))
+    Err(StreamEnd::of(result.first.0[0], result.second))
 }
 
 /// Why a stream goes no further.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamEnd {
     /// It has ended, or the other side doesn't want more.
     Closed,
     /// It broke.
-    Failed,
+    Failed(IoError),
 }
 
-fn stream_end(case: u8, error: u32) -> StreamEnd {
-    if case != 0 {
-        return StreamEnd::Closed;
+impl StreamEnd {
+    /// Takes over the error that comes with the first case.
+    fn of(case: u8, error: u32) -> Self {
+        match case {
+            0 => Self::Failed(IoError::of(error)),
+            _ => Self::Closed,
+        }
     }
-    // SAFETY: the handle came with the case that owns it.
-    unsafe { error_drop(error) };
-    StreamEnd::Failed
 }

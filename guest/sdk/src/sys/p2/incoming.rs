@@ -1,4 +1,4 @@
-//! A request as WASI 0.2 gives it.
+//! A request as WASI 0.2 gives it, and the body of any message that it gives.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -8,10 +8,11 @@ use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 
+use super::super::abi::HostCode;
 use super::super::head;
 use super::abi::{
-    FutureTrailers, IncomingBody as HostBody, InputStream, Pollable, Request as HostRequest,
-    StreamEnd,
+    FutureTrailers, IncomingBody as HostBody, InputStream, IoError, Pollable,
+    Request as HostRequest, StreamEnd,
 };
 use crate::Request;
 use crate::body::{Body, BodyError};
@@ -22,6 +23,7 @@ const READ_SIZE_MAX: u64 = 64 * 1024;
 
 /// The host's own codes say no more to a handler: either way the body is not whole.
 const CUT_SHORT: &str = "the request's body was cut short";
+const TAKEN: &str = "the request's body has been taken already";
 
 /// The host's request.
 pub(crate) struct IncomingRequest(HostRequest);
@@ -50,29 +52,65 @@ impl IncomingRequest {
     }
 
     pub(crate) fn into_body(self) -> Body {
-        Body::local(IncomingBody {
-            wait: None,
-            state: State::Unread(self.0),
+        Body::local(IncomingBody::new(Some(self.0)))
+    }
+}
+
+/// A message of the host's with a body. What reads it is linked for the kinds of messages alone that a
+/// function has.
+pub(super) trait Message: Unpin {
+    /// The body, which can be taken once. The host's message is let go of.
+    fn consume(&mut self) -> Option<HostBody>;
+
+    /// What the host says of a stream that broke, if that is of use.
+    fn code(error: IoError) -> Option<HostCode>;
+
+    /// What the body's reader is told.
+    fn error(&self, end: Broken) -> BodyError;
+}
+
+impl Message for Option<HostRequest> {
+    fn consume(&mut self) -> Option<HostBody> {
+        self.take()?.consume()
+    }
+
+    fn code(_: IoError) -> Option<HostCode> {
+        None
+    }
+
+    fn error(&self, end: Broken) -> BodyError {
+        BodyError::new(match end {
+            Broken::Taken => TAKEN,
+            Broken::Stream(_) | Broken::Trailers(_) => CUT_SHORT,
         })
     }
 }
 
-/// The host's request body, which nobody has asked for until it is polled.
-struct IncomingBody {
-    // Before `state`: a pollable must go before what it watches.
-    wait: Option<Ready<Pollable>>,
-    state: State,
+/// Why a body is not whole.
+pub(super) enum Broken {
+    /// It was taken before.
+    Taken,
+    Stream(Option<HostCode>),
+    Trailers(HostCode),
 }
 
-enum State {
-    Unread(HostRequest),
-    // In this order: the stream must go before the body that it belongs to.
-    Reading(InputStream, HostBody),
-    Trailers(FutureTrailers),
-    Done,
+/// The host's body, which nobody has asked for until it is polled.
+pub(super) struct IncomingBody<M> {
+    message: M,
+    reader: Reader,
 }
 
-impl HttpBody for IncomingBody {
+impl<M> IncomingBody<M> {
+    pub(super) fn new(message: M) -> Self {
+        let reader = Reader {
+            wait: None,
+            state: State::Unread,
+        };
+        Self { message, reader }
+    }
+}
+
+impl<M: Message> HttpBody for IncomingBody<M> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -80,13 +118,52 @@ impl HttpBody for IncomingBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { message, reader } = &mut *self;
+        if matches!(reader.state, State::Unread) {
+            reader.state = State::Done;
+            match open(message) {
+                Some(state) => reader.state = state,
+                None => return Poll::Ready(Some(Err(message.error(Broken::Taken)))),
+            }
+        }
+        let frame = reader.poll_frame(M::code, context);
+        frame.map(|frame| frame.map(|frame| frame.map_err(|end| message.error(end))))
+    }
+}
+
+fn open(message: &mut impl Message) -> Option<State> {
+    let body = message.consume()?;
+    let stream = body.stream()?;
+    Some(State::Reading(stream, body))
+}
+
+/// A body that is read.
+struct Reader {
+    // Before `state`: a pollable must go before what it watches.
+    wait: Option<Ready<Pollable>>,
+    state: State,
+}
+
+enum State {
+    Unread,
+    // In this order: the stream must go before the body that it belongs to.
+    Reading(InputStream, HostBody),
+    Trailers(FutureTrailers),
+    Done,
+}
+
+impl Reader {
+    fn poll_frame(
+        &mut self,
+        code: fn(IoError) -> Option<HostCode>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
             if let Some(wait) = &mut self.wait {
                 ready!(Pin::new(wait).poll(context));
                 self.wait = None;
             }
             match std::mem::replace(&mut self.state, State::Done) {
-                State::Unread(request) => self.state = open(&request)?,
                 State::Reading(stream, body) => match stream.read(READ_SIZE_MAX) {
                     Ok(data) if data.is_empty() => {
                         self.wait = Some(super::ready(stream.subscribe()));
@@ -100,8 +177,11 @@ impl HttpBody for IncomingBody {
                         drop(stream);
                         self.state = State::Trailers(body.finish());
                     }
-                    Err(StreamEnd::Failed) => {
-                        return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
+                    Err(StreamEnd::Failed(error)) => {
+                        // A host may demand that each goes before what it came from.
+                        let code = code(error);
+                        drop(stream);
+                        return Poll::Ready(Some(Err(Broken::Stream(code))));
                     }
                 },
                 State::Trailers(trailers) => match trailers.get() {
@@ -113,20 +193,11 @@ impl HttpBody for IncomingBody {
                         let trailers = head::headers(fields.entries(), || None);
                         return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                     }
-                    Some(Err(_)) => {
-                        return Poll::Ready(Some(Err(BodyError::new(CUT_SHORT))));
-                    }
+                    Some(Err(code)) => return Poll::Ready(Some(Err(Broken::Trailers(code)))),
                     Some(Ok(None)) => {}
                 },
-                State::Done => return Poll::Ready(None),
+                State::Unread | State::Done => return Poll::Ready(None),
             }
         }
     }
-}
-
-fn open(request: &HostRequest) -> Result<State, BodyError> {
-    let gone = || BodyError::new("the request's body has been taken already");
-    let body = request.consume().ok_or_else(gone)?;
-    let stream = body.stream().ok_or_else(gone)?;
-    Ok(State::Reading(stream, body))
 }

@@ -5,16 +5,20 @@
 #[cfg(feature = "wasip3")]
 pub(super) mod bindgen;
 mod bodies;
+mod client;
 mod layout;
 mod resources;
 mod streams;
+mod subtask;
 mod task;
 
 pub(super) use self::bodies::{CutShort, TrailersReader, TrailersWriter};
-pub(super) use self::resources::{Fields, Request, Response};
+pub(super) use self::client::{IncomingResponse, OutgoingRequest, RequestOptions, Sending, Sent};
+pub(super) use self::resources::{Fields, Outcome, Request, Response};
 pub(super) use self::streams::{Readable, StreamReader, StreamWriter, stream};
-pub(super) use self::task::{Set, Timer, answer, cancel, join_none, park, unpark};
-use super::super::abi::{Entry, List, Tagged, host, owned};
+pub(super) use self::subtask::Timer;
+pub(super) use self::task::{Set, answer, cancel, join_none, park, unpark};
+use super::super::abi::{Entry, HostCode, List, Tagged, host, owned, word};
 
 host! {
     #[module = "$root"] {
@@ -58,14 +62,14 @@ host! {
         #[name = "[stream-drop-writable-0][static]response.new"] safe fn stream_drop_writable(u32);
         // `future<result<option<trailers>, error-code>>`
         #[name = "[future-new-1][static]response.new"] safe fn trailers_new() -> u64;
-        #[name = "[async-lower][future-read-1][static]response.new"] unsafe fn trailers_read(u32, *mut TrailersArea) -> u32;
-        #[name = "[async-lower][future-write-1][static]response.new"] unsafe fn trailers_write(u32, *const TrailersArea) -> u32;
+        #[name = "[async-lower][future-read-1][static]response.new"] unsafe fn trailers_read(u32, *mut CodeArea) -> u32;
+        #[name = "[async-lower][future-write-1][static]response.new"] unsafe fn trailers_write(u32, *const CodeArea) -> u32;
         #[name = "[future-cancel-read-1][static]response.new"] safe fn trailers_cancel_read(u32) -> u32;
         #[name = "[future-drop-readable-1][static]response.new"] safe fn trailers_drop_readable(u32);
         #[name = "[future-drop-writable-1][static]response.new"] safe fn trailers_drop_writable(u32);
         // `future<result<_, error-code>>`
         #[name = "[future-new-2][static]response.new"] safe fn outcome_new() -> u64;
-        #[name = "[async-lower][future-write-2][static]response.new"] unsafe fn outcome_write(u32, *const TrailersArea) -> u32;
+        #[name = "[async-lower][future-write-2][static]response.new"] unsafe fn outcome_write(u32, *const CodeArea) -> u32;
         #[name = "[future-drop-readable-2][static]response.new"] safe fn outcome_drop_readable(u32);
         #[name = "[future-drop-writable-2][static]response.new"] safe fn outcome_drop_writable(u32);
     }
@@ -78,9 +82,29 @@ const BLOCKED: u32 = u32::MAX;
 #[repr(C, align(4))]
 struct FieldsResult([u8; layout::FIELDS_RESULT]);
 
-/// `result<option<trailers>, error-code>`, and `result<_, error-code>`, which lies alike.
+/// `result<option<trailers>, error-code>`, `result<_, error-code>` and `result<response, error-code>`, which
+/// lie alike.
 #[repr(C, align(8))]
-struct TrailersArea([u8; layout::TRAILERS_RESULT]);
+struct CodeArea([u8; layout::CODE_RESULT]);
+
+impl CodeArea {
+    const fn new() -> Self {
+        Self([0; layout::CODE_RESULT])
+    }
+
+    /// What the result holds.
+    ///
+    /// # Safety
+    /// The host wrote the result, and its `error-code` is taken once.
+    unsafe fn value(&self) -> Result<&[u8], HostCode> {
+        let value = &self.0[layout::CODE_VALUE..];
+        if self.0[0] == 0 {
+            return Ok(value);
+        }
+        // SAFETY: as the caller says.
+        Err(unsafe { HostCode::take(value) })
+    }
+}
 
 /// How a copy between the two ends of a stream or future ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A request as WASI 0.3 gives it.
+//! A request as WASI 0.3 gives it, and the body of any message that it gives.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,8 +7,9 @@ use ::http::{HeaderMap, Method};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 
+use super::super::abi::HostCode;
 use super::super::head;
-use super::abi::{CutShort, Request as HostRequest, StreamReader, TrailersReader};
+use super::abi::{Request as HostRequest, StreamReader, TrailersReader};
 use crate::Request;
 use crate::body::{Body, BodyError};
 
@@ -45,21 +46,50 @@ impl IncomingRequest {
     }
 
     pub(crate) fn into_body(self) -> Body {
-        Body::local(IncomingBody(State::Unread(self.0)))
+        Body::local(IncomingBody::new(Some(self.0)))
     }
 }
 
-/// The host's request body, which nobody has asked for until it is polled.
-struct IncomingBody(State);
+/// A message of the host's with a body. What reads it is linked for the kinds of messages alone that a
+/// function has.
+pub(super) trait Message: Unpin {
+    /// The body, which can be taken once. The host's message is let go of.
+    fn consume(&mut self) -> Option<(StreamReader, TrailersReader)>;
 
-enum State {
-    Unread(HostRequest),
-    Reading(StreamReader, TrailersReader),
-    Trailers(TrailersReader),
-    Done,
+    /// The body has been read to its end.
+    fn finish(&mut self) {}
+
+    /// What the body's reader is told when the host says that it is not whole.
+    fn error(&self, code: HostCode) -> BodyError;
 }
 
-impl HttpBody for IncomingBody {
+impl Message for Option<HostRequest> {
+    fn consume(&mut self) -> Option<(StreamReader, TrailersReader)> {
+        Some(self.take()?.consume())
+    }
+
+    fn error(&self, _: HostCode) -> BodyError {
+        BodyError::new(CUT_SHORT)
+    }
+}
+
+/// The host's body, which nobody has asked for until it is polled.
+pub(super) struct IncomingBody<M> {
+    // In this order: what is read goes before what it is read of.
+    reader: Reader,
+    message: M,
+}
+
+impl<M> IncomingBody<M> {
+    pub(super) fn new(message: M) -> Self {
+        Self {
+            reader: Reader::Unread,
+            message,
+        }
+    }
+}
+
+impl<M: Message> HttpBody for IncomingBody<M> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -67,36 +97,59 @@ impl HttpBody for IncomingBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { reader, message } = &mut *self;
+        if matches!(reader, Reader::Unread) {
+            *reader = match message.consume() {
+                Some((stream, trailers)) => Reader::Reading(stream, trailers),
+                None => Reader::Done,
+            };
+        }
+        let frame = reader.poll_frame(context);
+        if matches!(reader, Reader::Done) {
+            message.finish();
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_err(|code| message.error(code))))
+    }
+}
+
+/// A body that is read.
+enum Reader {
+    Unread,
+    Reading(StreamReader, TrailersReader),
+    Trailers(TrailersReader),
+    Done,
+}
+
+impl Reader {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HostCode>>> {
         loop {
-            match &mut self.0 {
-                State::Unread(_) | State::Done => {}
-                State::Reading(stream, _) => {
+            match self {
+                Self::Unread | Self::Done => return Poll::Ready(None),
+                Self::Reading(stream, _) => {
                     if let Some(data) = ready!(stream.poll_read(READ_SIZE_MAX, context)) {
                         return Poll::Ready(Some(Ok(Frame::data(data.into()))));
                     }
+                    // The stream has ended, and is dropped.
+                    if let Self::Reading(_, trailers) = std::mem::replace(self, Self::Done) {
+                        *self = Self::Trailers(trailers);
+                    }
                 }
-                State::Trailers(trailers) => {
+                Self::Trailers(trailers) => {
                     let trailers = ready!(trailers.poll_read(context));
-                    self.0 = State::Done;
+                    *self = Self::Done;
                     return Poll::Ready(match trailers {
                         Ok(None) => None,
                         Ok(Some(fields)) => {
                             let trailers = head::headers(fields.entries(), || None);
                             Some(Ok(Frame::trailers(trailers)))
                         }
-                        Err(CutShort) => Some(Err(BodyError::new(CUT_SHORT))),
+                        Err(code) => Some(Err(code)),
                     });
                 }
             }
-            self.0 = match std::mem::replace(&mut self.0, State::Done) {
-                State::Unread(request) => {
-                    let (stream, trailers) = request.consume();
-                    State::Reading(stream, trailers)
-                }
-                // The stream has ended, and is dropped.
-                State::Reading(_, trailers) => State::Trailers(trailers),
-                State::Trailers(_) | State::Done => return Poll::Ready(None),
-            };
         }
     }
 }

@@ -1,17 +1,16 @@
 //! A response as WASI 0.3 takes it: the head is returned, the body follows on a stream.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::Poll;
 
 use ::http::HeaderMap;
 use http_body::Body as _;
 
-use super::super::head;
-use super::abi::{self, CutShort, Fields, Response as HostResponse, StreamWriter, TrailersWriter};
+use super::abi::{self, CutShort, Response as HostResponse, TrailersWriter};
 use super::call;
+use super::writer::{Copying, fields};
 use crate::response::declare_length;
-use crate::{Body, Response};
+use crate::{BodyError, Response};
 
 /// Answers with the head at once, and then writes the body to its end.
 pub(super) async fn send(mut response: Response) {
@@ -34,7 +33,7 @@ pub(super) async fn send(mut response: Response) {
         give_way().await;
     }
     let copied = match writer {
-        Some(writer) => copy(writer, body).await,
+        Some(writer) => copy(Copying::new(writer, body)).await,
         None => Ok(None),
     };
     let end = match copied {
@@ -45,6 +44,11 @@ pub(super) async fn send(mut response: Response) {
         }
     };
     ended.write(end).await;
+}
+
+/// Writes the body to its end, which it says by dropping the stream.
+async fn copy(mut copying: Copying) -> Result<Option<HeaderMap>, BodyError> {
+    poll_fn(|context| copying.poll(context)).await
 }
 
 /// Lets the host go on with what it was given.
@@ -58,26 +62,4 @@ async fn give_way() {
         Poll::Pending
     })
     .await;
-}
-
-fn fields(headers: &HeaderMap) -> Option<Fields> {
-    head::fields(headers, Fields::from_list)
-}
-
-/// Writes the body to its end. A client that has gone ends it early, and is no error of ours.
-async fn copy(mut writer: StreamWriter, body: Body) -> Result<Option<HeaderMap>, crate::BodyError> {
-    let mut body = pin!(body);
-    let mut trailers = None;
-    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        match frame?.into_data() {
-            Ok(data) => {
-                writer.put(data);
-                if !poll_fn(|context| writer.poll_written(context)).await {
-                    break;
-                }
-            }
-            Err(frame) => trailers = frame.into_trailers().ok(),
-        }
-    }
-    Ok(trailers)
 }

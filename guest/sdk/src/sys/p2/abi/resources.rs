@@ -11,7 +11,7 @@ use super::*;
 macro_rules! resource {
     ($(#[$doc:meta])* $name:ident, $drop:ident) => {
         $(#[$doc])*
-        pub(in super::super) struct $name(u32);
+        pub(in super::super) struct $name(pub(super) u32);
 
         impl Drop for $name {
             fn drop(&mut self) {
@@ -21,7 +21,12 @@ macro_rules! resource {
         }
     };
 }
+pub(super) use resource;
 
+resource!(
+    /// `wasi:io/error.error`
+    IoError, error_drop
+);
 resource!(
     /// `wasi:io/poll.pollable`
     Pollable, pollable_drop
@@ -62,8 +67,15 @@ pub(in super::super) struct OutgoingResponse(u32);
 pub(in super::super) struct Outparam(u32);
 
 /// Whether a call without a result was accepted.
-fn accepted(case: u32) -> bool {
+pub(super) fn accepted(case: u32) -> bool {
     case == 0
+}
+
+impl IoError {
+    /// Takes over a handle.
+    pub(super) fn of(handle: u32) -> Self {
+        Self(handle)
+    }
 }
 
 impl Pollable {
@@ -116,7 +128,7 @@ impl OutputStream {
         }
         // The error's case is in the first byte of the value, its handle in the second word.
         let [case, .., a, b, c, d] = room.value.to_le_bytes();
-        Err(stream_end(case, u32::from_le_bytes([a, b, c, d])))
+        Err(StreamEnd::of(case, u32::from_le_bytes([a, b, c, d])))
     }
 
     /// Writes no more than there is room for: more would be a trap.
@@ -217,23 +229,39 @@ impl FutureTrailers {
     }
 
     /// `None` before they are there; an error when the body was cut short.
-    pub(in super::super) fn get(&self) -> Option<Result<Option<Fields>, StreamEnd>> {
-        let mut area = TrailersResult([0; 56]);
-        // SAFETY: the handle is alive, and the area is this result's.
-        unsafe { trailers_get(self.0, &raw mut area) };
-        // The cases of option, result, result and option, and then the handle.
-        let area = area.0;
+    pub(in super::super) fn get(&self) -> Option<Result<Option<Fields>, HostCode>> {
+        let mut area = FutureArea([0; layout::FUTURE_RESULT]);
+        // SAFETY: the handle is alive, and the area is this result's, which nobody else takes.
+        let value = unsafe {
+            trailers_get(self.0, &raw mut area);
+            area.value()?
+        };
+        // Of those that were taken before nothing is left.
+        let fields = |value: &[u8]| (value[0] == 1).then(|| Fields(word(value, 4)));
+        Some(value.map(|value| value.and_then(fields)))
+    }
+}
+
+impl FutureArea {
+    /// The value of a future's result: none before it is there, and none within when it was taken before.
+    ///
+    /// # Safety
+    /// The host wrote the result, and its `error-code` is taken once.
+    pub(super) unsafe fn value(&self) -> Option<Result<Option<&[u8]>, HostCode>> {
+        let area = &self.0;
         if area[0] == 0 {
             return None;
         }
-        if area[8] != 0 {
-            return Some(Ok(None)); // taken before
+        if area[layout::FUTURE_TAKEN] != 0 {
+            return Some(Ok(None));
         }
-        if area[16] != 0 {
-            return Some(Err(StreamEnd::Failed));
-        }
-        let handle = u32::from_le_bytes([area[28], area[29], area[30], area[31]]);
-        Some(Ok((area[24] == 1).then(|| Fields(handle))))
+        let value = &area[layout::FUTURE_VALUE..];
+        Some(if area[layout::FUTURE_CASE] == 0 {
+            Ok(Some(value))
+        } else {
+            // SAFETY: as the caller says.
+            Err(unsafe { HostCode::take(value) })
+        })
     }
 }
 
@@ -278,14 +306,18 @@ impl OutgoingBody {
     }
 
     /// Ends the body as a whole one. Its stream must be gone by then.
-    pub(in super::super) fn finish(self, trailers: Option<Fields>) -> bool {
-        let mut area = FinishResult([0; 40]);
+    pub(in super::super) fn finish(self, trailers: Option<Fields>) -> Result<(), HostCode> {
+        let mut area = CodeArea([0; layout::CODE_RESULT]);
         let (some, trailers) = match trailers {
             Some(fields) => (1, ManuallyDrop::new(fields).0),
             None => (0, 0),
         };
         // SAFETY: both handles are given away, and the area is this result's.
         unsafe { outgoing_finish(ManuallyDrop::new(self).0, some, trailers, &raw mut area) };
-        area.0[0] == 0
+        if area.0[0] == 0 {
+            return Ok(());
+        }
+        // SAFETY: the host wrote it, and it is taken once.
+        Err(unsafe { HostCode::take(&area.0[layout::CODE_VALUE..]) })
     }
 }

@@ -3,31 +3,32 @@
 
 use std::task::{Context, Poll, ready};
 
+use super::super::super::error_code::{INTERNAL_ERROR, RESPONSE_INCOMPLETE};
 use super::super::waits::Wait;
-use super::resources::{drop_text, word};
 use super::{
-    BLOCKED, Copied, End, Fields, TrailersArea, ends, layout, trailers_cancel_read,
+    BLOCKED, CodeArea, Copied, End, Fields, HostCode, ends, layout, trailers_cancel_read,
     trailers_drop_readable, trailers_drop_writable, trailers_new, trailers_read, trailers_write,
+    word,
 };
 
 /// `ok(none)`
-static WHOLE: TrailersArea = TrailersArea([0; layout::TRAILERS_RESULT]);
+static WHOLE: CodeArea = CodeArea::new();
 /// `err(internal-error(none))`
-static BROKEN: TrailersArea = {
-    let mut area = [0; layout::TRAILERS_RESULT];
-    area[0] = 1;
-    area[layout::TRAILERS_OPTION] = layout::INTERNAL_ERROR;
-    TrailersArea(area)
+static BROKEN: CodeArea = {
+    let mut area = CodeArea::new();
+    area.0[0] = 1;
+    area.0[layout::CODE_VALUE] = INTERNAL_ERROR;
+    area
 };
 
 /// The trailers of a body that is read.
 pub(in super::super) struct TrailersReader {
     wait: Wait,
     /// What the host may write to while it is there.
-    area: Option<Box<TrailersArea>>,
+    area: Option<Box<CodeArea>>,
 }
 
-/// The body was cut short.
+/// A body that is written was cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct CutShort;
 
@@ -45,9 +46,9 @@ impl TrailersReader {
     pub(in super::super) fn poll_read(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Fields>, CutShort>> {
+    ) -> Poll<Result<Option<Fields>, HostCode>> {
         if self.area.is_none() {
-            let area = Box::new(TrailersArea([0; layout::TRAILERS_RESULT]));
+            let area = Box::new(CodeArea::new());
             let area = self.area.insert(area);
             // SAFETY: the area is owned and left alone until the copy has ended: see `drop`.
             let code = unsafe { trailers_read(self.wait.handle(), &raw mut **area) };
@@ -61,25 +62,15 @@ impl TrailersReader {
     }
 
     /// What a copy that ended with this code has left in the area.
-    fn taken(&mut self, code: u32) -> Result<Option<Fields>, CutShort> {
-        let area = self.area.take().ok_or(CutShort)?.0;
+    fn taken(&mut self, code: u32) -> Result<Option<Fields>, HostCode> {
+        let cut_short = || HostCode::of(RESPONSE_INCOMPLETE);
+        let area = self.area.take().ok_or_else(cut_short)?;
         if Copied::of(code).end != End::Open {
-            return Err(CutShort);
+            return Err(cut_short());
         }
-        if area[0] == 0 {
-            let some = area[layout::TRAILERS_OPTION] == 1;
-            return Ok(some.then(|| Fields::of(word(&area, layout::TRAILERS_HANDLE))));
-        }
-        let case = area[layout::TRAILERS_OPTION];
-        let (optional, option) = layout::ERROR_TEXT_IN_OPTION;
-        let texts = layout::ERROR_TEXTS.into_iter();
-        for (_, place) in texts.filter(|(with_text, _)| *with_text == case) {
-            if case != optional || area[option] == 1 {
-                // SAFETY: the host wrote this case, whose text nobody else takes.
-                unsafe { drop_text(&area, place) };
-            }
-        }
-        Err(CutShort)
+        // SAFETY: the host has written it, and nobody else takes it.
+        let value = unsafe { area.value()? };
+        Ok((value[0] == 1).then(|| Fields::of(word(&area.0, layout::TRAILERS_HANDLE))))
     }
 }
 
@@ -99,7 +90,7 @@ impl Drop for TrailersReader {
 /// nobody wrote says that its body broke off.
 pub(in super::super) struct TrailersWriter {
     wait: Wait,
-    made: Option<Box<TrailersArea>>,
+    made: Option<Box<CodeArea>>,
     state: State,
 }
 
@@ -125,24 +116,29 @@ impl TrailersWriter {
 
     /// Says how the body ended, and waits until the host has heard it.
     pub(in super::super) async fn write(mut self, end: Result<Option<Fields>, CutShort>) {
+        self.put(end);
+        std::future::poll_fn(|context| self.poll_written(context)).await;
+    }
+
+    /// Says how the body ended, once.
+    pub(in super::super) fn put(&mut self, end: Result<Option<Fields>, CutShort>) {
         match end {
             Ok(None) => self.begin(Some(&WHOLE)),
             Err(CutShort) => self.begin(Some(&BROKEN)),
             Ok(Some(fields)) => {
-                let mut area = Box::new(TrailersArea([0; layout::TRAILERS_RESULT]));
-                area.0[layout::TRAILERS_OPTION] = 1;
+                let mut area = Box::new(CodeArea::new());
+                area.0[layout::CODE_VALUE] = 1;
                 let handle = fields.into_handle().to_le_bytes();
                 area.0[layout::TRAILERS_HANDLE..][..handle.len()].copy_from_slice(&handle);
                 self.made = Some(area);
                 self.begin(None);
             }
         }
-        std::future::poll_fn(|context| self.poll_written(context)).await;
     }
 
     /// Starts to write what is fixed, or else what was made.
-    fn begin(&mut self, fixed: Option<&'static TrailersArea>) {
-        let area: *const TrailersArea = match (fixed, &self.made) {
+    fn begin(&mut self, fixed: Option<&'static CodeArea>) {
+        let area: *const CodeArea = match (fixed, &self.made) {
             (Some(fixed), _) => fixed,
             (None, Some(made)) => &raw const **made,
             (None, None) => &raw const BROKEN,
@@ -157,7 +153,8 @@ impl TrailersWriter {
         }
     }
 
-    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Is ready once the host has heard what was put.
+    pub(in super::super) fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.state == State::Copying {
             let code = ready!(self.wait.poll(context));
             self.end(code);

@@ -95,18 +95,42 @@ impl Request {
     /// The body and its trailers. What the handler makes of it is told to nobody but the host, who
     /// hears at once that all is well.
     pub(in super::super) fn consume(self) -> (StreamReader, TrailersReader) {
-        static TAKEN: TrailersArea = TrailersArea([0; layout::TRAILERS_RESULT]);
-        let (readable, writable) = ends(outcome_new());
-        let mut parts = [0; 2];
-        // SAFETY: both handles are given away, and the area is this result's.
-        unsafe { request_consume(ManuallyDrop::new(self).0, readable, &raw mut parts) };
+        // SAFETY: both handles are given away, and the area is the call's result's.
+        let (stream, trailers, outcome) = consume(|outcome, parts| unsafe {
+            request_consume(ManuallyDrop::new(self).0, outcome, parts);
+        });
+        drop(outcome);
+        (stream, trailers)
+    }
+}
+
+/// What a call of `consume-body` returns, and the other end of the future that it is given.
+pub(super) fn consume(
+    call: impl FnOnce(u32, *mut [u32; 2]),
+) -> (StreamReader, TrailersReader, Outcome) {
+    let (readable, writable) = ends(outcome_new());
+    let mut parts = [0; 2];
+    call(readable, &raw mut parts);
+    let [stream, trailers] = parts;
+    (
+        StreamReader::of(stream),
+        TrailersReader::of(trailers),
+        Outcome(writable),
+    )
+}
+
+/// What is to be said of a body that is read. Dropping it says that all is well, and that no more is wanted.
+pub(in super::super) struct Outcome(u32);
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        static TAKEN: CodeArea = CodeArea::new();
         // SAFETY: what is written lives for ever.
-        let code = unsafe { outcome_write(writable, &raw const TAKEN) };
+        let code = unsafe { outcome_write(self.0, &raw const TAKEN) };
         if code != BLOCKED {
-            outcome_drop_writable(writable);
+            outcome_drop_writable(self.0);
         }
         // Otherwise the host may read it whenever it likes, and the handle goes with the instance.
-        (StreamReader::of(parts[0]), TrailersReader::of(parts[1]))
     }
 }
 
@@ -132,12 +156,6 @@ impl Response {
     pub(super) fn into_handle(self) -> u32 {
         self.0
     }
-}
-
-/// The word at this place.
-pub(super) fn word(area: &[u8], place: usize) -> u32 {
-    let bytes = &area[place..place + 4];
-    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
 /// Frees the text of an `option<string>` at this place.

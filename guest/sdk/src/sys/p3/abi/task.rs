@@ -1,20 +1,18 @@
-//! The component model's task that a request is: its answer, its place for what the SDK keeps of it,
-//! the set of what it waits for, and time.
+//! The component model's task that a request is: its answer, its place for what the SDK keeps of it, and
+//! the set of what it waits for.
 
-use std::task::{Context, Poll, ready};
-
+use super::super::super::error_code::INTERNAL_ERROR;
 use super::super::call::Running;
-use super::super::waits::Wait;
 use super::{
-    Response, layout, set_drop, set_new, set_poll, slot_get, slot_set, subtask_cancel,
-    subtask_drop, task_cancel, task_return, wait_for, waitable_join,
+    Response, set_drop, set_new, set_poll, slot_get, slot_set, task_cancel, task_return,
+    waitable_join,
 };
 
 /// Answers the request. `None` says that there is no answer.
 pub(in super::super) fn answer(response: Option<Response>) {
     let (case, payload) = match response {
         Some(response) => (0, response.into_handle()),
-        None => (1, u32::from(layout::INTERNAL_ERROR)),
+        None => (1, u32::from(INTERNAL_ERROR)),
     };
     // SAFETY: the response is given away; the words after it are the error's text, which is absent.
     unsafe { task_return(case, payload, 0, 0, 0, 0, 0, 0) };
@@ -77,41 +75,4 @@ impl Drop for Set {
 /// Takes a waitable out of the set that it is in.
 pub(in super::super) fn join_none(waitable: u32) {
     waitable_join(waitable, 0);
-}
-
-/// A while to wait.
-pub(in super::super) struct Timer {
-    wait: Wait,
-    over: bool,
-}
-
-/// The state of a call that says that it has ended.
-const RETURNED: u32 = 2;
-
-impl Timer {
-    /// Starts to wait this long. `None` when that is over at once.
-    pub(in super::super) fn start(nanoseconds: u64) -> Option<Self> {
-        let packed = wait_for(nanoseconds);
-        (packed & 0xf != RETURNED).then(|| Self {
-            wait: Wait::new(packed >> 4),
-            over: false,
-        })
-    }
-
-    pub(in super::super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while !self.over {
-            self.over = ready!(self.wait.poll(context)) == RETURNED;
-        }
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        let handle = self.wait.handle();
-        if !self.over && self.wait.leave() != Some(RETURNED) {
-            subtask_cancel(handle);
-        }
-        subtask_drop(handle);
-    }
 }
