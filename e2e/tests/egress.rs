@@ -218,7 +218,7 @@ both_worlds! {
         for (path, kind) in [
             ("/close", "ConnectionTerminated"),
             ("/half", "ConnectionTerminated"),
-            ("/fields?200000", "Other(\"http-response-header-section-size\")"),
+            ("/fields?200000", "HttpResponseHeaderSectionSize"),
             ("/zeros?100000", "HttpResponseBodySize"),
         ] {
             assert_eq!(Outcome::of(&node, &upstream.url(path)).await.kind, kind, "{path}");
@@ -401,8 +401,10 @@ async fn no_trick_reaches_an_address_that_is_not_public() {
     for host in names.iter().chain(&written) {
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://{host}:{port}/");
-            let outcome = Outcome::of(&node, &url).await;
-            assert!(!outcome.is_ok(), "{url}: {outcome:?}");
+            // Some of these the guest's own URL type refuses: a 500, and nothing is sent.
+            let reply = node.get(&by("/error", &url)).await;
+            let is_refused = reply.status() == 500 || !Outcome::parse(&reply).is_ok();
+            assert!(is_refused, "{url}: {reply:?}");
         }
     }
     assert_eq!(upstream.connections(), 0);
@@ -456,7 +458,7 @@ async fn tenants_share_no_connection() {
     let path = by("/get", &upstream.url("/"));
     let mut used = [BTreeSet::new(), BTreeSet::new()];
     for _ in 0..10 {
-        for (host, used) in ["one.localhost", "two.localhost"].iter().zip(&mut used) {
+        for (host, used) in ["one.example.com", "two.example.com"].iter().zip(&mut used) {
             let reply = server.get(host, &path).await;
             used.insert(reply.header("x-connection").unwrap().to_owned());
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(crate) use body::{BreakOff, passed_on, written};
 pub use error::SendError;
 pub(crate) use head::{forwarded, made};
-pub(crate) use sending::{Outcome, Sending};
+pub(crate) use sending::{Outcome, Sending, Taken};
 
 use everwarm_manifest::Isolation;
 

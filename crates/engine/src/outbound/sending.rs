@@ -16,6 +16,16 @@ use crate::request::RequestBody;
 /// What came of a request.
 pub(crate) type Response = Result<http::Response<RequestBody>, SendError>;
 
+/// What taking the response gives.
+pub(crate) enum Taken {
+    /// It isn't there.
+    NotYet,
+    /// This.
+    Now(Response),
+    /// It was taken before.
+    Before,
+}
+
 /// See the module's documentation. Dropping it gives the request up.
 pub(crate) struct Sending {
     outcome: Arc<Outcome>,
@@ -51,15 +61,17 @@ impl Sending {
         &self.outcome
     }
 
-    /// What came of the request: `None` while that isn't known, `Some(None)` once it was taken.
-    pub(crate) fn take(&self) -> Option<Option<Response>> {
+    /// What came of the request, once.
+    pub(crate) fn take(&self) -> Taken {
         let mut state = self.outcome.0.lock();
         if state.taken {
-            return Some(None);
+            return Taken::Before;
         }
-        let response = state.response.take()?;
+        let Some(response) = state.response.take() else {
+            return Taken::NotYet;
+        };
         state.taken = true;
-        Some(Some(response))
+        Taken::Now(response)
     }
 }
 

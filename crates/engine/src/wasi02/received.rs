@@ -7,7 +7,7 @@ use wasmtime::component::Resource as Handle;
 use wasmtime_wasi::p2::DynPollable;
 
 use super::bindings::wasi::http::types::{self, ErrorCode};
-use crate::outbound::Sending;
+use crate::outbound::{Sending, Taken};
 use crate::resource::{Received, Resource, Subscription};
 use crate::sandbox::Sandbox;
 use crate::slots::SlotError;
@@ -43,10 +43,10 @@ impl types::HostFutureIncomingResponse for Sandbox {
     ) -> wasmtime::Result<Option<Result<Result<Handle<types::IncomingResponse>, ErrorCode>, ()>>>
     {
         match self.sending(this.rep())?.take() {
-            None => Ok(None),
-            Some(None) => Ok(Some(Err(()))),
-            Some(Some(Err(error))) => Ok(Some(Ok(Err(error.into())))),
-            Some(Some(Ok(response))) => {
+            Taken::NotYet => Ok(None),
+            Taken::Before => Ok(Some(Err(()))),
+            Taken::Now(Err(error)) => Ok(Some(Ok(Err(error.into())))),
+            Taken::Now(Ok(response)) => {
                 let received = self.receive(response);
                 let rep = self.slots.push(Resource::Received(Box::new(received)))?;
                 Ok(Some(Ok(Ok(Handle::new_own(rep)))))

@@ -36,14 +36,14 @@ pub(super) struct Pool(Striped<Mutex<Place>>);
 
 #[derive(Default)]
 struct Place {
-    shelves: HashMap<HttpTarget, Shelf>,
+    of_targets: HashMap<HttpTarget, Kept>,
     /// Of HTTP/1.1.
     waiting: usize,
     reaper: Option<AbortHandle>,
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Kept {
     h1: Vec<Waiting<http1::SendRequest<SentBody>>>,
     h2: Option<Waiting<http2::SendRequest<SentBody>>>,
 }
@@ -122,7 +122,7 @@ async fn reap(pool: Weak<Pool>, place: usize) {
         };
         let mut place = place.lock();
         let expired = place.expire(Instant::now());
-        let is_empty = place.shelves.is_empty();
+        let is_empty = place.of_targets.is_empty();
         if is_empty {
             place.reaper = None;
         }
@@ -136,14 +136,14 @@ async fn reap(pool: Weak<Pool>, place: usize) {
 
 impl Place {
     fn take(&mut self, target: &HttpTarget) -> Option<Sender> {
-        let shelf = self.shelves.get_mut(target)?;
-        shelf.h2.take_if(|shared| shared.sender.is_closed());
-        if let Some(shared) = &mut shelf.h2 {
+        let kept = self.of_targets.get_mut(target)?;
+        kept.h2.take_if(|shared| shared.sender.is_closed());
+        if let Some(shared) = &mut kept.h2 {
             shared.since = Instant::now();
             return Some(Sender::H2(shared.sender.clone()));
         }
         // The one that was used last is the likeliest to be open still.
-        let waiting = shelf.h1.pop()?;
+        let waiting = kept.h1.pop()?;
         self.waiting -= 1;
         Some(Sender::H1(waiting.sender))
     }
@@ -151,23 +151,23 @@ impl Place {
     /// Returns what there is no room for.
     fn put(&mut self, target: &HttpTarget, sender: Sender) -> Option<Sender> {
         let since = Instant::now();
-        if !self.shelves.contains_key(target) {
-            self.shelves.insert(target.clone(), Shelf::default());
+        if !self.of_targets.contains_key(target) {
+            self.of_targets.insert(target.clone(), Kept::default());
         }
-        let shelf = self.shelves.get_mut(target)?;
+        let kept = self.of_targets.get_mut(target)?;
         match sender {
             Sender::H2(sender) => {
-                if shelf.h2.is_none() {
-                    shelf.h2 = Some(Waiting { sender, since });
+                if kept.h2.is_none() {
+                    kept.h2 = Some(Waiting { sender, since });
                 }
                 None
             }
             Sender::H1(sender) => {
-                shelf.h1.push(Waiting { sender, since });
+                kept.h1.push(Waiting { sender, since });
                 self.waiting += 1;
-                if shelf.h1.len() > IDLE_OF_TARGET_MAX {
+                if kept.h1.len() > IDLE_OF_TARGET_MAX {
                     self.waiting -= 1;
-                    return Some(Sender::H1(shelf.h1.remove(0).sender));
+                    return Some(Sender::H1(kept.h1.remove(0).sender));
                 }
                 if self.waiting > IDLE_MAX {
                     return self.oldest();
@@ -179,32 +179,32 @@ impl Place {
 
     /// The connection of HTTP/1.1 that has waited longest.
     fn oldest(&mut self) -> Option<Sender> {
-        let shelf = self
-            .shelves
+        let kept = self
+            .of_targets
             .values_mut()
-            .filter(|shelf| !shelf.h1.is_empty())
-            .min_by_key(|shelf| shelf.h1[0].since)?;
+            .filter(|kept| !kept.h1.is_empty())
+            .min_by_key(|kept| kept.h1[0].since)?;
         self.waiting -= 1;
-        Some(Sender::H1(shelf.h1.remove(0).sender))
+        Some(Sender::H1(kept.h1.remove(0).sender))
     }
 
     /// What has waited too long, or was closed by the other side.
     fn expire(&mut self, now: Instant) -> Vec<Sender> {
         let mut expired = Vec::new();
-        for shelf in self.shelves.values_mut() {
-            let before = shelf.h1.len();
-            let old = shelf.h1.extract_if(.., |waiting| {
+        for kept in self.of_targets.values_mut() {
+            let before = kept.h1.len();
+            let old = kept.h1.extract_if(.., |waiting| {
                 waiting.sender.is_closed() || now - waiting.since >= IDLE_TIME_MAX
             });
             expired.extend(old.map(|waiting| Sender::H1(waiting.sender)));
-            self.waiting -= before - shelf.h1.len();
-            let shared = shelf
+            self.waiting -= before - kept.h1.len();
+            let shared = kept
                 .h2
                 .take_if(|shared| shared.sender.is_closed() || now - shared.since >= IDLE_TIME_MAX);
             expired.extend(shared.map(|shared| Sender::H2(shared.sender)));
         }
-        self.shelves
-            .retain(|_, shelf| !shelf.h1.is_empty() || shelf.h2.is_some());
+        self.of_targets
+            .retain(|_, kept| !kept.h1.is_empty() || kept.h2.is_some());
         expired
     }
 }
