@@ -61,6 +61,7 @@ impl From<Infallible> for Broken {
 /// | `/zeros?1000` | sends so many bytes, in pieces |
 /// | `/slow?1000` | answers after so many milliseconds |
 /// | `/fields?1000` | answers with a field of so many bytes |
+/// | `/repos/a/b` | answers as GitHub does for the repository `a/b` |
 /// | anything else | answers `hello` |
 ///
 /// Every response has `x-connection`, the number of its connection, and `x-version`, its version of HTTP.
@@ -233,6 +234,12 @@ async fn answer(request: Request<Incoming>) -> Answer {
         "/slow" => {
             tokio::time::sleep(Duration::from_millis(number as u64)).await;
             Ok(Response::new(full("slow")))
+        }
+        repository if repository.starts_with("/repos/") => {
+            let name = repository.trim_start_matches("/repos/");
+            Ok(Response::new(full(format!(
+                r#"{{"full_name":"{name}","stargazers_count":1,"open_issues_count":2}}"#
+            ))))
         }
         other => {
             let mut response = Response::new(full("hello"));

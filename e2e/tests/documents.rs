@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use everwarm_e2e::deadline::BUILD_DEADLINE;
 use everwarm_e2e::node::{Process, everwarm_command};
-use everwarm_e2e::{Node, Reply, Request};
+use everwarm_e2e::{App, Node, Reply, Request, Upstream};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -148,7 +148,7 @@ async fn every_example_answers_as_its_page_says() {
         .map(|entry| entry.unwrap().path())
         .collect();
     examples.sort();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     // Together, so that what they have in common is compiled once.
     let target = tempfile::tempdir().unwrap();
     for example in examples {
@@ -157,6 +157,10 @@ async fn every_example_answers_as_its_page_says() {
             .split('`')
             .find(|code| code.starts_with("curl "))
             .expect("a page says how to ask");
+        if example.ends_with("fetch") {
+            fetch_asks_and_answers(&example, target.path(), asks).await;
+            continue;
+        }
         let served = up(&example, target.path()).await;
         if example.ends_with("sse") {
             // Its events have no end that a test would wait for.
@@ -171,6 +175,33 @@ async fn every_example_answers_as_its_page_says() {
             assert!(!curl(&served.node, asks).await.ok().is_empty());
         }
     }
+}
+
+/// The example asks a server of the test's in place of one of the internet's.
+async fn fetch_asks_and_answers(example: &Path, target: &Path, asks: &str) {
+    let mut command = everwarm_command();
+    command.args(["build", "--json"]).arg(example);
+    command.env("CARGO_TARGET_DIR", target);
+    let mut process = Process::start(command);
+    let status = process.ended_within(BUILD_DEADLINE).await;
+    assert!(status.success(), "{status}\n{}", process.log);
+    let built = process
+        .out
+        .value("what was built", |value| value["components"].is_array());
+    let component = built.await["components"][0]["path"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let upstream = Upstream::start().await;
+    let node = App::of(component)
+        .env("UPSTREAM", &upstream.url(""))
+        .grant_http(&[upstream.grant()])
+        .start()
+        .await;
+    assert_eq!(
+        curl(&node, asks).await.ok(),
+        r#"{"name":"rust-lang/rust","stars":1,"issues":2}"#
+    );
 }
 
 #[tokio::test]
