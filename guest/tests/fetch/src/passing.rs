@@ -1,6 +1,6 @@
 //! Requests whose response is passed on.
 
-use everwarm_sdk::http::{HeaderMap, HeaderName, StatusCode};
+use everwarm_sdk::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use everwarm_sdk::{Body, IntoResponse as _, Request, Response, Result, SendError, send};
 
 use crate::reporting;
@@ -11,21 +11,21 @@ const SHOWN: &str = "x-";
 /// What headers begin with that are passed on without it, of a request.
 const SENT: &str = "x-send-";
 
-pub(crate) async fn get(url: &str) -> Result {
+pub(crate) async fn get(url: Uri) -> Result {
     Ok(pass(send(Request::get(url).body(())?).await))
 }
 
-pub(crate) async fn post(url: &str, body: Body) -> Result {
+pub(crate) async fn post(url: Uri, body: Body) -> Result {
     Ok(pass(send(Request::post(url).body(body)?).await))
 }
 
 /// Sends a body of this many bytes, which is whole in memory, so that its length is known.
-pub(crate) async fn whole(url: &str, bytes: u64) -> Result {
+pub(crate) async fn whole(url: Uri, bytes: u64) -> Result {
     let body = vec![b'x'; usize::try_from(bytes)?];
     Ok(pass(send(Request::post(url).body(body)?).await))
 }
 
-pub(crate) async fn headers(url: &str, headers: &HeaderMap) -> Result {
+pub(crate) async fn headers(url: Uri, headers: &HeaderMap) -> Result {
     let mut request = Request::get(url).body(())?;
     for (name, value) in headers {
         if let Some(name) = name.as_str().strip_prefix(SENT) {

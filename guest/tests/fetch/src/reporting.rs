@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everwarm_sdk::http::{HeaderMap, HeaderValue, header};
+use everwarm_sdk::http::{HeaderMap, HeaderValue, Uri, header};
 use everwarm_sdk::{
     Body, BodyError, IntoResponse as _, Request, Response, Result, SendError, SendOptions, send,
     send_with, sleep,
@@ -62,9 +62,9 @@ fn broken(error: &BodyError, bytes: usize) -> String {
 }
 
 /// This many at once, a report for each.
-pub(crate) async fn many(url: &str, n: u64) -> Result {
+pub(crate) async fn many(url: Uri, n: u64) -> Result {
     let requests: Vec<Request<()>> = (0..n)
-        .map(|_| Request::get(url).body(()))
+        .map(|_| Request::get(url.clone()).body(()))
         .collect::<Result<_, _>>()?;
     let sends = requests
         .into_iter()
@@ -72,11 +72,11 @@ pub(crate) async fn many(url: &str, n: u64) -> Result {
     Ok(join_all(sends).await.concat().into_response())
 }
 
-pub(crate) async fn error(url: &str) -> Result {
+pub(crate) async fn error(url: Uri) -> Result {
     Ok(head(send(Request::get(url).body(())?).await))
 }
 
-pub(crate) async fn timeouts(url: &str, query: &Query) -> Result {
+pub(crate) async fn timeouts(url: Uri, query: &Query) -> Result {
     let mut options = SendOptions::new();
     if let Some(time) = query.time("connect_ms") {
         options = options.with_connect_timeout(time);
@@ -92,7 +92,7 @@ pub(crate) async fn timeouts(url: &str, query: &Query) -> Result {
 }
 
 /// Gives a request up that was sent a while ago. `ms=0` gives it up at once.
-pub(crate) async fn dropped(url: &str, time: Option<Duration>) -> Result {
+pub(crate) async fn dropped(url: Uri, time: Option<Duration>) -> Result {
     let request = Request::get(url).body(())?;
     let sent = {
         let mut sending = pin!(send(request));
@@ -113,7 +113,7 @@ pub(crate) async fn dropped(url: &str, time: Option<Duration>) -> Result {
 }
 
 /// Sends half a body, and then its source fails.
-pub(crate) async fn body_error(url: &str, time: Option<Duration>) -> Result {
+pub(crate) async fn body_error(url: Uri, time: Option<Duration>) -> Result {
     let pause = time.unwrap_or(PAUSE);
     let parts = stream::unfold(0, move |part| async move {
         match part {
@@ -130,7 +130,7 @@ pub(crate) async fn body_error(url: &str, time: Option<Duration>) -> Result {
 }
 
 /// Sends trailers, and lists those that come back. The body that came with them follows.
-pub(crate) async fn trailers(url: &str) -> Result {
+pub(crate) async fn trailers(url: Uri) -> Result {
     let mut after = HeaderMap::new();
     after.insert("x-pieces", HeaderValue::from_static("2"));
     let frames = [
