@@ -5,7 +5,7 @@
 use crate::report::Report;
 use crate::scenarios::{
     disk, edit_to_live, egress, instantiate, isolation, latency, neighbours, scale, sdk_cost,
-    throughput,
+    service_calls, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -207,6 +207,32 @@ const TARGETS: &[Target] = &[
         side: Side::AtMost,
         bound: 100.0,
         measured: |report| median(report, egress::NAME, "request 0.3", egress::OVER),
+    },
+    Target {
+        text: "call of another function, 0.2: p50, us",
+        side: Side::AtMost,
+        bound: 60.0,
+        measured: |report| {
+            median(
+                report,
+                service_calls::NAME,
+                "request 0.2",
+                service_calls::P50,
+            )
+        },
+    },
+    Target {
+        text: "call of another function, 0.3: p50, us",
+        side: Side::AtMost,
+        bound: 60.0,
+        measured: |report| {
+            median(
+                report,
+                service_calls::NAME,
+                "request 0.3",
+                service_calls::P50,
+            )
+        },
     },
     Target {
         text: "1,000 apps: process start to first answer, p50, ms",

@@ -144,6 +144,18 @@ impl App {
         self
     }
 
+    /// Adds another function, which only those reach that are granted it.
+    #[must_use]
+    pub fn and_unrouted(mut self, guest: &str, world: World) -> Self {
+        let component = installed::component(guest, world);
+        let _ = writeln!(
+            self.others,
+            "\n[[function]]\nname = \"{guest}\"\nroutes = []\ncomponent = {}",
+            quoted(&component)
+        );
+        self
+    }
+
     /// Leaves the log as it is when nobody asks for more.
     #[must_use]
     pub fn log_by_default(mut self) -> Self {

@@ -9,6 +9,7 @@
 
 pub mod acme;
 pub mod app;
+pub mod asked;
 pub mod client;
 pub mod deadline;
 pub mod frames;
@@ -19,6 +20,7 @@ pub mod names;
 pub mod node;
 pub mod raw;
 pub mod reply;
+pub mod rude;
 pub mod server;
 pub mod tls;
 pub mod upstream;

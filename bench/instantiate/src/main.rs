@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let bytes = std::fs::read(&path).with_context(|| format!("can't read {path}"))?;
     let runtime = Runtime::new(
         RuntimeSettings::default(),
-        everwarm_host::all(None, &EgressConfig::default())?,
+        everwarm_host::all(None, &EgressConfig::default(), None)?,
     )?;
     let function = Own::new(Arc::new(function(&runtime, &bytes)?));
     let event_loop = tokio::runtime::Builder::new_current_thread()

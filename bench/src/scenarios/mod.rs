@@ -9,6 +9,7 @@ pub(crate) mod latency;
 pub(crate) mod neighbours;
 pub(crate) mod scale;
 pub(crate) mod sdk_cost;
+pub(crate) mod service_calls;
 pub(crate) mod throughput;
 
 use crate::report::Report;
@@ -68,6 +69,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: egress::NAME,
         question: "what does a fresh sandbox add to a request to another server over a warm connection?",
         run: egress::run,
+    },
+    Scenario {
+        name: service_calls::NAME,
+        question: "what does a call from one function to another of its app take?",
+        run: service_calls::run,
     },
     Scenario {
         name: scale::routes::NAME,

@@ -145,6 +145,21 @@ impl App {
         let _ = write!(self.text, "\n[function.grants]\nhttp = [\"{grant}\"]\n");
     }
 
+    /// Grants the function that was added last calls of another one.
+    pub(crate) fn grant_function(&mut self, name: &str) {
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "\n[function.grants]\nfunctions = [\"{name}\"]\n");
+    }
+
+    /// Adds a function that only others call.
+    pub(crate) fn unrouted(&mut self, name: &str, component: &str) {
+        // Writing to a String can't fail.
+        let _ = write!(
+            self.text,
+            "\n[[function]]\nname = \"{name}\"\ncomponent = \"{component}\"\nroutes = []\n"
+        );
+    }
+
     /// Writes the manifest into the app's folder.
     ///
     /// # Errors

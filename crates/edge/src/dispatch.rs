@@ -1,35 +1,36 @@
 //! The way of a request through a node, in one function that calls each stop in order.
 
-use std::net::IpAddr;
+mod visit;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use everwarm_engine::fault::Fault;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
+use everwarm_engine::outbound::Chain;
 use everwarm_engine::own::Own;
-use everwarm_engine::request::{MoreFields, Request, RequestBody};
-use everwarm_engine::resident::{ResidentSet, Slot, StartLevel};
+use everwarm_engine::request::{Request, RequestBody};
+use everwarm_engine::resident::{ResidentSet, Slot};
 use everwarm_engine::stripes::{Apart, STRIPES, Striped};
-use everwarm_engine::usage::{OnEnd, Usage};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{Method, Response};
 
-use crate::admission::{Gate, Gated, Gates, Permit};
+use crate::admission::{Gate, Gated, Gates};
 use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
+use crate::head;
 pub use crate::head::Peer;
-use crate::head::{self, Arrival};
-use crate::meter::{AccessEvent, AccessLog, RequestId};
+use crate::meter::{AccessLog, RequestId};
 use crate::placement::{Place, place};
 use crate::previews::Previews;
 use crate::respond::{Failure, respond};
 use crate::router::RouteTable;
 use crate::tally::Tally;
 use crate::traffic::Share;
+use visit::Visit;
 
 /// What a route leads to.
 #[derive(Debug, Clone)]
@@ -237,6 +238,21 @@ async fn answer(
         found => found?,
     };
 
+    let is_head = request.method() == Method::HEAD;
+    let wish = Wish::of(request.headers(), target.slot.spec().compress, is_head);
+    let response = serve(edge, lane, visit, target, request, Chain::default()).await?;
+    Ok(compress::response(response, wish).await)
+}
+
+/// The rest of the way, from a function that is known.
+async fn serve(
+    edge: &Own<Edge>,
+    lane: &Lane,
+    visit: &mut Visit,
+    target: Arc<Target>,
+    request: Request,
+    chain: Chain,
+) -> Result<Response<GuestBody>, Failure> {
     // May it come in, and is its body small enough as far as it says?
     let asked = visit.reached.enter(edge, target, visit.started)?;
     let spec = asked.target.slot.spec();
@@ -254,19 +270,42 @@ async fn answer(
 
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
-    let is_head = request.method() == Method::HEAD;
-    let wish = Wish::of(request.headers(), spec.compress, is_head);
     let tells_timing = edge.policy.server_timing || spec.server_timing;
     let on_end = visit.hand_over_books();
     let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
-    let call = lane.call(&function, request, more, visit.started, on_end);
+    let call = lane.call(&function, request, more, visit.started, chain, on_end);
     drop(function);
     let mut response = call.answer().await?;
 
     if tells_timing {
         visit.add_server_timing(&mut response, start_level);
     }
-    Ok(compress::response(response, wish).await)
+    Ok(response)
+}
+
+/// Answers a request of another function of the same app. The function is known, and the body goes to a guest: it is
+/// not compressed.
+pub(crate) async fn dispatch_call(
+    edge: &Own<Edge>,
+    lane: &Lane,
+    target: Arc<Target>,
+    mut request: Request,
+    chain: Chain,
+) -> Response<GuestBody> {
+    let number = edge.next_number();
+    let arrival = head::receive(&mut request, None, &edge.policy.trusted_proxies, number);
+    let mut visit = Visit::begin(arrival, &request);
+    let is_head = request.method() == Method::HEAD;
+    // What the head can't be served for is known; a drain lets what is in go on, and this is a part of it.
+    let served = match visit.refused.take() {
+        Some(failure) => Err(failure),
+        None => serve(edge, lane, &mut visit, target, request, chain).await,
+    };
+    served.unwrap_or_else(|failure| {
+        let response = respond(&failure, &visit.request_id, is_head);
+        visit.record_failure(edge, response.status(), &failure);
+        response
+    })
 }
 
 /// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and
@@ -319,153 +358,4 @@ fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Fai
         return Err(Fault::RequestBodyTooLarge.into());
     }
     Ok(())
-}
-
-/// What is known of a request while it is on its way.
-struct Visit {
-    request_id: RequestId,
-    /// Why it can't be served, until that is told.
-    refused: Option<Failure>,
-    /// What the function is told besides, until it has been.
-    more: Option<MoreFields>,
-    started: Instant,
-    /// `None` once the books have it: from then on they make the access event.
-    record: Option<Record>,
-    reached: Reached,
-    start_level: Option<StartLevel>,
-}
-
-/// The function that a request has reached.
-#[derive(Default)]
-struct Reached {
-    /// It didn't let the request in.
-    refused_by: Option<Arc<Target>>,
-    /// It did, and there are no books yet.
-    inside: Option<Permit<Asked>>,
-}
-
-impl Reached {
-    fn enter(
-        &mut self,
-        edge: &Own<Edge>,
-        target: Arc<Target>,
-        now: Instant,
-    ) -> Result<&Asked, Failure> {
-        let edge = edge.clone();
-        match Permit::take(Asked { edge, target }, now) {
-            Ok(permit) => Ok(self.inside.insert(permit).gated()),
-            Err((refusal, asked)) => {
-                self.refused_by = Some(asked.target);
-                Err(Failure::Refused(refusal))
-            }
-        }
-    }
-
-    fn function(&self) -> Option<&Arc<FunctionSpec>> {
-        let inside = self.inside.as_ref().map(|permit| &permit.gated().target);
-        let target = inside.or(self.refused_by.as_ref())?;
-        Some(target.slot.spec())
-    }
-}
-
-/// What an access event says of a request's head.
-struct Record {
-    client: Option<IpAddr>,
-    method: Method,
-    uri: Uri,
-}
-
-impl Visit {
-    fn begin(arrival: Arrival, request: &Request) -> Self {
-        Self {
-            request_id: arrival.request_id,
-            refused: arrival.refused,
-            more: Some(arrival.more),
-            started: Instant::now(),
-            record: Some(Record {
-                client: arrival.client,
-                method: request.method().clone(),
-                uri: request.uri().clone(),
-            }),
-            reached: Reached::default(),
-            start_level: None,
-        }
-    }
-
-    /// The access event is made when the books close; the permit is given back then too.
-    fn hand_over_books(&mut self) -> OnEnd {
-        let record = self.record.take();
-        let permit = self.reached.inside.take();
-        let (request_id, start_level) = (self.request_id.clone(), self.start_level);
-        Box::new(move |usage: Usage| {
-            let (Some(record), Some(permit)) = (record, permit) else {
-                return;
-            };
-            let Asked { edge, target } = permit.give_back();
-            let failure = usage.fault.clone().map(Failure::Guest);
-            if let Some(failure) = &failure {
-                edge.failures.count(failure.code());
-            }
-            let status = usage
-                .status
-                .or_else(|| failure.as_ref().map(Failure::status))
-                .unwrap_or(StatusCode::OK);
-            if let Some(start_level) = start_level {
-                target.tally.add(start_level, status, &usage);
-            }
-            edge.log.record(&AccessEvent {
-                request_id,
-                client: record.client,
-                method: record.method,
-                uri: record.uri,
-                status,
-                function: Some(target.slot.spec()),
-                start_level,
-                took: usage.wall,
-                code: failure.as_ref().map(Failure::code),
-                detail: failure.as_ref().and_then(Failure::detail_for_log),
-                usage: Some(usage),
-            });
-        })
-    }
-
-    /// The request failed before there were books.
-    fn record_failure(&mut self, edge: &Edge, status: StatusCode, failure: &Failure) {
-        let Some(record) = self.record.take() else {
-            return;
-        };
-        edge.failures.count(failure.code());
-        edge.log.record(&AccessEvent {
-            request_id: self.request_id.clone(),
-            client: record.client,
-            method: record.method,
-            uri: record.uri,
-            status,
-            function: self.reached.function(),
-            start_level: self.start_level,
-            took: self.started.elapsed(),
-            code: Some(failure.code()),
-            detail: failure.detail_for_log(),
-            usage: None,
-        });
-    }
-
-    /// `Server-Timing` (W3C Server Timing, section 3): how the request started, and how long it
-    /// took to the head.
-    fn add_server_timing(&self, response: &mut Response<GuestBody>, start_level: StartLevel) {
-        let took_us = self.started.elapsed().as_micros();
-        let mut text = String::with_capacity(48);
-        text.push_str("everwarm;desc=\"");
-        text.push_str(start_level.as_str());
-        text.push_str("\";dur=");
-        // By hand: this is on every request, and formatting a float was 1 % of one.
-        let mut digits = itoa::Buffer::new();
-        text.push_str(digits.format(took_us / 1_000));
-        let thousandths = digits.format(1_000 + took_us % 1_000);
-        text.push('.');
-        text.push_str(&thousandths[1..]);
-        if let Ok(value) = HeaderValue::try_from(text) {
-            response.headers_mut().append("server-timing", value);
-        }
-    }
 }

@@ -3,6 +3,8 @@
 //! Owns what is refused before anything else is looked at, which fields never come in from outside, and what the
 //! host says in their place: who the client is, how it asked, and the request's name. Knows no connections' state.
 
+mod host;
+
 use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use everwarm_engine::request::{MoreFields, Request};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, Method, Uri};
 
 use crate::forwarded::{self, Said, TrustedProxies};
 use crate::meter::RequestId;
@@ -103,6 +105,8 @@ pub fn receive(
         None => (peer.address, peer.https),
         Some(said) => (said.client, said.https.unwrap_or(peer.https)),
     };
+    let named = said.as_ref().and_then(|said| said.host.as_ref());
+    let refused = refused.or_else(|| host::check_named(named?).err());
     readdress(request, https, said);
     Arrival {
         request_id: request_id.clone(),
@@ -136,56 +140,13 @@ fn check(request: &Request, from_outside: bool) -> Result<(), Failure> {
         ));
     }
     if from_outside {
-        check_host(request)?;
+        host::check(request)?;
     }
     // HTTP/2 has no upgrades; what it says of them means nothing (RFC 9113, section 8.2.2).
     if headers.contains_key(header::UPGRADE) && wants_upgrade(headers) {
         return Err(Failure::Upgrade);
     }
     Ok(())
-}
-
-fn check_host(request: &Request) -> Result<(), Failure> {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    if more.is_some() {
-        return Err(Failure::BadRequest("the request has more than one `Host`"));
-    }
-    let authority = request.uri().authority().map(Authority::as_str);
-    if host.is_none() && authority.is_none() && request.version() == Version::HTTP_11 {
-        return Err(Failure::BadRequest("the request has no `Host`"));
-    }
-    let host = host.map(HeaderValue::as_bytes);
-    for text in [host, authority.map(str::as_bytes)].into_iter().flatten() {
-        if !is_host(text) {
-            return Err(Failure::BadRequest(
-                "the request's host is no host with or without a port",
-            ));
-        }
-    }
-    if let (Some(host), Some(authority)) = (host, authority)
-        && !host.eq_ignore_ascii_case(authority.as_bytes())
-    {
-        return Err(Failure::BadRequest(
-            "the request's `Host` is another one than its target's",
-        ));
-    }
-    Ok(())
-}
-
-/// A name or an address, and perhaps a port.
-fn is_host(text: &[u8]) -> bool {
-    let (host, port) = match text.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(at) if text[at] == b':' => (&text[..at], &text[at + 1..]),
-        _ => (text, &[][..]),
-    };
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
-    let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b":.".contains(byte);
-    let host = match host {
-        [b'[', address @ .., b']'] => !address.is_empty() && address.iter().all(is_address),
-        name => !name.is_empty() && name.iter().all(is_name),
-    };
-    host && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether `Connection` names `upgrade` (RFC 9110, section 7.8). An upgrade to HTTP/2 may be ignored, and is: prior
@@ -332,6 +293,8 @@ mod tests {
         for host in [
             "a",
             "a.example:80",
+            "internal.example",
+            "notinternal",
             "[::1]:3000",
             "xn--a.b_c",
             "127.0.0.1",
@@ -352,6 +315,9 @@ mod tests {
             "[x]",
             "caf\u{e9}",
             "a%00",
+            "internal",
+            "shop.INTERNAL:80",
+            "f.everwarm.internal.",
             long[1],
         ] {
             assert_eq!(code("/", &[("host", host)]), Some("EW3016"), "{host}");
@@ -361,6 +327,13 @@ mod tests {
         assert_eq!(code("http://b/", &[("host", "a")]), Some("EW3016"));
         assert_eq!(code("http://u@a/", &[]), Some("EW3016"));
         assert_eq!(code("http://a/", &[("host", "A")]), None);
+    }
+
+    #[test]
+    fn proxy_that_is_trusted_names_no_internal_host_either() {
+        let fields = [("host", "inner"), ("x-forwarded-host", "a.internal")];
+        let arrival = received(&mut request("/", &fields), PROXY);
+        assert!(arrival.refused.is_some());
     }
 
     #[test]

@@ -17,5 +17,6 @@ pub mod placement;
 pub mod previews;
 pub mod respond;
 pub mod router;
+pub mod services;
 pub mod tally;
 pub mod traffic;

@@ -95,6 +95,7 @@ macro_rules! http_conversions {
                         })
                     }
                     E::Protocol(_) => Self::HttpProtocolError,
+                    E::LoopDetected => Self::LoopDetected,
                     E::HeadTooLarge => Self::HttpResponseHeaderSectionSize(None),
                     E::RequestBodyTooLarge(limit) => Self::HttpRequestBodySize(Some(limit)),
                     E::ResponseBodyTooLarge(limit) => Self::HttpResponseBodySize(Some(limit)),

@@ -19,6 +19,7 @@ use crate::function::Function;
 use crate::invoke::Call;
 use crate::invoke::alone::{Alone, Start};
 use crate::invoke::shared::Shared;
+use crate::outbound::Chain;
 use crate::priority;
 use crate::request::{Incoming, MoreFields, Request};
 use crate::runtime::Runtime;
@@ -40,21 +41,28 @@ impl Lane {
         Self(Rc::new(LaneInner::new(runtime)))
     }
 
-    /// Starts a request, whose wall time counts from `arrived` on, with `more` fields than it came with. `on_end` is called exactly once,
-    /// when its books close.
+    /// Starts a request, whose wall time counts from `arrived` on and ends with that of its `chain` at the latest, with
+    /// `more` fields than it came with. `on_end` is called exactly once, when its books close.
     pub fn call(
         &self,
         function: &Arc<Function>,
         request: Request,
         more: MoreFields,
         arrived: Instant,
+        chain: Chain,
         on_end: OnEnd,
     ) -> Call {
         let limits = &function.spec.limits;
         let is_head = request.method() == Method::HEAD;
         let exchange = Exchange::new(is_head);
-        let incoming = Incoming::new(request, more, &exchange, limits.request_body.as_u64());
-        let deadline = arrived + limits.wall_time.duration();
+        let own = arrived + limits.wall_time.duration();
+        let deadline = chain.deadline.map_or(own, |deadline| own.min(deadline));
+        let chain = Chain {
+            deadline: Some(deadline),
+            ..chain
+        };
+        let limit = limits.request_body.as_u64();
+        let incoming = Incoming::new(request, more, &exchange, limit, chain);
         if function.spec.isolation == Isolation::Concurrent {
             let hub = self.0.hub(function);
             let books = Books::open(

@@ -4,6 +4,7 @@
 //! decided behind [`Sender`]; `wasi02` and `wasi03` only convert.
 
 mod body;
+mod chain;
 mod error;
 mod head;
 mod sending;
@@ -12,12 +13,15 @@ use std::pin::Pin;
 use std::time::Duration;
 
 pub(crate) use body::{BreakOff, passed_on, written};
+pub use chain::Chain;
+pub(crate) use chain::Chains;
 pub use error::SendError;
 pub(crate) use head::{forwarded, made};
 pub(crate) use sending::{Outcome, Sending, Taken};
 
 use everwarm_manifest::Isolation;
 
+use crate::function::FunctionSpec;
 use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
 use crate::request::{BodyReader, Request, RequestBody};
 use crate::resource::Received;
@@ -35,7 +39,25 @@ pub trait Sender: Send + Sync {
     /// # Errors
     ///
     /// When the request may not be sent at all, which is known at once.
-    fn send(&self, request: Request, timeouts: Timeouts) -> Result<SendFuture, SendError>;
+    fn send(&self, subrequest: Subrequest) -> Result<SendFuture, SendError>;
+}
+
+/// A request that a function sends.
+pub struct Subrequest {
+    /// With a scheme and an authority in its URI.
+    pub request: Request,
+    /// What the guest says of its patience.
+    pub timeouts: Timeouts,
+    /// Where the request that it is sent for stands.
+    pub chain: Chain,
+}
+
+/// Carries requests from one function of an app to another one of the same version, without a socket.
+pub trait Services: Send + Sync {
+    /// Calls the function called `name`; `None` when the version of `caller` has none of that name. Called as
+    /// [`Sender::send`] is.
+    fn call(&self, caller: &FunctionSpec, name: &str, subrequest: Subrequest)
+    -> Option<SendFuture>;
 }
 
 /// How long the parts of a request may take, where the guest says so.
@@ -63,7 +85,12 @@ impl Sandbox {
             let limit = self.function.spec.limits.subrequests;
             return Err(SendError::TooMany(limit));
         };
-        let future = sender.send(request, timeouts)?;
+        let chain = self.chains.now();
+        let future = sender.send(Subrequest {
+            request,
+            timeouts,
+            chain,
+        })?;
         self.subrequests_left = left;
         Ok(future)
     }
@@ -82,8 +109,9 @@ impl Sandbox {
 
     /// A request has come to the instance: it may send as many as the manifest says. Requests that share an
     /// instance share what they may send.
-    pub(crate) fn allow_subrequests(&mut self) {
+    pub(crate) fn begin_request(&mut self, chain: Chain) {
         let spec = &self.function.spec;
+        self.chains.begin(chain, spec.isolation);
         let limit = spec.limits.subrequests;
         self.subrequests_left = match spec.isolation {
             Isolation::Request | Isolation::Serial => limit,

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::fields::Fields;
-use crate::outbound::SendError;
+use crate::outbound::{Chain, SendError};
 
 /// What a request body may fail with on its way from the client.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -49,6 +49,7 @@ pub(crate) struct Incoming {
     fields: Option<Fields>,
     more: Option<MoreFields>,
     body: Option<SharedReader>,
+    pub(crate) chain: Chain,
 }
 
 pub(crate) type SharedReader = Arc<Mutex<BodyReader>>;
@@ -59,6 +60,7 @@ impl Incoming {
         more: MoreFields,
         exchange: &Arc<Exchange>,
         limit: u64,
+        chain: Chain,
     ) -> Self {
         let (parts, body) = request.into_parts();
         let body = BodyReader::new(body, Some(Arc::clone(exchange)), limit);
@@ -68,6 +70,7 @@ impl Incoming {
             fields: None,
             more: Some(more),
             body: Some(body.shared()),
+            chain,
         }
     }
 

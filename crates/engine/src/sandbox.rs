@@ -11,6 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::function::Function;
 use crate::limits::MemoryLimiter;
 use crate::meter::Meter;
+use crate::outbound::Chains;
 use crate::own::Own;
 use crate::resource::Resource;
 use crate::slots::Slots;
@@ -23,6 +24,7 @@ pub struct Sandbox {
     pub(crate) meter: Arc<Meter>,
     /// Requests that the guest may still send.
     pub(crate) subrequests_left: u32,
+    pub(crate) chains: Chains,
     wasi: Option<Box<Wasi>>,
 }
 
@@ -41,6 +43,7 @@ impl Sandbox {
             memory,
             meter,
             subrequests_left: 0,
+            chains: Chains::default(),
             wasi: None,
         }
     }

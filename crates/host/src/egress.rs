@@ -11,6 +11,7 @@ mod notice;
 mod open;
 mod pool;
 mod resolve;
+mod service;
 mod tls;
 
 use std::collections::HashMap;
@@ -22,9 +23,9 @@ use std::sync::{Arc, Weak};
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
-use everwarm_engine::outbound::{SendError, SendFuture, Sender, Timeouts};
+use everwarm_engine::outbound::{SendError, SendFuture, Sender, Services, Subrequest};
 use everwarm_engine::request::Request;
-use everwarm_manifest::{AppName, HttpScheme, HttpTarget, TenantId, World};
+use everwarm_manifest::{AppName, FunctionName, HttpScheme, HttpTarget, TenantId, World};
 use http::uri::Scheme;
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -82,6 +83,7 @@ pub struct Egress {
     roots: Roots,
     connections: Arc<Semaphore>,
     output: Option<Arc<dyn GuestOutput>>,
+    services: Option<Arc<dyn Services>>,
     ways: Arc<Ways>,
     tenants: Mutex<Shares<TenantId, Semaphore>>,
     apps: Mutex<Shares<(TenantId, AppName), Semaphore>>,
@@ -113,12 +115,14 @@ impl Egress {
     pub fn new(
         config: &EgressConfig,
         output: Option<Arc<dyn GuestOutput>>,
+        services: Option<Arc<dyn Services>>,
     ) -> Result<Self, EgressError> {
         Ok(Self {
             resolver: Arc::new(Resolver::new(&config.name_servers)),
             roots: Roots::read(&config.trusted_cas)?,
             connections: Arc::new(Semaphore::new(config.connections_max)),
             output,
+            services,
             ways: Arc::default(),
             tenants: Mutex::default(),
             apps: Mutex::default(),
@@ -196,6 +200,7 @@ impl Capability for Egress {
         let granted = !function.grants.http.is_empty();
         let sender: Arc<dyn Sender> = Arc::new(OfFunction {
             granted: granted.then(|| self.granted(function)),
+            services: self.services.clone(),
             notices: Arc::new(Notices::new(function, self.output.clone())),
         });
         Ok(Arc::new(sender))
@@ -212,6 +217,7 @@ impl Capability for Egress {
 struct OfFunction {
     /// `None` when the manifest grants nothing.
     granted: Option<Granted>,
+    services: Option<Arc<dyn Services>>,
     notices: Arc<Notices>,
 }
 
@@ -222,13 +228,12 @@ struct Granted {
 }
 
 impl Sender for OfFunction {
-    fn send(&self, request: Request, timeouts: Timeouts) -> Result<SendFuture, SendError> {
-        let target = target(&request)?;
-        let grants = &self.notices.function().grants;
+    fn send(&self, subrequest: Subrequest) -> Result<SendFuture, SendError> {
+        let target = target(&subrequest.request)?;
         if target.is_internal() {
-            self.notices.internal(&target);
-            return Err(SendError::Denied);
+            return self.call(&target, subrequest);
         }
+        let grants = &self.notices.function().grants;
         let granted = self.granted.as_ref();
         let Some(Granted { way, at_once }) =
             granted.filter(|_| grants.http.iter().any(|grant| grant.allows(&target)))
@@ -242,6 +247,9 @@ impl Sender for OfFunction {
         let notices = Arc::clone(&self.notices);
         Ok(Box::pin(async move {
             let to = target.clone();
+            let Subrequest {
+                request, timeouts, ..
+            } = subrequest;
             match carry(&way, target, request, timeouts, place).await {
                 Ok(response) => Ok(response),
                 Err(Unopened::Failed(error)) => {
@@ -254,6 +262,29 @@ impl Sender for OfFunction {
                 }
             }
         }))
+    }
+}
+
+impl OfFunction {
+    /// A request to a name below `internal`: another function of the same app, or nobody.
+    fn call(&self, target: &HttpTarget, subrequest: Subrequest) -> Result<SendFuture, SendError> {
+        let Some(name) = service::name(target) else {
+            self.notices.internal(target);
+            return Err(SendError::Denied);
+        };
+        let function = self.notices.function();
+        let services = self.services.as_ref();
+        let is_granted = |granted: &FunctionName| granted.as_str() == name;
+        let Some(services) = services.filter(|_| function.grants.functions.iter().any(is_granted))
+        else {
+            self.notices.call_denied(name);
+            return Err(SendError::Denied);
+        };
+        let subrequest = service::one_deeper(subrequest)?;
+        let patience = subrequest.timeouts;
+        let call = services.call(function, name, subrequest);
+        let call = call.ok_or(SendError::DestinationNotFound)?;
+        Ok(service::patiently(call, patience))
     }
 }
 

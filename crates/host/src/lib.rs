@@ -16,6 +16,7 @@ mod stdio;
 use std::sync::Arc;
 
 use everwarm_engine::capability::{Capabilities, State};
+use everwarm_engine::outbound::Services;
 
 pub use clocks::Clocks;
 pub use denied::Denied;
@@ -25,7 +26,7 @@ pub use random::Random;
 pub use stdio::{GuestOutput, Stdio};
 
 /// Every capability that a node has, in the order in which they are linked. What guests print, and what is said of
-/// them, goes to `output` besides the log.
+/// them, goes to `output` besides the log; calls to other functions go by `services`.
 ///
 /// # Errors
 ///
@@ -33,13 +34,14 @@ pub use stdio::{GuestOutput, Stdio};
 pub fn all(
     output: Option<Arc<dyn GuestOutput>>,
     egress: &EgressConfig,
+    services: Option<Arc<dyn Services>>,
 ) -> Result<Capabilities, EgressError> {
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),
-        Arc::new(Egress::new(egress, output)?),
+        Arc::new(Egress::new(egress, output, services)?),
         Arc::new(Denied),
     ]))
 }

@@ -64,7 +64,7 @@ pub struct Function {
     /// The world that the manifest forces; see [`Function::target_world`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub world: Option<World>,
-    /// Which requests it answers. At least one.
+    /// Which requests it answers. Without any, those of functions that are granted it.
     pub routes: Vec<RoutePattern>,
     /// How its instances are shared between requests.
     #[serde(default)]

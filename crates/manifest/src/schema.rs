@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
-use crate::grants::{ADDRESSES_MAX, HTTP_GRANTS_MAX};
+use crate::grants::{ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX};
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
@@ -77,7 +77,6 @@ fn function() -> Value {
         "routes" => json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^[^/]*/", "maxLength": PATTERN_BYTES_MAX },
-            "minItems": 1,
             "maxItems": ROUTES_MAX,
             "uniqueItems": true,
             "default": ["/*"],
@@ -107,6 +106,12 @@ fn grants() -> Value {
             "maxItems": HTTP_GRANTS_MAX,
             "uniqueItems": true,
             "examples": [["https://api.example.com", "https://*.example.org:8443", "http://10.0.0.7:8080"]],
+        }),
+        "functions" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": FUNCTIONS_GRANTED_MAX,
+            "uniqueItems": true,
         }),
         _ => json!({
             "type": "array",

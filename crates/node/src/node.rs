@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use everwarm_edge::dispatch::{Edge, Policy};
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
+use everwarm_edge::services::ServiceCalls;
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
@@ -182,7 +183,9 @@ impl Node {
             pool: room.pool,
             heavy_threads: config.lanes.get(),
         };
-        let (runtime, store, served) = engine_and_store(settings, &config, predecessor).await?;
+        let services = Arc::<ServiceCalls>::default();
+        let started = engine_and_store(settings, &config, predecessor, &services).await?;
+        let (runtime, store, served) = started;
         let (runtime, store) = (Arc::new(runtime), Arc::new(store));
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
@@ -202,6 +205,7 @@ impl Node {
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let targets = Arc::new(Targets::new(Arc::clone(&resident)));
+        services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(
             Arc::clone(&store),
@@ -220,7 +224,8 @@ impl Node {
             },
             getrandom::u64().map_err(StartError::Random)?,
         ));
-        let plane = DataPlane::start(config.lanes.get(), &edge, &runtime, config.ingress)
+        let lanes = config.lanes.get();
+        let plane = DataPlane::start(lanes, &edge, &runtime, config.ingress, &services)
             .map_err(io("start the data plane's threads"))?;
         let plane = Arc::new(plane);
         let incremental = config.incremental.then(|| Incremental {
@@ -378,9 +383,11 @@ async fn engine_and_store(
     settings: RuntimeSettings,
     config: &NodeConfig,
     predecessor: Option<&mut Predecessor>,
+    services: &Arc<ServiceCalls>,
 ) -> Result<(Runtime, Embedded, Served), StartError> {
     let output = Arc::clone(&config.logs) as _;
-    let capabilities = everwarm_host::all(Some(output), &config.egress)?;
+    let services = Arc::clone(services) as _;
+    let capabilities = everwarm_host::all(Some(output), &config.egress, Some(services))?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
     if let Some(predecessor) = predecessor {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use everwarm_edge::admission::{Gate, Gates, TenantGate};
 use everwarm_edge::dispatch::Target;
+use everwarm_edge::services::Siblings;
 use everwarm_edge::tally::Tally;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::{FunctionKey, ResidentSet};
-use everwarm_manifest::{Isolation, TenantId};
+use everwarm_manifest::{AppName, FunctionName, Isolation, TenantId};
 use everwarm_store::accounts::Quotas;
 use parking_lot::Mutex;
 
@@ -25,6 +26,8 @@ pub(crate) struct Targets {
 struct State {
     tenants: HashMap<TenantId, Arc<TenantGate>>,
     functions: HashMap<FunctionKey, Arc<Target>>,
+    /// The same, by version and name: functions call each other by name.
+    by_name: HashMap<Named, Arc<Target>>,
     /// No longer served, but requests may still be in them, and their last sums aren't taken.
     retired: Vec<Arc<Target>>,
 }
@@ -50,6 +53,7 @@ impl Targets {
     pub(crate) fn get(&self, spec: Arc<FunctionSpec>) -> Arc<Target> {
         let mut state = self.state.lock();
         let tenant = state.gate(&spec.tenant);
+        let named = Named::of(&spec, spec.name.clone());
         let target = state
             .functions
             .entry(FunctionKey::of(&spec))
@@ -64,16 +68,25 @@ impl Targets {
                     slot: self.resident.slot(spec),
                 })
             });
-        Arc::clone(target)
+        let target = Arc::clone(target);
+        state.by_name.insert(named, Arc::clone(&target));
+        target
     }
 
     /// Retires functions; requests that are in go on.
     pub(crate) fn retire(&self, gone: &HashSet<FunctionKey>) {
         let mut state = self.state.lock();
         let State {
-            functions, retired, ..
+            functions,
+            by_name,
+            retired,
+            ..
         } = &mut *state;
-        retired.extend(gone.iter().filter_map(|key| functions.remove(key)));
+        for target in gone.iter().filter_map(|key| functions.remove(key)) {
+            let spec = target.slot.spec();
+            by_name.remove(&Named::of(spec, spec.name.clone()));
+            retired.push(target);
+        }
         self.resident.forget(gone);
     }
 
@@ -91,6 +104,33 @@ impl Targets {
         state
             .retired
             .retain(|target| Arc::strong_count(target) > 1 || !target.tally.is_taken());
+    }
+}
+
+/// A function by the name that its siblings know.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Named {
+    tenant: TenantId,
+    app: AppName,
+    version: Arc<str>,
+    name: FunctionName,
+}
+
+impl Named {
+    fn of(spec: &FunctionSpec, name: FunctionName) -> Self {
+        Self {
+            tenant: spec.tenant.clone(),
+            app: spec.app.clone(),
+            version: Arc::clone(&spec.version),
+            name,
+        }
+    }
+}
+
+impl Siblings for Targets {
+    fn find(&self, caller: &FunctionSpec, name: &str) -> Option<Arc<Target>> {
+        let named = Named::of(caller, FunctionName::new(name).ok()?);
+        self.state.lock().by_name.get(&named).cloned()
     }
 }
 

@@ -22,12 +22,14 @@ use super::limits::Limits;
 use super::outbox::{Connection, Outbox};
 use super::{Front, InvokeError, LAST_REQUEST_TIME_MAX, Orders, Tls, Work};
 use crate::dispatch::{Edge, Origin, dispatch};
+use crate::services::{self, CallDesk, ServiceCall};
 
 /// What a lane's thread is started with.
 pub(super) struct Start {
     pub(super) edge: Arc<Edge>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) work: mpsc::Receiver<Work>,
+    pub(super) calls: mpsc::Receiver<ServiceCall>,
     pub(super) orders: watch::Receiver<Orders>,
     pub(super) limits: Limits,
     pub(super) connections: Arc<AtomicUsize>,
@@ -86,6 +88,7 @@ async fn serve(start: Start) {
         edge,
         runtime,
         mut work,
+        mut calls,
         mut orders,
         limits,
         connections,
@@ -102,7 +105,7 @@ async fn serve(start: Start) {
     let tasks = Rc::new(Tasks::default());
     // Connections look for orders whenever they are woken: in a place of the lane's own.
     let (pass_on, passed_on) = watch::channel(Orders::default());
-    let desk = Desk {
+    let desk = Rc::new(Desk {
         edge,
         lane: lane.clone(),
         outbox,
@@ -110,10 +113,15 @@ async fn serve(start: Start) {
         limits,
         connections,
         tasks: Rc::clone(&tasks),
-    };
+    });
+    services::set_desk(&desk);
     let limit = loop {
         let next = tokio::select! {
             next = work.recv() => next,
+            Some(call) = calls.recv() => {
+                desk.begin_call(call);
+                continue;
+            }
             changed = orders.changed() => {
                 let now = *orders.borrow_and_update();
                 pass_on.send_replace(now);
@@ -137,8 +145,19 @@ async fn serve(start: Start) {
     }
     drop(work);
     let deadline = tokio::time::Instant::now() + limit;
-    // What is not over by the deadline is cut off.
-    let _ = tokio::time::timeout_at(deadline, tasks.wait_for_all()).await;
+    // Requests that are in may still call others. What is not over by the deadline is cut off.
+    let rest = async {
+        tokio::select! {
+            () = tasks.wait_for_all() => {}
+            () = async {
+                while let Some(call) = calls.recv().await {
+                    desk.begin_call(call);
+                }
+                std::future::pending::<()>().await;
+            } => {}
+        }
+    };
+    let _ = tokio::time::timeout_at(deadline, rest).await;
     lane.drain(deadline.duration_since(tokio::time::Instant::now()))
         .await;
     janitor.abort();
@@ -217,6 +236,16 @@ async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: 
     };
     if let Some(stream) = accepted {
         connection::serve(stream, asked, Speaks::Tls).await;
+    }
+}
+
+impl CallDesk for Desk {
+    fn begin_call(&self, call: ServiceCall) {
+        let (edge, lane, running) = (self.edge.clone(), self.lane.clone(), self.tasks.begin());
+        tokio::task::spawn_local(async move {
+            let _running = running;
+            services::answer(edge, lane, call).await;
+        });
     }
 }
 

@@ -42,6 +42,7 @@ use self::addresses::{Addresses, Counted};
 use crate::dispatch::{Edge, Route};
 use crate::respond;
 use crate::router::RouteTable;
+use crate::services::ServiceCalls;
 
 /// Connections and requests that may wait for one lane to take them up.
 const WAITING_MAX: usize = 1_024;
@@ -129,7 +130,7 @@ pub enum InvokeError {
 }
 
 impl DataPlane {
-    /// Starts `threads` lanes.
+    /// Starts `threads` lanes, to which `services` brings calls from then on.
     ///
     /// # Errors
     ///
@@ -139,16 +140,21 @@ impl DataPlane {
         edge: &Arc<Edge>,
         runtime: &Arc<Runtime>,
         limits: Limits,
+        services: &ServiceCalls,
     ) -> io::Result<Self> {
         let (orders, ordered) = watch::channel(Orders::default());
+        let mut callers = Vec::new();
         let lanes = (0..threads.max(1))
             .map(|index| {
                 let (sender, receiver) = mpsc::channel(WAITING_MAX);
+                let (caller, calls) = mpsc::channel(WAITING_MAX);
+                callers.push(caller);
                 let connections = Arc::new(AtomicUsize::new(0));
                 let start = lane::Start {
                     edge: Arc::clone(edge),
                     runtime: Arc::clone(runtime),
                     work: receiver,
+                    calls,
                     orders: ordered.clone(),
                     limits,
                     connections: Arc::clone(&connections),
@@ -163,6 +169,7 @@ impl DataPlane {
                 })
             })
             .collect::<io::Result<Vec<_>>>()?;
+        services.set_lanes(callers);
         Ok(Self {
             edge: Arc::clone(edge),
             lanes,

@@ -19,7 +19,7 @@ pub(super) async fn handle(
     exchange: &Arc<Exchange>,
 ) -> wasmtime::Result<()> {
     let sandbox = store.data_mut();
-    sandbox.allow_subrequests();
+    sandbox.begin_request(incoming.chain);
     let request = sandbox.slots.push(Resource::Request(Box::new(incoming)))?;
     let outparam = sandbox
         .slots

@@ -75,6 +75,9 @@ pub enum SendError {
     /// The guest gave less of the request's body than it said, or broke it off.
     #[error("the request's body broke off")]
     BodyBroken,
+    /// Functions call each other too deep.
+    #[error("functions call each other too deep: a loop, most likely")]
+    LoopDetected,
     /// Anything else.
     #[error("{0}")]
     Internal(Arc<str>),

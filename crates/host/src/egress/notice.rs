@@ -43,7 +43,7 @@ impl Notices {
         }
     }
 
-    pub(super) fn function(&self) -> &FunctionSpec {
+    pub(super) fn function(&self) -> &Arc<FunctionSpec> {
         &self.function
     }
 
@@ -53,6 +53,16 @@ impl Notices {
             format!(
                 "request to {target} denied: no grant allows it. To allow it, add \"{target}\" to `http` in \
                  [function.grants] of the function `{name}`"
+            )
+        });
+    }
+
+    /// The function that is called isn't granted.
+    pub(super) fn call_denied(&self, called: &str) {
+        self.say(|name| {
+            format!(
+                "call of the function `{called}` denied: no grant allows it. To allow it, add \"{called}\" to `functions` \
+                 in [function.grants] of the function `{name}`"
             )
         });
     }

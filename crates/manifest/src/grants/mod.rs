@@ -7,7 +7,8 @@
 //!   (every name and every public address), or an address.
 //! - Names have the normal form of [`Hostname`](crate::Hostname). One that a resolver could read as an
 //!   address is refused everywhere, so that each text means one thing to all who read it.
-//! - No grant reaches names in `internal`: they never leave the node.
+//! - No grant in `http` reaches names in `internal`: they never leave the node. Functions of the same app have such
+//!   names, and are granted in `functions`.
 //! - `addresses` are those that granted names may resolve to although they aren't public.
 
 pub mod address;
@@ -19,12 +20,16 @@ mod target;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::names::FunctionName;
+
 pub use http::{GrantError, HttpGrant};
 pub(crate) use network::parse as parse_network;
 pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
 
 /// The most grants in `http`.
 pub const HTTP_GRANTS_MAX: usize = 100;
+/// The most names in `functions`.
+pub const FUNCTIONS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -39,11 +44,14 @@ pub struct Grants {
     /// granted in `http` needs no place here.
     #[serde(skip_serializing_if = "Vec::is_empty", with = "network")]
     pub addresses: Vec<IpNet>,
+    /// Which functions of its own app it may call, at `http://<name>.everwarm.internal/`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionName>,
 }
 
 impl Grants {
     /// Whether there is nothing that the function may use.
     pub fn is_empty(&self) -> bool {
-        self.http.is_empty() && self.addresses.is_empty()
+        self.http.is_empty() && self.addresses.is_empty() && self.functions.is_empty()
     }
 }

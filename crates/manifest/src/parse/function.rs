@@ -38,6 +38,10 @@ pub(super) struct Draft {
     server_timing: bool,
     env: BTreeMap<String, String>,
     grants: Grants,
+    /// The functions that it is granted.
+    pub(super) granted: Vec<At<FunctionName>>,
+    /// Where it says that it answers nobody but those that are granted it.
+    pub(super) unrouted: Option<Range<usize>>,
     limits: Limits,
 }
 
@@ -66,6 +70,7 @@ impl Draft {
             );
         }
         let default_routes = !reader.has("routes");
+        let (grants, granted) = grants::read(reader, findings);
         Self {
             span: reader.span.clone(),
             named: reader.has("name"),
@@ -96,7 +101,9 @@ impl Draft {
             .unwrap_or_default(),
             server_timing: reader.switch("server_timing", findings),
             env: env(reader, findings),
-            grants: grants::read(reader, findings),
+            grants,
+            granted,
+            unrouted: unrouted(reader),
             limits: read_limits(reader, findings),
         }
     }
@@ -150,15 +157,19 @@ fn word<W: FromStr>(
     None
 }
 
+/// Where `routes` stands, if it is empty.
+fn unrouted(reader: &Reader<'_, '_>) -> Option<Range<usize>> {
+    let value = reader.value("routes")?;
+    match value.get_ref() {
+        DeValue::Array(array) if array.is_empty() => Some(value.span()),
+        _ => None,
+    }
+}
+
 fn routes(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Vec<At<RoutePattern>> {
     let Some(array) = reader.array("routes", findings) else {
         return Vec::new();
     };
-    if array.value.is_empty() {
-        let message = "`routes` is empty: nothing would reach the function";
-        let finding = Finding::new(ErrorCode::InvalidValue, array.span.clone(), message);
-        findings.push(finding.help("remove the key to answer everything (`/*`)"));
-    }
     if let Some(first_over) = array.value.get(ROUTES_MAX) {
         findings.push(too_many(
             first_over.span(),

@@ -6,7 +6,11 @@ use std::fmt::Display;
 use super::table::{self, At, Reader};
 use super::{keys, too_many};
 use crate::diagnostics::{ErrorCode, Finding, quoted};
-use crate::grants::{ADDRESSES_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, parse_network};
+use crate::grants::{
+    ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant,
+    parse_network,
+};
+use crate::names::{FunctionName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -21,26 +25,67 @@ const HTTP: List = List {
     what: "grants in `http` of one function",
     max: HTTP_GRANTS_MAX,
 };
+const FUNCTIONS: List = List {
+    key: "functions",
+    what: "entries in `functions` of one function",
+    max: FUNCTIONS_GRANTED_MAX,
+};
 const ADDRESSES: List = List {
     key: "addresses",
     what: "entries in `addresses` of one function",
     max: ADDRESSES_MAX,
 };
 
-pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Grants {
+/// The grants, and where each function stands that is granted: the others of the app are not known yet.
+pub(super) fn read(
+    function: &Reader<'_, '_>,
+    findings: &mut Vec<Finding>,
+) -> (Grants, Vec<At<FunctionName>>) {
     let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
-        return Grants::default();
+        return Default::default();
     };
-    Grants {
-        http: list(&table, &HTTP, findings, |text| {
-            HttpGrant::parse(text.value).map_err(|error| bad_grant(text, &error))
-        }),
-        addresses: list(&table, &ADDRESSES, findings, |text| {
-            parse_network(text.value).map_err(|error| {
-                bad_entry(text, &error)
-                    .suggest(error.suggestion().map(|network| network.to_string()))
-            })
-        }),
+    let http = list(&table, &HTTP, findings, |text| {
+        HttpGrant::parse(text.value).map_err(|error| bad_grant(text, &error))
+    });
+    let addresses = list(&table, &ADDRESSES, findings, |text| {
+        parse_network(text.value).map_err(|error| {
+            bad_entry(text, &error).suggest(error.suggestion().map(|network| network.to_string()))
+        })
+    });
+    let functions = list(&table, &FUNCTIONS, findings, |text| {
+        FunctionName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
+    let grants = Grants {
+        http: values(http),
+        addresses: values(addresses),
+        functions: values(functions.clone()),
+    };
+    (grants, functions)
+}
+
+fn values<T>(entries: Vec<At<T>>) -> Vec<T> {
+    entries.into_iter().map(|entry| entry.value).collect()
+}
+
+/// Names each function that is granted and isn't there.
+pub(super) fn check_functions<'d>(
+    names: &[&FunctionName],
+    granted: impl Iterator<Item = &'d At<FunctionName>>,
+    findings: &mut Vec<Finding>,
+) {
+    for entry in granted.filter(|entry| !names.contains(&&entry.value)) {
+        let message = format!("the app has no function `{}`", entry.value);
+        let finding = Finding::new(ErrorCode::BadGrant, entry.span.clone(), message);
+        let names = names.iter().map(|name| name.as_str());
+        let near = table::nearest(entry.value.as_str(), names.clone());
+        findings.push(match near {
+            Some(near) => finding.suggest(Some(near)),
+            None => finding.help(format!(
+                "its functions are {}",
+                names.collect::<Vec<_>>().join(", ")
+            )),
+        });
     }
 }
 
@@ -49,21 +94,26 @@ fn list<T: PartialEq + Display>(
     list: &List,
     findings: &mut Vec<Finding>,
     read: impl Fn(&At<&str>) -> Result<T, Finding>,
-) -> Vec<T> {
+) -> Vec<At<T>> {
     let Some(array) = table.array(list.key, findings) else {
         return Vec::new();
     };
     if let Some(first_over) = array.value.get(list.max) {
         findings.push(too_many(first_over.span(), list.what, list.max));
     }
-    let mut entries = Vec::new();
+    let mut entries: Vec<At<T>> = Vec::new();
     for item in array.value.iter().take(list.max) {
         let Some(text) = table::text(item, list.key, findings) else {
             continue;
         };
         match read(&text) {
-            Ok(entry) if entries.contains(&entry) => findings.push(twice(&text, list, &entry)),
-            Ok(entry) => entries.push(entry),
+            Ok(value) if entries.iter().any(|entry| entry.value == value) => {
+                findings.push(twice(&text, list, &value));
+            }
+            Ok(value) => entries.push(At {
+                value,
+                span: text.span,
+            }),
             Err(finding) => findings.push(finding),
         }
     }

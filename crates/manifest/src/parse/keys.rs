@@ -95,6 +95,10 @@ pub(crate) const GRANTS: Table = Table {
             "addresses",
             "Addresses and networks that names in `http` may resolve to although they aren't public.",
         ),
+        key(
+            "functions",
+            "Functions of the same app that the function may call, at `http://<name>.everwarm.internal/`.",
+        ),
     ],
 };
 

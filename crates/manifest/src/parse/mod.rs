@@ -208,6 +208,7 @@ fn finish_functions(
 ) -> Vec<Function> {
     duplicate_names(text, &drafts, findings);
     conflicts(text, app, &drafts, findings);
+    calls(app, &drafts, findings);
     let only = drafts.len() == 1;
     let mut functions = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -230,6 +231,35 @@ fn finish_functions(
         }
     }
     functions
+}
+
+/// Functions that others are granted: they have to be there, and those without routes have to be among them.
+fn calls(app: Option<&AppName>, drafts: &[Draft], findings: &mut Vec<Finding>) {
+    let only = app.filter(|_| drafts.len() == 1).map(FunctionName::from);
+    let names: Vec<&FunctionName> = drafts
+        .iter()
+        .filter_map(|draft| draft.name.as_ref().map(|name| &name.value))
+        .chain(only.as_ref())
+        .collect();
+    let granted = || drafts.iter().flat_map(|draft| &draft.granted);
+    grants::check_functions(&names, granted(), findings);
+    for draft in drafts {
+        let Some(span) = draft.unrouted.clone() else {
+            continue;
+        };
+        let is_called = draft
+            .name
+            .as_ref()
+            .is_some_and(|name| granted().any(|granted| granted.value == name.value));
+        if !is_called {
+            let message =
+                "`routes` is empty, and no function is granted this one: nothing would reach it";
+            let finding = Finding::new(ErrorCode::InvalidValue, span, message);
+            findings.push(finding.help(
+                "remove the key to answer everything (`/*`), or name the function in `functions` of another's grants",
+            ));
+        }
+    }
 }
 
 fn duplicate_names(text: &str, drafts: &[Draft], findings: &mut Vec<Finding>) {

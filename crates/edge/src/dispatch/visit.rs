@@ -1,0 +1,172 @@
+//! What is known of one request while it is on its way, and the access event that comes of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::invoke::GuestBody;
+use everwarm_engine::own::Own;
+use everwarm_engine::request::{MoreFields, Request};
+use everwarm_engine::resident::StartLevel;
+use everwarm_engine::usage::{OnEnd, Usage};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
+
+use super::{Asked, Edge, Target};
+use crate::admission::Permit;
+use crate::head::Arrival;
+use crate::meter::{AccessEvent, RequestId};
+use crate::respond::Failure;
+
+/// What is known of a request while it is on its way.
+pub(super) struct Visit {
+    pub(super) request_id: RequestId,
+    /// Why it can't be served, until that is told.
+    pub(super) refused: Option<Failure>,
+    /// What the function is told besides, until it has been.
+    pub(super) more: Option<MoreFields>,
+    pub(super) started: Instant,
+    /// `None` once the books have it: from then on they make the access event.
+    record: Option<Record>,
+    pub(super) reached: Reached,
+    pub(super) start_level: Option<StartLevel>,
+}
+
+/// The function that a request has reached.
+#[derive(Default)]
+pub(super) struct Reached {
+    /// It didn't let the request in.
+    refused_by: Option<Arc<Target>>,
+    /// It did, and there are no books yet.
+    inside: Option<Permit<Asked>>,
+}
+
+impl Reached {
+    pub(super) fn enter(
+        &mut self,
+        edge: &Own<Edge>,
+        target: Arc<Target>,
+        now: Instant,
+    ) -> Result<&Asked, Failure> {
+        let edge = edge.clone();
+        match Permit::take(Asked { edge, target }, now) {
+            Ok(permit) => Ok(self.inside.insert(permit).gated()),
+            Err((refusal, asked)) => {
+                self.refused_by = Some(asked.target);
+                Err(Failure::Refused(refusal))
+            }
+        }
+    }
+
+    fn function(&self) -> Option<&Arc<FunctionSpec>> {
+        let inside = self.inside.as_ref().map(|permit| &permit.gated().target);
+        let target = inside.or(self.refused_by.as_ref())?;
+        Some(target.slot.spec())
+    }
+}
+
+/// What an access event says of a request's head.
+struct Record {
+    client: Option<IpAddr>,
+    method: Method,
+    uri: Uri,
+}
+
+impl Visit {
+    pub(super) fn begin(arrival: Arrival, request: &Request) -> Self {
+        Self {
+            request_id: arrival.request_id,
+            refused: arrival.refused,
+            more: Some(arrival.more),
+            started: Instant::now(),
+            record: Some(Record {
+                client: arrival.client,
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+            }),
+            reached: Reached::default(),
+            start_level: None,
+        }
+    }
+
+    /// The access event is made when the books close; the permit is given back then too.
+    pub(super) fn hand_over_books(&mut self) -> OnEnd {
+        let record = self.record.take();
+        let permit = self.reached.inside.take();
+        let (request_id, start_level) = (self.request_id.clone(), self.start_level);
+        Box::new(move |usage: Usage| {
+            let (Some(record), Some(permit)) = (record, permit) else {
+                return;
+            };
+            let Asked { edge, target } = permit.give_back();
+            let failure = usage.fault.clone().map(Failure::Guest);
+            if let Some(failure) = &failure {
+                edge.failures.count(failure.code());
+            }
+            let status = usage
+                .status
+                .or_else(|| failure.as_ref().map(Failure::status))
+                .unwrap_or(StatusCode::OK);
+            if let Some(start_level) = start_level {
+                target.tally.add(start_level, status, &usage);
+            }
+            edge.log.record(&AccessEvent {
+                request_id,
+                client: record.client,
+                method: record.method,
+                uri: record.uri,
+                status,
+                function: Some(target.slot.spec()),
+                start_level,
+                took: usage.wall,
+                code: failure.as_ref().map(Failure::code),
+                detail: failure.as_ref().and_then(Failure::detail_for_log),
+                usage: Some(usage),
+            });
+        })
+    }
+
+    /// The request failed before there were books.
+    pub(super) fn record_failure(&mut self, edge: &Edge, status: StatusCode, failure: &Failure) {
+        let Some(record) = self.record.take() else {
+            return;
+        };
+        edge.failures.count(failure.code());
+        edge.log.record(&AccessEvent {
+            request_id: self.request_id.clone(),
+            client: record.client,
+            method: record.method,
+            uri: record.uri,
+            status,
+            function: self.reached.function(),
+            start_level: self.start_level,
+            took: self.started.elapsed(),
+            code: Some(failure.code()),
+            detail: failure.detail_for_log(),
+            usage: None,
+        });
+    }
+
+    /// `Server-Timing` (W3C Server Timing, section 3): how the request started, and how long it
+    /// took to the head.
+    pub(super) fn add_server_timing(
+        &self,
+        response: &mut Response<GuestBody>,
+        start_level: StartLevel,
+    ) {
+        let took_us = self.started.elapsed().as_micros();
+        let mut text = String::with_capacity(48);
+        text.push_str("everwarm;desc=\"");
+        text.push_str(start_level.as_str());
+        text.push_str("\";dur=");
+        // By hand: this is on every request, and formatting a float was 1 % of one.
+        let mut digits = itoa::Buffer::new();
+        text.push_str(digits.format(took_us / 1_000));
+        let thousandths = digits.format(1_000 + took_us % 1_000);
+        text.push('.');
+        text.push_str(&thousandths[1..]);
+        if let Ok(value) = HeaderValue::try_from(text) {
+            response.headers_mut().append("server-timing", value);
+        }
+    }
+}
