@@ -72,13 +72,14 @@ fn start(caller: &Everwarm, settings: &Settings) -> anyhow::Result<Running> {
     app.write(folder.path())?;
     let address = servers::free_address()?;
     let command = command_up(settings, folder.path(), address);
+    let name = caller.name();
     servers::start_command(
-        &caller.name(),
+        &name,
         command,
         folder,
         address,
         WITH_CALL,
-        |answer| answer.check_hello(),
+        Answer::check_hello,
     )
 }
 
