@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_api::messages::{LogLine, LogQuery, Quotas, Scope};
+use everwarm_e2e::asked::by;
 use everwarm_e2e::node::{Process, everwarm_command};
 use everwarm_e2e::server::problem;
 use everwarm_e2e::{DataFolder, NewApp, Server, eventually};
@@ -235,4 +236,21 @@ async fn follower_is_let_go_when_the_node_ends() {
     if let Ok(page) = follows.await.unwrap() {
         assert!(page.items.is_empty());
     }
+}
+
+#[tokio::test]
+async fn what_a_function_was_denied_is_among_its_lines() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    let app = NewApp::new("shop", "fetch", &["/*"]);
+    app.deploy(&server.client()).await.unwrap();
+    let asked = by("/error", "https://example.com/");
+    server.get("shop.example.com", &asked).await.ok();
+    let grant = "add \"https://example.com\" to `http`";
+    let all = lines(&server, &LogQuery::default(), &[grant]).await;
+    let told = all.iter().find(|line| line.text.contains(grant)).unwrap();
+    assert_eq!(
+        (told.source.as_str(), told.function.as_str()),
+        ("node", "f")
+    );
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub struct LogLine {
     /// When it was written, in milliseconds since 1970.
     pub at_ms: u64,
-    /// `stdout`, `stderr`, or `access`: a request that is over.
+    /// `stdout`, `stderr`, `node`: what the node says of the function, or `access`: a request that is over.
     pub source: String,
     /// The function.
     pub function: String,
