@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, SOA};
 use hickory_proto::rr::{RData, Record, RecordType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -138,6 +138,12 @@ impl State {
                 _ => continue,
             };
             answer.add_answer(Record::from_rdata(asked.name().clone(), self.ttl, data));
+        }
+        if answer.answers.is_empty() {
+            // Says for how long it may be remembered that there is none (RFC 2308, section 3).
+            let owner = asked.name().clone();
+            let soa = SOA::new(owner.clone(), owner.clone(), 1, 60, 60, 60, self.ttl);
+            answer.add_authority(Record::from_rdata(owner, self.ttl, RData::SOA(soa)));
         }
         Some(answer)
     }

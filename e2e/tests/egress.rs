@@ -140,6 +140,35 @@ both_worlds! {
         assert_eq!(second.connections(), 0);
     }
 
+    async fn names_are_looked_up_again_when_their_answers_say_so(world: World) {
+        let upstream = Upstream::start().await;
+        let (names, app, host) = named(world, &upstream).await;
+        let node = app.grant("addresses = [\"127.0.0.1\"]").start().await;
+        // The connection is closed each time, so that the next request needs another one.
+        let url = format!("{host}/close");
+        let ask = async || {
+            let before = names.questions().len();
+            assert_eq!(Outcome::of(&node, &url).await.kind, "ConnectionTerminated");
+            names.questions().len() > before
+        };
+        assert!(ask().await);
+        assert!(ask().await, "an answer that may not be kept was kept");
+        names.set_ttl(300);
+        ask().await;
+        assert!(!ask().await, "an answer that may be kept was asked for again");
+    }
+
+    async fn address_that_refuses_is_followed_by_the_next(world: World) {
+        let upstream = Upstream::start().await;
+        let (names, app, host) = named(world, &upstream).await;
+        names.set("api.test", &["::1", "127.0.0.2", "127.0.0.1"]);
+        let node = app
+            .grant("addresses = [\"127.0.0.0/8\", \"::1\"]")
+            .start()
+            .await;
+        assert_eq!(node.get(&by("/get", &host)).await.ok(), "hello");
+    }
+
     async fn connection_waits_for_the_next_instance(world: World) {
         let upstream = Upstream::start().await;
         let node = app(world).grant_http(&[upstream.grant()]).start().await;

@@ -142,3 +142,19 @@ fn note_end(end: hyper::Result<()>) {
         tracing::debug!(%error, "an outgoing connection ended with an error");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connection_that_waits_makes_room_and_without_one_there_is_none() {
+        let budget = Arc::new(Semaphore::new(1));
+        let mut open = Some(permit(&budget, || false).await.unwrap());
+        let refused = permit(&budget, || false).await;
+        assert_eq!(refused.err(), Some(SendError::ConnectionLimit));
+        // Closing the one that waits gives its place back.
+        let next = permit(&budget, || open.take().is_some()).await;
+        assert!(next.is_ok());
+    }
+}
