@@ -21,6 +21,7 @@ pub mod backup;
 mod catalog;
 mod commits;
 mod data_dir;
+mod database;
 pub mod disk;
 mod files;
 mod hosts;
@@ -216,15 +217,17 @@ pub enum OpenError {
     },
     /// The tables were made by a later release.
     #[error(
-        "the catalog {} has schema version {found} and this binary knows up to {SCHEMA_VERSION}: \
+        "the database {} has schema version {found} and this binary knows up to {known}: \
          use the newer everwarm that wrote it, or another data folder",
         .path.display()
     )]
     SchemaNewer {
-        /// The catalog's file.
+        /// The SQLite file.
         path: PathBuf,
         /// The version that it has.
         found: i64,
+        /// The version that this binary knows.
+        known: i64,
     },
     /// A restore into the folder didn't end.
     #[error(
@@ -249,7 +252,7 @@ pub enum OpenError {
     Sqlite {
         /// What was being attempted.
         doing: &'static str,
-        /// The catalog's file.
+        /// The SQLite file.
         path: PathBuf,
         /// What SQLite says.
         #[source]
