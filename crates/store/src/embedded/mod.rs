@@ -1,7 +1,7 @@
 //! The store engine that needs nothing but a folder: SQLite and content-addressed files.
 //!
-//! Owns how the ports' calls reach the two threads that do the blocking work: one for the catalog
-//! (SQLite has one writer), one for files, so that a large upload doesn't hold up a small row.
+//! Owns how the ports' calls reach the threads that do the blocking work: one for the catalog (SQLite has one writer),
+//! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`).
 //! Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
 
 use std::io;
@@ -25,6 +25,7 @@ mod database;
 pub mod disk;
 mod files;
 mod hosts;
+mod kv;
 mod node_key;
 mod once;
 mod ports;
@@ -39,6 +40,7 @@ pub use schema::SCHEMA_VERSION;
 
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
+use kv::Kv;
 use worker::Worker;
 
 /// The embedded engine.
@@ -48,6 +50,7 @@ pub struct Embedded {
     // The order matters: the threads end before the folder's lock is let go.
     catalog: Worker<Connection>,
     files: Worker<ArtifactFiles>,
+    kv: Kv,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
     /// Held while garbage is collected, and while a backup reads what a collection would take from it.
@@ -90,6 +93,7 @@ impl Embedded {
             node_key,
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
+            kv: Kv::open(data_dir.kv(), medium.clone())?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,
@@ -102,6 +106,7 @@ impl Embedded {
     pub fn let_go(&self) {
         self.catalog.stop();
         self.files.stop();
+        self.kv.stop();
         self.data_dir.let_go();
     }
 
@@ -123,7 +128,8 @@ impl Embedded {
             ))?;
             let start = OpenError::io("start a thread for the store in", root);
             self.catalog.start(connection).map_err(&start)?;
-            self.files.start(files).map_err(&start)
+            self.files.start(files).map_err(&start)?;
+            self.kv.start()
         };
         open().inspect_err(|_| self.let_go())
     }
@@ -158,6 +164,10 @@ impl Store for Embedded {
 
     fn usage(&self) -> &dyn crate::usage::UsageLog {
         self
+    }
+
+    fn kv(&self) -> &dyn crate::kv::KeyValue {
+        &self.kv
     }
 }
 
