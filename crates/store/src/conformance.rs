@@ -6,6 +6,7 @@
 mod accounts;
 mod artifacts;
 mod hosts;
+mod kv;
 mod once;
 mod usage;
 mod versions;
@@ -71,6 +72,21 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     once::owners_of_a_version_are_found_by_its_digits,
     usage::batch_of_usage_counts_once,
     usage::usage_is_read_by_hours_and_tenant,
+    kv::value_reads_back_as_it_was_set,
+    kv::buckets_apps_and_tenants_see_only_their_own,
+    kv::deleted_value_is_gone,
+    kv::expired_entry_is_gone_whether_it_was_swept_or_not,
+    kv::keys_are_listed_in_order_page_by_page,
+    kv::keys_are_listed_by_prefix,
+    kv::increment_adds_to_decimal_numbers,
+    kv::increments_that_come_together_are_all_counted,
+    kv::swap_finds_what_was_changed_even_if_it_was_changed_back,
+    kv::batches_are_done_whole_or_not_at_all,
+    kv::what_is_too_large_is_refused,
+    kv::quotas_bound_what_an_app_keeps,
+    kv::what_has_expired_holds_no_quota,
+    kv::removed_app_is_gone_at_once_and_swept_part_by_part,
+    kv::revisions_of_an_app_that_comes_back_are_new_ones,
 ];
 
 const NO_BOUND: u64 = u64::MAX;

@@ -1,15 +1,15 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
-//! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`],
-//! [`usage`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`], [`usage`],
+//! [`kv`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
-//! The engines to come talk to other machines; they are async by nature, and a blocking port would
-//! make each of their calls hold a thread. So the ports are async and the embedded engine, which
-//! does block, moves its work to threads of its own. The futures are boxed because callers hold a
-//! `dyn Store`: which engine is in use is a setting, not a type. One allocation a call is nothing
-//! beside a write that is synced to disk; nothing here is on the path of a request.
+//! The engines to come talk to other machines; they are async by nature, and a blocking port would make each of their
+//! calls hold a thread. So the ports are async and the embedded engine, which does block, moves its work to threads of
+//! its own. The futures are boxed because callers hold a `dyn Store`: which engine is in use is a setting, not a type.
+//! One allocation a call is nothing beside a write that is synced to disk. On the path of a request is [`kv`] alone:
+//! what the embedded engine reads of it, it reads where the future is polled.
 //!
 //! The futures need no particular runtime. Dropping one abandons the answer, not the work: a write
 //! that was asked for may still happen, whole.
@@ -25,6 +25,7 @@ pub mod audit;
 pub mod catalog;
 pub mod conformance;
 pub mod embedded;
+pub mod kv;
 pub mod once;
 pub mod traffic;
 pub mod usage;
@@ -51,6 +52,9 @@ pub trait Store: Send + Sync {
 
     /// What functions used.
     fn usage(&self) -> &dyn usage::UsageLog;
+
+    /// What functions keep by key.
+    fn kv(&self) -> &dyn kv::KeyValue;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.

@@ -17,7 +17,7 @@ use everwarm_store::embedded::backup::{BackupError, RestoreError, check, restore
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
-use story::{STORY, Step, seen};
+use story::{KV_STORY, STORY, Step, seen};
 
 /// Later than anything here was written.
 const LATER: UnixMillis = UnixMillis(u64::MAX >> 1);
@@ -39,7 +39,7 @@ async fn archive_of(store: &Embedded) -> Vec<u8> {
 /// A store with a past, and its backup.
 async fn backup(root: &Path) -> (Embedded, Vec<u8>) {
     let store = Embedded::open(root).unwrap();
-    for step in STORY {
+    for step in STORY.iter().chain(KV_STORY) {
         step.run(&store).await.unwrap();
     }
     let archive = archive_of(&store).await;
@@ -63,6 +63,7 @@ async fn restored_store_is_as_the_one_that_was_backed_up_and_goes_on() {
         Step::Promote("shop", 9),
         Step::Usage(9),
         Step::Collect,
+        Step::Increment("count", 1),
     ] {
         step.run(&new).await.unwrap();
     }
@@ -88,6 +89,8 @@ async fn backup_is_whole_whatever_is_deployed_and_removed_meanwhile() {
                 Step::Remove("news"),
                 Step::Remove("blog"),
                 Step::Collect,
+                Step::Increment("rounds", 1),
+                Step::SetMany(&["p", "q"], 50_000),
             ] {
                 step.run(&store).await.unwrap();
             }
@@ -102,6 +105,33 @@ async fn backup_is_whole_whatever_is_deployed_and_removed_meanwhile() {
     let new = Embedded::open(&new).unwrap();
     let seen = seen(&new).await.unwrap();
     assert!(seen.contains("blog"), "{seen}");
+    // What was set before the first piece is there, what came after it isn't.
+    assert!(!seen.contains("rounds"), "{seen}");
+}
+
+#[tokio::test]
+async fn backup_of_the_first_form_is_restored_without_key_value_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, archive) = backup(&dir.path().join("old")).await;
+    let mut parts = parts(&archive);
+    assert_eq!(parts.remove(2).0, "kv.sqlite");
+    let mut about: serde_json::Value = serde_json::from_slice(&parts[0].1).unwrap();
+    about["format"] = 1.into();
+    about.as_object_mut().unwrap().remove("kv");
+    parts[0].1 = serde_json::to_vec(&about).unwrap().into();
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(name, bytes)| part(EntryType::Regular, name, bytes))
+        .collect();
+    let new = dir.path().join("new");
+    restore(&packed(&parts)[..], &new).unwrap();
+    let new = Embedded::open(&new).unwrap();
+    let seen_of_old = seen(&store).await.unwrap();
+    let seen_of_new = seen(&new).await.unwrap();
+    let (old, _) = seen_of_old.split_once("Kept").unwrap();
+    assert!(seen_of_new.starts_with(old), "{seen_of_new}");
+    assert!(seen_of_new.contains("Kept { entries: 0"), "{seen_of_new}");
+    Step::Increment("count", 1).run(&new).await.unwrap();
 }
 
 #[tokio::test]
@@ -125,10 +155,9 @@ async fn nothing_is_collected_while_a_backup_is_taken_and_there_is_one_at_a_time
     assert!(store.collect(LATER).await.unwrap().artifacts > 0);
     let names = fs::read_dir(dir.path().join("old")).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-    assert!(
-        names.iter().all(|name| name != "backup.sqlite"),
-        "{names:?}"
-    );
+    for copy in ["backup.sqlite", "backup-kv.sqlite"] {
+        assert!(names.iter().all(|name| name != copy), "{names:?}");
+    }
 }
 
 #[tokio::test]
@@ -228,17 +257,19 @@ async fn archive_tricks_are_refused_and_nothing_is_written_outside() {
     restore(&packed(&sound)[..], &dir.path().join("sound")).unwrap();
 
     let file = EntryType::Regular;
-    let artifact = String::from_utf8(sound[2].0.path_bytes().into_owned()).unwrap();
+    let artifact = String::from_utf8(sound[3].0.path_bytes().into_owned()).unwrap();
     let tricks: Vec<(&str, usize, (Header, Bytes))> = vec![
-        ("leads outside", 2, part(file, "../outside", b"x")),
-        ("is absolute", 2, part(file, "/tmp/everwarm-outside", b"x")),
-        ("is a link", 2, part(EntryType::Symlink, &artifact, b"")),
-        ("is a hard link", 2, part(EntryType::Link, &artifact, b"")),
-        ("is a device", 2, part(EntryType::Char, &artifact, b"")),
-        ("is a folder", 2, part(EntryType::Directory, &artifact, b"")),
-        ("has other bytes", 2, part(file, &artifact, b"other")),
-        ("is unknown", 2, part(file, "artifacts/acme/x.wasm", b"x")),
+        ("leads outside", 3, part(file, "../outside", b"x")),
+        ("is absolute", 3, part(file, "/tmp/everwarm-outside", b"x")),
+        ("is a link", 3, part(EntryType::Symlink, &artifact, b"")),
+        ("is a hard link", 3, part(EntryType::Link, &artifact, b"")),
+        ("is a device", 3, part(EntryType::Char, &artifact, b"")),
+        ("is a folder", 3, part(EntryType::Directory, &artifact, b"")),
+        ("has other bytes", 3, part(file, &artifact, b"other")),
+        ("is unknown", 3, part(file, "artifacts/acme/x.wasm", b"x")),
         ("is no catalog", 1, part(file, "catalog.sqlite", b"SQLite")),
+        ("is no data", 2, part(file, "kv.sqlite", b"SQLite")),
+        ("is the catalog again", 2, sound[1].clone()),
         (
             "is in the wrong place",
             0,

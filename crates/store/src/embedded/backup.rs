@@ -1,8 +1,9 @@
 //! Backups: a consistent copy of a store that goes on working, as one archive that `tar` can list.
 //!
-//! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until the
-//! archive is out. The archive's form is in `archive`, the way back in `restore`. The node's key stays behind: it is
-//! the node's alone, and protects nothing but machine code, which a restored node makes again.
+//! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until
+//! the archive is out. Key-value data is copied in one go a moment later. The archive's form is in `archive`, the way
+//! back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
+//! a restored node makes again.
 
 mod archive;
 mod restore;
@@ -19,12 +20,13 @@ use tokio::sync::mpsc;
 use super::Embedded;
 use super::disk::{Disk as _, LocalDisk, remove_if_there};
 use super::files::hash_file;
+use super::kv;
 use super::schema::SCHEMA_VERSION;
 use crate::artifacts::{ArtifactError, Artifacts as _};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
-use archive::{About, artifact_name, entry_end, entry_head};
+use archive::{About, KvPart, artifact_name, entry_end, entry_head};
 pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
 
 /// Bytes of a file that are sent at once.
@@ -71,7 +73,7 @@ fn failed<E: Into<EngineError>>(doing: &'static str) -> impl Fn(E) -> BackupErro
     }
 }
 
-/// The copy of the catalog, which is gone when this value is.
+/// The copy of an SQLite file, which is gone when this value is.
 struct Copy(PathBuf);
 
 impl Drop for Copy {
@@ -82,8 +84,8 @@ impl Drop for Copy {
 }
 
 impl Embedded {
-    /// Sends a backup, piece by piece, as fast as its receiver takes it. What is deployed meanwhile may be in it or not;
-    /// what is in it is whole.
+    /// Sends a backup, piece by piece, as fast as its receiver takes it. What is deployed meanwhile may be in it or
+    /// not; what is in it is whole.
     ///
     /// # Errors
     ///
@@ -97,10 +99,10 @@ impl Embedded {
             let artifacts = self
                 .alone_on_catalog(move |connection| copy_catalog(connection, &path))
                 .await?;
-            let path = copy.0.clone();
-            let (digest, bytes) = self
-                .on_file(move || Ok((hash_file(&path)?, std::fs::metadata(&path)?.len())))
-                .await?;
+            let kv_copy = Copy(self.data_dir.root().join("backup-kv.sqlite"));
+            self.kv.copy(&kv_copy.0).await?;
+            let (digest, bytes) = self.measure(&copy).await?;
+            let (kv_digest, kv_bytes) = self.measure(&kv_copy).await?;
             let about = About {
                 format: archive::FORMAT,
                 everwarm: env!("CARGO_PKG_VERSION").to_owned(),
@@ -108,16 +110,24 @@ impl Embedded {
                 made_ms: UnixMillis::now().0,
                 catalog: digest,
                 artifacts: artifacts.len() as u64,
+                kv: Some(KvPart {
+                    schema: kv::TABLES.version(),
+                    digest: kv_digest,
+                }),
             };
             let sender = Sender { pieces };
             let about = about.to_json();
             sender.entry(archive::ABOUT, about.len() as u64).await?;
             sender.send(about.clone()).await?;
             sender.end(about.len() as u64).await?;
-            sender.entry(archive::CATALOG, bytes).await?;
-            self.send_file(&sender, &copy.0, bytes).await?;
-            sender.end(bytes).await?;
-            drop(copy);
+            for (name, copy, bytes) in [
+                (archive::CATALOG, copy, bytes),
+                (archive::KV, kv_copy, kv_bytes),
+            ] {
+                sender.entry(name, bytes).await?;
+                self.send_file(&sender, &copy.0, bytes).await?;
+                sender.end(bytes).await?;
+            }
             for (tenant, digest) in artifacts {
                 // Checked on the way: a damaged one is no backup.
                 let artifact = self.get(&tenant, digest).await?;
@@ -132,13 +142,20 @@ impl Embedded {
 }
 
 impl Embedded {
+    /// The digest of a copy, and how many bytes it has.
+    async fn measure(&self, copy: &Copy) -> Result<(Digest, u64), BackupError> {
+        let path = copy.0.clone();
+        self.on_file(move || Ok((hash_file(&path)?, std::fs::metadata(&path)?.len())))
+            .await
+    }
+
     /// Reads a file of the operating system's, on the thread for files.
     async fn on_file<T, F>(&self, job: F) -> Result<T, BackupError>
     where
         T: Send + 'static,
         F: FnOnce() -> io::Result<T> + Send + 'static,
     {
-        let read = failed("read the catalog's copy");
+        let read = failed("read its databases' copies");
         let done = self.files.run(move |_| job()).await;
         done.map_err(|error| failed("use its folder")(Box::new(error) as EngineError))?
             .map_err(&read)

@@ -1,7 +1,8 @@
-//! Group commit: the catalog's jobs that wait for each other share one transaction, and so one wait for the disk.
+//! Group commit: jobs on an SQLite file that wait for each other share one transaction, and so one wait for the disk.
 //!
 //! Owns when a transaction begins and ends around jobs, each of which is a savepoint in it: one that fails takes nothing
-//! of its neighbours with it. Nobody is answered before the commit. Knows nothing of what the jobs do.
+//! of its neighbours with it. Nobody is answered before the commit. A transaction that can't end, which is what a damaged
+//! page leaves, is undone: nobody's commit waits inside another's. Knows nothing of what the jobs do.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -10,7 +11,35 @@ use rusqlite::Connection;
 
 use super::worker::{Answer, Job, Lost, State};
 
-impl State for Connection {
+/// What has a connection whose jobs share transactions.
+pub(super) trait Committing: Send + Sized + 'static {
+    /// What the log calls it.
+    const NAME: &'static str;
+
+    fn connection(&mut self) -> &mut Connection;
+
+    /// Why SQLite rolled back, by what the last job heard of it.
+    fn why_rolled_back(&self) -> rusqlite::Error {
+        rolled_back()
+    }
+}
+
+/// What is said when nothing more is known.
+pub(super) fn rolled_back() -> rusqlite::Error {
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+    let reason = "the transaction was rolled back: the disk is full or failed".to_owned();
+    rusqlite::Error::SqliteFailure(error, Some(reason))
+}
+
+impl Committing for Connection {
+    const NAME: &'static str = "catalog";
+
+    fn connection(&mut self) -> &mut Connection {
+        self
+    }
+}
+
+impl<S: Committing> State for S {
     fn turn(&mut self, jobs: Vec<Job<Self>>) {
         let mut jobs = jobs.into_iter().peekable();
         let mut may_share = jobs.len() > 1;
@@ -18,13 +47,14 @@ impl State for Connection {
             if job.alone || !may_share {
                 // Alone, its savepoint is its transaction.
                 if let Some(job) = jobs.next() {
-                    (job.work)(self)(Ok(()));
+                    let answer = (job.work)(self);
+                    answer(ended(self));
                 }
                 continue;
             }
             let (answers, committed) = together(self, &mut jobs);
             let kept = committed.map_err(|error| {
-                tracing::error!(%error, "the catalog couldn't commit");
+                tracing::error!(%error, "the {} couldn't commit", S::NAME);
                 // The rest goes on one by one: it may be less than what was too much.
                 may_share = false;
                 Lost::NotCommitted(Arc::new(Box::new(error)))
@@ -34,6 +64,22 @@ impl State for Connection {
     }
 }
 
+/// Ends the transaction of a job that couldn't.
+fn ended<S: Committing>(state: &mut S) -> Result<(), Lost> {
+    if state.connection().is_autocommit() {
+        return Ok(());
+    }
+    let error = state.why_rolled_back();
+    tracing::error!(%error, "the {} couldn't undo a change", S::NAME);
+    undo(state.connection());
+    Err(Lost::NotCommitted(Arc::new(Box::new(error))))
+}
+
+fn undo(connection: &Connection) {
+    // It can't be undone more than that; what comes next fails at its start if this did.
+    let _ = connection.execute_batch("ROLLBACK");
+}
+
 fn tell(answers: Vec<Answer>, kept: &Result<(), Lost>) {
     for answer in answers {
         answer(kept.clone());
@@ -41,28 +87,25 @@ fn tell(answers: Vec<Answer>, kept: &Result<(), Lost>) {
 }
 
 /// Does the next jobs in one transaction. Those that are left weren't begun.
-fn together(
-    connection: &mut Connection,
-    jobs: &mut Peekable<std::vec::IntoIter<Job<Connection>>>,
+fn together<S: Committing>(
+    state: &mut S,
+    jobs: &mut Peekable<std::vec::IntoIter<Job<S>>>,
 ) -> (Vec<Answer>, rusqlite::Result<()>) {
     let mut answers = Vec::new();
-    if let Err(error) = connection.execute_batch("BEGIN") {
+    if let Err(error) = state.connection().execute_batch("BEGIN") {
         return (answers, Err(error));
     }
     while let Some(job) = jobs.next_if(|job| !job.alone) {
-        answers.push((job.work)(connection));
-        if connection.is_autocommit() {
+        answers.push((job.work)(state));
+        if state.connection().is_autocommit() {
             // SQLite itself rolled all of it back: the disk is full or failed.
-            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
-            let reason = "the transaction was rolled back: the disk is full or failed".to_owned();
-            let error = rusqlite::Error::SqliteFailure(error, Some(reason));
-            return (answers, Err(error));
+            return (answers, Err(state.why_rolled_back()));
         }
     }
+    let connection = state.connection();
     let committed = connection.execute_batch("COMMIT");
     if committed.is_err() && !connection.is_autocommit() {
-        // It can't be undone more than that; what comes next fails at its start if this did.
-        let _ = connection.execute_batch("ROLLBACK");
+        undo(connection);
     }
     (answers, committed)
 }

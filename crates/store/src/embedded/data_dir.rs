@@ -69,6 +69,11 @@ impl DataDir {
         self.root.join("catalog.sqlite")
     }
 
+    /// The SQLite file of key-value data.
+    pub fn kv(&self) -> PathBuf {
+        self.root.join("kv.sqlite")
+    }
+
     /// The folder of components.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")

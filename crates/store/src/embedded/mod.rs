@@ -1,7 +1,7 @@
 //! The store engine that needs nothing but a folder: SQLite and content-addressed files.
 //!
-//! Owns how the ports' calls reach the two threads that do the blocking work: one for the catalog
-//! (SQLite has one writer), one for files, so that a large upload doesn't hold up a small row.
+//! Owns how the ports' calls reach the threads that do the blocking work: one for the catalog (SQLite has one writer),
+//! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`).
 //! Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
 
 use std::io;
@@ -21,9 +21,11 @@ pub mod backup;
 mod catalog;
 mod commits;
 mod data_dir;
+mod database;
 pub mod disk;
 mod files;
 mod hosts;
+mod kv;
 mod node_key;
 mod once;
 mod ports;
@@ -38,6 +40,7 @@ pub use schema::SCHEMA_VERSION;
 
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
+use kv::Kv;
 use worker::Worker;
 
 /// The embedded engine.
@@ -47,6 +50,7 @@ pub struct Embedded {
     // The order matters: the threads end before the folder's lock is let go.
     catalog: Worker<Connection>,
     files: Worker<ArtifactFiles>,
+    kv: Kv,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
     /// Held while garbage is collected, and while a backup reads what a collection would take from it.
@@ -89,6 +93,7 @@ impl Embedded {
             node_key,
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
+            kv: Kv::open(data_dir.kv(), medium.clone())?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,
@@ -101,6 +106,7 @@ impl Embedded {
     pub fn let_go(&self) {
         self.catalog.stop();
         self.files.stop();
+        self.kv.stop();
         self.data_dir.let_go();
     }
 
@@ -122,7 +128,8 @@ impl Embedded {
             ))?;
             let start = OpenError::io("start a thread for the store in", root);
             self.catalog.start(connection).map_err(&start)?;
-            self.files.start(files).map_err(&start)
+            self.files.start(files).map_err(&start)?;
+            self.kv.start()
         };
         open().inspect_err(|_| self.let_go())
     }
@@ -157,6 +164,10 @@ impl Store for Embedded {
 
     fn usage(&self) -> &dyn crate::usage::UsageLog {
         self
+    }
+
+    fn kv(&self) -> &dyn crate::kv::KeyValue {
+        &self.kv
     }
 }
 
@@ -216,15 +227,17 @@ pub enum OpenError {
     },
     /// The tables were made by a later release.
     #[error(
-        "the catalog {} has schema version {found} and this binary knows up to {SCHEMA_VERSION}: \
+        "the database {} has schema version {found} and this binary knows up to {known}: \
          use the newer everwarm that wrote it, or another data folder",
         .path.display()
     )]
     SchemaNewer {
-        /// The catalog's file.
+        /// The SQLite file.
         path: PathBuf,
         /// The version that it has.
         found: i64,
+        /// The version that this binary knows.
+        known: i64,
     },
     /// A restore into the folder didn't end.
     #[error(
@@ -249,7 +262,7 @@ pub enum OpenError {
     Sqlite {
         /// What was being attempted.
         doing: &'static str,
-        /// The catalog's file.
+        /// The SQLite file.
         path: PathBuf,
         /// What SQLite says.
         #[source]

@@ -1,12 +1,13 @@
-//! The catalog's tables, and which version of them a file has.
+//! The catalog's tables.
 //!
-//! Owns opening the SQLite file. Knows nothing of what the rows mean.
+//! Owns their SQL, and that the catalog has one connection. Knows nothing of what the rows mean.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::OpenError;
+use super::database::{self, Tables};
 use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
@@ -142,60 +143,13 @@ const STEPS: [&str; 3] = [
 
 /// Opens the catalog, and makes or upgrades its tables.
 pub(super) fn open(path: &Path, medium: &Medium) -> Result<Connection, OpenError> {
-    let sqlite = |doing| {
-        move |source| OpenError::Sqlite {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+    let tables = Tables {
+        application_id: APPLICATION_ID,
+        steps: &STEPS,
     };
-    let flags = OpenFlags::default();
-    let opened = match &medium.vfs {
-        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
-        None => Connection::open_with_flags(path, flags),
-    };
-    let mut connection = opened.map_err(sqlite("open the catalog"))?;
     // First of all: from the start on, the index of the write-ahead log is in this process's memory. The folder's lock
     // keeps other nodes out; this one keeps a curious `sqlite3` from writing.
-    connection
-        .pragma_update(None, "locking_mode", "EXCLUSIVE")
-        .map_err(sqlite("lock the catalog"))?;
-    let found = schema_version(&connection).map_err(sqlite("read the catalog"))?;
-    if found > SCHEMA_VERSION {
-        return Err(OpenError::SchemaNewer {
-            path: path.to_owned(),
-            found,
-        });
-    }
-    configure(&connection, medium).map_err(sqlite("configure the catalog"))?;
-    upgrade(&mut connection, found).map_err(sqlite("make the tables of the catalog"))?;
-    Ok(connection)
-}
-
-fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-fn configure(connection: &Connection, medium: &Medium) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // An acknowledged write survives power loss.
-    let synchronous = if medium.synchronous { "FULL" } else { "OFF" };
-    connection.pragma_update(None, "synchronous", synchronous)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // Nothing in the file is code: a doctored schema can't call functions.
-    connection.pragma_update(None, "trusted_schema", false)
-}
-
-fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
-    let done = usize::try_from(found).unwrap_or(0);
-    if done == STEPS.len() {
-        return Ok(());
-    }
-    let transaction = connection.transaction()?;
-    for step in &STEPS[done..] {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    transaction.commit()
+    let lock =
+        |connection: &Connection| connection.pragma_update(None, "locking_mode", "EXCLUSIVE");
+    database::open(path, medium, medium.vfs.as_deref(), &tables, lock)
 }

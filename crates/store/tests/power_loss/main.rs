@@ -7,9 +7,11 @@
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used)]
 
+mod shared;
 mod simulated;
 mod story;
 mod together;
+mod values;
 mod vfs;
 
 use std::path::Path;
@@ -19,7 +21,7 @@ use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 
 use simulated::{Lies, SimulatedDisk, Survives};
-use story::{STORY, Step, seen};
+use story::{KV_STORY, STORY, Step, seen};
 
 /// After so many steps the store is closed and opened again, which writes the log back into the catalog.
 const RESTART_AFTER: usize = 12;
@@ -40,13 +42,19 @@ struct Broken(String);
 struct Place {
     root: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
+    story: &'static [Step],
     synchronous: bool,
     lies: Lies,
 }
 
 impl Place {
     fn new(synchronous: bool, lies: Lies) -> Self {
+        Self::of(STORY, synchronous, lies)
+    }
+
+    fn of(story: &'static [Step], synchronous: bool, lies: Lies) -> Self {
         Self {
+            story,
             root: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .build()
@@ -81,7 +89,7 @@ impl Place {
         let disk = self.new_disk();
         let mut store = self.open(&disk).unwrap();
         let mut after = vec![self.see(&store).unwrap()];
-        for (index, step) in STORY.iter().enumerate() {
+        for (index, step) in self.story.iter().enumerate() {
             if index == RESTART_AFTER {
                 drop(store);
                 store = self.open(&disk).unwrap();
@@ -103,7 +111,7 @@ impl Place {
         let Ok(mut store) = self.open(disk) else {
             return 0;
         };
-        for (index, step) in STORY.iter().enumerate() {
+        for (index, step) in self.story.iter().enumerate() {
             if index == RESTART_AFTER {
                 drop(store);
                 let Ok(opened) = self.open(disk) else {
@@ -115,7 +123,7 @@ impl Place {
                 return index;
             }
         }
-        STORY.len()
+        self.story.len()
     }
 
     /// Lets the power end before an operation, and checks what is there when it is back.
@@ -139,13 +147,13 @@ impl Place {
             )));
         };
         // Its sender doesn't know whether it arrived.
-        let usage = STORY.get(acknowledged).copied();
+        let usage = self.story.get(acknowledged).copied();
         if let Some(step @ Step::Usage(_)) = usage {
             self.runtime
                 .block_on(step.run(&store))
                 .map_err(|error| Broken(format!("{step:?} again: {error:?}")))?;
         }
-        for step in &STORY[done..] {
+        for step in &self.story[done..] {
             self.runtime
                 .block_on(step.run(&store))
                 .map_err(|error| Broken(format!("{step:?} afterwards: {error:?}")))?;
@@ -189,7 +197,13 @@ fn what_was_acknowledged_survives_power_loss_at_every_operation() {
     assert!(broken.is_none(), "{broken:?}");
 }
 
-/// Without these the test above would pass on any store.
+#[test]
+fn values_that_were_acknowledged_survive_power_loss_at_every_operation() {
+    let broken = Place::of(KV_STORY, true, Lies::Never).first_broken(&SURVIVES);
+    assert!(broken.is_none(), "{broken:?}");
+}
+
+/// Without these the tests above would pass on any store.
 fn is_found_out(place: &Place) {
     let broken = place.first_broken(&[Survives::Nothing]);
     let (operation, _, Broken(why)) = broken.expect("a store on this disk breaks its promise");
@@ -199,6 +213,11 @@ fn is_found_out(place: &Place) {
 #[test]
 fn store_that_does_not_wait_for_the_disk_is_found_out() {
     is_found_out(&Place::new(false, Lies::Never));
+}
+
+#[test]
+fn values_that_do_not_wait_for_the_disk_are_found_out() {
+    is_found_out(&Place::of(KV_STORY, false, Lies::Never));
 }
 
 #[test]

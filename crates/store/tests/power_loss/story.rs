@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use everwarm_manifest::{App, AppName, FunctionName, HostPattern, RoutePattern, TenantId, World};
+use everwarm_store::Store as _;
 use everwarm_store::accounts::{Accounts as _, Quotas, Scope, Token, TokenId};
 use everwarm_store::artifacts::{Artifacts as _, digest_of};
 use everwarm_store::audit::{Action, Audit as _, Note};
 use everwarm_store::catalog::{Catalog as _, Component, NewVersion, UnixMillis, VersionId};
 use everwarm_store::embedded::Embedded;
+use everwarm_store::kv::{Bucket, BucketName, Key, KeyValue, KvQuota, NewValue, Revision};
 use everwarm_store::traffic::{Canary, Percent, Traffic};
 use everwarm_store::usage::{Batch, Row, Sums, UnixHour, UsageLog as _};
 
@@ -35,6 +37,15 @@ pub(crate) enum Step {
     Prune(&'static str, u32),
     Remove(&'static str),
     Collect,
+    /// A value of so many bytes, and until when it is kept.
+    Set(&'static str, usize, Option<u64>),
+    SetMany(&'static [&'static str], usize),
+    Delete(&'static str),
+    DeleteMany(&'static [&'static str]),
+    Increment(&'static str, i64),
+    Swap(&'static str, Option<u64>, usize),
+    Sweep(u64),
+    RemoveValues,
 }
 
 /// Deploys, a canary, a promotion, a rollback, usage, pruning, removal, collection, and a deploy of what was collected.
@@ -68,6 +79,35 @@ pub(crate) const STORY: &[Step] = &[
     Step::Promote("blog", 3),
     Step::Usage(3),
 ];
+
+/// Key-value data of an app: values of one page and of several, numbers, states, batches, sweeps, removal.
+pub(crate) const KV_STORY: &[Step] = &[
+    Step::Set("a", 10, None),
+    Step::Set("b", 6_000, None),
+    Step::Increment("n", 5),
+    Step::Set("a", 20, Some(50)),
+    Step::Swap("b", Some(2), 30),
+    Step::Swap("c", None, 5_000),
+    Step::SetMany(&["d", "e", "f", "a", "g"], 1_500),
+    Step::Increment("n", -7),
+    Step::Delete("b"),
+    Step::Set("old", 3_000, Some(90)),
+    Step::Set("older", 10, Some(80)),
+    Step::DeleteMany(&["c", "e", "none"]),
+    // The store is opened again here.
+    Step::Increment("n", 1),
+    Step::Sweep(85),
+    Step::Swap("d", Some(7), 40),
+    Step::Sweep(95),
+    Step::SetMany(&["x", "y", "z"], 4_000),
+    Step::RemoveValues,
+    Step::Set("a", 10, None),
+    Step::Sweep(95),
+    Step::Increment("n", 3),
+    Step::Swap("n", Some(21), 1),
+];
+/// When steps are done.
+const NOW: UnixMillis = UnixMillis(70);
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -121,6 +161,45 @@ impl Step {
             Self::Collect => {
                 store.collect(LATER).await?;
             }
+            _ => return self.run_on_values(store.kv()).await,
+        }
+        Ok(())
+    }
+
+    async fn run_on_values(self, kv: &dyn KeyValue) -> Outcome {
+        let (bucket, none) = (bucket(), KvQuota::NONE);
+        match self {
+            Self::Set(name, len, expires) => {
+                let mut value = value(name, len);
+                value.expires = expires.map(UnixMillis);
+                kv.set(&bucket, &key(name), value, none, NOW).await?;
+            }
+            Self::SetMany(names, len) => {
+                let values = names.iter().map(|name| (key(name), value(name, len)));
+                kv.set_many(&bucket, values.collect(), none, NOW).await?;
+            }
+            Self::Delete(name) => {
+                kv.delete(&bucket, &key(name), NOW).await?;
+            }
+            Self::DeleteMany(names) => {
+                let keys = names.iter().map(|name| key(name)).collect();
+                kv.delete_many(&bucket, keys, NOW).await?;
+            }
+            Self::Increment(name, delta) => {
+                kv.increment(&bucket, &key(name), delta, none, NOW).await?;
+            }
+            Self::Swap(name, expected, len) => {
+                let (key, value) = (key(name), value(name, len));
+                let expected = expected.map(Revision);
+                kv.swap(&bucket, &key, expected, value, none, NOW).await?;
+            }
+            Self::Sweep(now) => {
+                kv.sweep(UnixMillis(now), 100).await?;
+            }
+            Self::RemoveValues => {
+                kv.remove_app(&bucket.tenant, &bucket.app).await?;
+            }
+            other => unreachable!("{other:?} is no step on values"),
         }
         Ok(())
     }
@@ -164,7 +243,39 @@ pub(crate) async fn seen(
     {
         seen.push(format!("{row:?}"));
     }
+    let (kv, bucket) = (store.kv(), bucket());
+    let kept = kv.kept(&bucket.tenant, &bucket.app).await?;
+    seen.push(format!("{kept:?} {:?}", kv.apps(None, 10).await?));
+    let page = kv.list(&bucket, "", None, 1_000, NOW).await?;
+    for key in page.keys {
+        let entry = kv.get(&bucket, &key, NOW).await?;
+        let entry = entry.ok_or("a key that is listed isn't there")?;
+        let digest = digest_of(&entry.value);
+        seen.push(format!(
+            "{key} {:?} {:?} {digest}",
+            entry.revision, entry.expires
+        ));
+    }
     Ok(seen.join("\n"))
+}
+
+pub(crate) fn bucket() -> Bucket {
+    Bucket {
+        tenant: tenant(),
+        app: AppName::new("shop").expect("a valid name"),
+        name: BucketName::new("default").expect("a valid name"),
+    }
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    Key::new(text).expect("a valid key")
+}
+
+pub(crate) fn value(name: &str, len: usize) -> NewValue {
+    NewValue {
+        bytes: name.bytes().cycle().take(len).collect(),
+        expires: None,
+    }
 }
 
 pub(crate) fn tenant() -> TenantId {

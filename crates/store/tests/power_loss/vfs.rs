@@ -1,7 +1,7 @@
 //! SQLite's layer over the simulated disk.
 //!
 //! Owns which disk a path is on: one layer is registered for the process, and each disk has a folder of its own in it.
-//! Knows nothing of what survives a power cut.
+//! What connections share is in `shared`. Knows nothing of what survives a power cut.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,22 +9,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use sqlite_vfs::wip::{WalIndex, WalIndexLock};
 use sqlite_vfs::{DatabaseHandle, LockKind, OpenAccess, OpenKind, OpenOptions, Vfs};
 
+use super::shared::{Index, Member, Shared};
 use super::simulated::{Opened, SimulatedDisk};
 
 /// The name that the layer is registered under.
 pub(crate) const NAME: &str = "simulated";
 
-static DISKS: LazyLock<Mutex<BTreeMap<PathBuf, SimulatedDisk>>> = LazyLock::new(|| {
+/// A disk, and what the connections of each file share.
+struct Mounted {
+    disk: SimulatedDisk,
+    shared: BTreeMap<PathBuf, Shared>,
+}
+
+static DISKS: LazyLock<Mutex<BTreeMap<PathBuf, Mounted>>> = LazyLock::new(|| {
     sqlite_vfs::register(NAME, Layer, false).expect("a new layer has a name of its own");
     Mutex::default()
 });
 
 /// Puts a disk under a folder, in the place of the one that is there.
 pub(crate) fn mount(root: &Path, disk: &SimulatedDisk) {
-    DISKS.lock().unwrap().insert(root.to_owned(), disk.clone());
+    let mounted = Mounted {
+        disk: disk.clone(),
+        shared: BTreeMap::new(),
+    };
+    DISKS.lock().unwrap().insert(root.to_owned(), mounted);
 }
 
 pub(crate) fn unmount(root: &Path) {
@@ -32,12 +42,14 @@ pub(crate) fn unmount(root: &Path) {
 }
 
 fn disk_of(path: &Path) -> io::Result<SimulatedDisk> {
-    let disks = DISKS.lock().unwrap();
+    mounted(path, |mounted| mounted.disk.clone())
+}
+
+fn mounted<T>(path: &Path, look: impl FnOnce(&mut Mounted) -> T) -> io::Result<T> {
+    let mut disks = DISKS.lock().unwrap();
     let root = path.parent().unwrap_or(path);
-    disks
-        .get(root)
-        .cloned()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no disk is there"))
+    let mounted = disks.get_mut(root).map(look);
+    mounted.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no disk is there"))
 }
 
 struct Layer;
@@ -46,7 +58,7 @@ struct Database {
     file: Opened,
     /// As SQLite's own layer does it, the first sync of a new log or journal makes its name last too.
     syncs_folder: bool,
-    lock: LockKind,
+    member: Member,
 }
 
 impl Vfs for Layer {
@@ -57,10 +69,14 @@ impl Vfs for Layer {
         let disk = disk_of(path)?;
         let may_create = matches!(options.access, OpenAccess::Create | OpenAccess::CreateNew);
         let is_new = !disk.contains(path);
+        let member = mounted(path, |mounted| {
+            let shared = mounted.shared.entry(path.to_owned()).or_default();
+            shared.join()
+        })?;
         Ok(Database {
             file: disk.open_or_create(path, may_create)?,
             syncs_folder: is_new && matches!(options.kind, OpenKind::Wal | OpenKind::MainJournal),
-            lock: LockKind::None,
+            member,
         })
     }
 
@@ -76,7 +92,7 @@ impl Vfs for Layer {
     }
 
     fn temporary_name(&self) -> String {
-        unreachable!("the catalog needs no temporary files")
+        unreachable!("the store needs no temporary files")
     }
 
     fn random(&self, buffer: &mut [i8]) {
@@ -90,7 +106,7 @@ impl Vfs for Layer {
 }
 
 impl DatabaseHandle for Database {
-    type WalIndex = NoSharedIndex;
+    type WalIndex = Index;
 
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.len() as u64)
@@ -123,42 +139,23 @@ impl DatabaseHandle for Database {
     }
 
     fn lock(&mut self, lock: LockKind) -> io::Result<bool> {
-        // One connection has the file to itself.
-        self.lock = lock;
-        Ok(true)
+        Ok(self.member.lock(lock))
     }
 
     fn reserved(&mut self) -> io::Result<bool> {
-        Ok(false)
+        Ok(self.member.is_reserved())
     }
 
     fn current_lock(&self) -> io::Result<LockKind> {
-        Ok(self.lock)
+        Ok(self.member.lock)
     }
 
-    fn wal_index(&self, _readonly: bool) -> io::Result<NoSharedIndex> {
-        Ok(NoSharedIndex)
+    fn wal_index(&self, _readonly: bool) -> io::Result<Index> {
+        Ok(self.member.index())
     }
 }
 
 /// Offsets are SQLite's own, of files in this process's memory.
 fn place(offset: u64) -> usize {
     usize::try_from(offset).expect("offsets in memory fit")
-}
-
-/// The catalog is locked for one connection, whose index of the log is in its own memory.
-struct NoSharedIndex;
-
-impl WalIndex for NoSharedIndex {
-    fn map(&mut self, _region: u32) -> io::Result<[u8; 32768]> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn lock(&mut self, _locks: std::ops::Range<u8>, _lock: WalIndexLock) -> io::Result<bool> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn delete(self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,7 +1,7 @@
 //! The form of a backup: a tar archive (POSIX ustar) whose parts have fixed names and a fixed order.
 //!
-//! Owns the names and what is checked of a part before it is read. First [`ABOUT`], which says what the archive is, then
-//! the catalog, then the artifacts. Knows nothing of stores.
+//! Owns the names and what is checked of a part before it is read. First [`ABOUT`], which says what the archive is,
+//! then the catalog, then key-value data, then the artifacts. Knows nothing of stores.
 
 use std::io;
 
@@ -10,12 +10,14 @@ use everwarm_manifest::{Digest, TenantId};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 
-/// The form that this binary writes and reads.
-pub(super) const FORMAT: u32 = 1;
+/// The form that this binary writes. It reads the first one too, which is without key-value data.
+pub(super) const FORMAT: u32 = 2;
 /// The part that says what the archive is.
 pub(super) const ABOUT: &str = "everwarm-backup.json";
 /// The copy of the catalog.
 pub(super) const CATALOG: &str = "catalog.sqlite";
+/// The copy of key-value data.
+pub(super) const KV: &str = "kv.sqlite";
 const ARTIFACTS: &str = "artifacts";
 /// Bytes that a part is filled up to.
 const BLOCK: u64 = 512;
@@ -38,6 +40,18 @@ pub(super) struct About {
     pub(super) catalog: Digest,
     /// How many artifacts it has.
     pub(super) artifacts: u64,
+    /// Its key-value data; archives of the first form have none.
+    pub(super) kv: Option<KvPart>,
+}
+
+/// What an archive says of its key-value data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KvPart {
+    /// The version of its tables.
+    pub(super) schema: i64,
+    /// The digest of the part.
+    pub(super) digest: Digest,
 }
 
 impl About {

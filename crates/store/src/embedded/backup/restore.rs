@@ -1,8 +1,8 @@
 //! From a backup to a data folder.
 //!
-//! Owns what an archive has to be, which is checked whole: nothing that isn't in its catalog is taken, all that is in it
-//! has to be there, every byte is checked against a digest. A folder whose restore didn't end is marked, and no node
-//! starts on it.
+//! Owns what an archive has to be, which is checked whole: no artifact that isn't in its catalog is taken, all that is
+//! in it has to be there, every byte is checked against a digest. A folder whose restore didn't end is marked, and no
+//! node starts on it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,8 +20,8 @@ use super::super::OpenError;
 use super::super::data_dir::DataDir;
 use super::super::disk::{Disk, LocalDisk, Medium, write_whole};
 use super::super::files::ArtifactFiles;
-use super::super::schema;
-use super::archive::{ABOUT, About, CATALOG, FORMAT, artifact_of};
+use super::super::{database, kv, schema};
+use super::archive::{ABOUT, About, CATALOG, FORMAT, KV, artifact_of};
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
 
@@ -29,8 +29,8 @@ use crate::catalog::UnixMillis;
 pub const UNFINISHED: &str = "restore-unfinished";
 /// The longest description of an archive, in bytes.
 const ABOUT_BYTES_MAX: u64 = 64 << 10;
-/// The largest catalog that is taken, in bytes.
-const CATALOG_BYTES_MAX: u64 = 64 << 30;
+/// The largest SQLite file that is taken, in bytes.
+const DATABASE_BYTES_MAX: u64 = 64 << 30;
 /// The largest artifact that is taken, in bytes: it is held in memory.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 /// Bytes that are copied at once.
@@ -125,10 +125,18 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
 
     let files = ArtifactFiles::open(Arc::new(disk), data_dir.artifacts())
         .map_err(io_failed("prepare the folder of artifacts"))?;
-    let catalog = root.join("catalog.restored");
-    let restored = read(archive, &catalog, Some(&files))?;
+    let scratch = Scratch::new(root);
+    let restored = read(archive, &scratch, Some(&files))?;
 
-    fs::rename(&catalog, data_dir.catalog()).map_err(io_failed("put the catalog in place"))?;
+    for (from, to) in [
+        (&scratch.catalog, data_dir.catalog()),
+        (&scratch.kv, data_dir.kv()),
+    ] {
+        // A backup of the first form has no key-value data.
+        if from.exists() {
+            fs::rename(from, to).map_err(io_failed("put the databases in place"))?;
+        }
+    }
     disk.sync_dir(root)
         .and_then(|()| disk.remove_file(&mark))
         .and_then(|()| disk.sync_dir(root))
@@ -136,19 +144,34 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
     Ok(restored)
 }
 
-/// Reads a backup whole and checks it, as [`restore`] does, and keeps nothing of it but its catalog in `scratch`, an empty
-/// folder. Blocks on the disk.
+/// Reads a backup whole and checks it, as [`restore`] does, and keeps nothing of it but its databases in `scratch`, an
+/// empty folder. Blocks on the disk.
 ///
 /// # Errors
 ///
 /// [`RestoreError`].
 pub fn check(archive: impl Read, scratch: &Path) -> Result<Restored, RestoreError> {
-    read(archive, &scratch.join("catalog.restored"), None)
+    read(archive, &Scratch::new(scratch), None)
+}
+
+/// Where databases are until all is checked.
+struct Scratch {
+    catalog: PathBuf,
+    kv: PathBuf,
+}
+
+impl Scratch {
+    fn new(folder: &Path) -> Self {
+        Self {
+            catalog: folder.join("catalog.restored"),
+            kv: folder.join("kv.restored"),
+        }
+    }
 }
 
 fn read(
     archive: impl Read,
-    catalog: &Path,
+    scratch: &Scratch,
     keep: Option<&ArtifactFiles>,
 ) -> Result<Restored, RestoreError> {
     let mut archive = Archive::new(archive);
@@ -160,8 +183,12 @@ fn read(
         None => Err(damaged(format!("it ends before {wanted}"))),
     };
     let about = read_about(next(ABOUT)?)?;
-    take_catalog(next(CATALOG)?, &about, catalog)?;
-    let mut missing = list_artifacts(catalog)?;
+    take_database(next(CATALOG)?, CATALOG, about.catalog, &scratch.catalog)?;
+    let mut missing = list_artifacts(&scratch.catalog)?;
+    if let Some(kv) = &about.kv {
+        take_database(next(KV)?, KV, kv.digest, &scratch.kv)?;
+        check_kv(&scratch.kv)?;
+    }
     let mut restored = Restored {
         everwarm: about.everwarm,
         made: UnixMillis(about.made_ms),
@@ -216,6 +243,12 @@ struct Any {
     format: u32,
     everwarm: String,
     schema: i64,
+    kv: Option<AnyKv>,
+}
+
+#[derive(serde::Deserialize)]
+struct AnyKv {
+    schema: i64,
 }
 
 fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
@@ -226,22 +259,26 @@ fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
         .map_err(io_failed("read the backup"))?;
     let no_json = |error: serde_json::Error| damaged(format!("`{ABOUT}` in it: {error}"));
     let any: Any = serde_json::from_slice(&json).map_err(no_json)?;
-    if any.format > FORMAT || any.schema > schema::SCHEMA_VERSION {
+    let kv_schema = any.kv.map_or(0, |kv| kv.schema);
+    if any.format > FORMAT
+        || any.schema > schema::SCHEMA_VERSION
+        || kv_schema > kv::TABLES.version()
+    {
         return Err(RestoreError::Newer(any.everwarm));
     }
     serde_json::from_slice(&json).map_err(no_json)
 }
 
-/// Writes the catalog and checks its digest.
-fn take_catalog(
+/// Writes an SQLite file and checks its digest.
+fn take_database(
     mut entry: Entry<'_, impl Read>,
-    about: &About,
+    name: &'static str,
+    digest: Digest,
     path: &Path,
 ) -> Result<(), RestoreError> {
-    expect(&entry, CATALOG, CATALOG_BYTES_MAX)?;
-    let mut file = LocalDisk
-        .create(path)
-        .map_err(io_failed("write the catalog"))?;
+    expect(&entry, name, DATABASE_BYTES_MAX)?;
+    let write = io_failed("write a database");
+    let mut file = LocalDisk.create(path).map_err(&write)?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -252,14 +289,15 @@ fn take_catalog(
             break;
         }
         hasher.update(&chunk[..read]);
-        file.write_all(&chunk[..read])
-            .map_err(io_failed("write the catalog"))?;
+        file.write_all(&chunk[..read]).map_err(&write)?;
     }
     let found = Digest::from_bytes(hasher.finalize().into());
-    if found != about.catalog {
-        return Err(damaged("its catalog has other bytes than it says"));
+    if found != digest {
+        return Err(damaged(format!(
+            "`{name}` in it has other bytes than it says"
+        )));
     }
-    file.sync().map_err(io_failed("write the catalog"))
+    file.sync().map_err(&write)
 }
 
 type Missing = BTreeMap<(TenantId, Digest), u64>;
@@ -268,11 +306,7 @@ type Missing = BTreeMap<(TenantId, Digest), u64>;
 fn list_artifacts(path: &Path) -> Result<Missing, RestoreError> {
     let connection = schema::open(path, &Medium::local())?;
     let listed = || -> Result<Missing, Box<dyn std::error::Error>> {
-        let verdict: String =
-            connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-        if verdict != "ok" {
-            return Err(verdict.into());
-        }
+        check_whole(&connection)?;
         let mut query = connection.prepare("SELECT tenant, digest, bytes FROM artifact")?;
         let mut rows = query.query([])?;
         let mut missing = Missing::new();
@@ -289,17 +323,32 @@ fn list_artifacts(path: &Path) -> Result<Missing, RestoreError> {
     Ok(missing)
 }
 
-/// Writes SQLite's log back, so that the catalog is one file.
+/// Opens key-value data, brings it up to date, and has SQLite check it.
+fn check_kv(path: &Path) -> Result<(), RestoreError> {
+    let connection = database::open(path, &Medium::local(), None, &kv::TABLES, |_| Ok(()))?;
+    check_whole(&connection).map_err(|error| damaged(format!("its key-value data: {error}")))?;
+    close(connection, path)
+}
+
+fn check_whole(connection: &Connection) -> Result<(), Box<dyn std::error::Error>> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(verdict.into());
+    }
+    Ok(())
+}
+
+/// Writes SQLite's log back, so that a database is one file.
 fn close(connection: Connection, path: &Path) -> Result<(), RestoreError> {
     let closed = connection.close().map_err(|(_, source)| OpenError::Sqlite {
-        doing: "close the catalog",
+        doing: "close the database",
         path: path.to_owned(),
         source,
     });
     closed?;
     File::open(path)
         .and_then(|file| file.sync_all())
-        .map_err(io_failed("write the catalog"))
+        .map_err(io_failed("write a database"))
 }
 
 /// Checks an artifact, and keeps it. Returns how many bytes it has.
