@@ -1,8 +1,8 @@
 //! Group commit: jobs on an SQLite file that wait for each other share one transaction, and so one wait for the disk.
 //!
-//! Owns when a transaction begins and ends around jobs, each of which is a savepoint in it: one that fails takes nothing
-//! of its neighbours with it. Nobody is answered before the commit. A transaction that can't end, which is what a damaged
-//! page leaves, is undone: nobody's commit waits inside another's. Knows nothing of what the jobs do.
+//! Owns when a transaction begins and ends around jobs, each of which is a savepoint in it: one that fails takes
+//! nothing of its neighbours with it. Nobody is answered before the commit. A transaction that can't end, which is what
+//! a damaged page leaves, is undone: nobody's commit waits inside another's. Knows nothing of what the jobs do.
 
 use std::iter::Peekable;
 use std::sync::Arc;

@@ -196,6 +196,8 @@ impl Kv {
             doing: "copy its key-value data",
             source,
         };
+        // One whose receiver left would write on.
+        self.end_copy();
         let to = to.to_owned();
         let connection = readers::open(&self.path, layer(&self.medium))
             .map_err(|error| failed(Box::new(error)))?;
