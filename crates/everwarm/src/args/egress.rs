@@ -10,7 +10,7 @@ use crate::settings;
 /// How the node carries out requests that functions send.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct EgressArgs {
-    /// Name servers that hosts are looked up at, as in 192.0.2.53,[2001:db8::53]:5353 [default: the system's]
+    /// Name servers that hosts are looked up at, as in 192.0.2.53 or 192.0.2.53:5353 [default: the system's]
     #[arg(
         long,
         value_name = "ADDRESSES",
