@@ -18,6 +18,7 @@ use everwarm_engine::lane::Lane;
 use everwarm_engine::outbound::{Chain, SendError, SendFuture, Services, Subrequest};
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{BodyError, Request, RequestBody};
+use everwarm_manifest::FunctionName;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -31,7 +32,7 @@ const PIECES_MAX: usize = 2;
 /// Finds the functions of a version.
 pub trait Siblings: Send + Sync {
     /// The function called `name` of the caller's own version.
-    fn find(&self, caller: &FunctionSpec, name: &str) -> Option<Arc<Target>>;
+    fn find(&self, caller: &FunctionSpec, name: &FunctionName) -> Option<Arc<Target>>;
 }
 
 /// See the module's documentation. Calls are refused until the data plane has started.
@@ -111,7 +112,7 @@ impl Services for ServiceCalls {
     fn call(
         &self,
         caller: &FunctionSpec,
-        name: &str,
+        name: &FunctionName,
         subrequest: Subrequest,
     ) -> Option<SendFuture> {
         let target = self.siblings.get()?.upgrade()?.find(caller, name)?;

@@ -19,7 +19,7 @@ pub use error::SendError;
 pub(crate) use head::{forwarded, made};
 pub(crate) use sending::{Outcome, Sending, Taken};
 
-use everwarm_manifest::Isolation;
+use everwarm_manifest::{FunctionName, Isolation};
 
 use crate::function::FunctionSpec;
 use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
@@ -56,8 +56,12 @@ pub struct Subrequest {
 pub trait Services: Send + Sync {
     /// Calls the function called `name`; `None` when the version of `caller` has none of that name. Called as
     /// [`Sender::send`] is.
-    fn call(&self, caller: &FunctionSpec, name: &str, subrequest: Subrequest)
-    -> Option<SendFuture>;
+    fn call(
+        &self,
+        caller: &FunctionSpec,
+        name: &FunctionName,
+        subrequest: Subrequest,
+    ) -> Option<SendFuture>;
 }
 
 /// How long the parts of a request may take, where the guest says so.

@@ -273,16 +273,15 @@ impl OfFunction {
             return Err(SendError::Denied);
         };
         let function = self.notices.function();
-        let services = self.services.as_ref();
-        let is_granted = |granted: &FunctionName| granted.as_str() == name;
-        let Some(services) = services.filter(|_| function.grants.functions.iter().any(is_granted))
-        else {
+        let is_meant = |granted: &&FunctionName| granted.as_str() == name;
+        let granted = function.grants.functions.iter().find(is_meant);
+        let (Some(services), Some(granted)) = (&self.services, granted) else {
             self.notices.call_denied(name);
             return Err(SendError::Denied);
         };
         let subrequest = service::one_deeper(subrequest)?;
         let patience = subrequest.timeouts;
-        let call = services.call(function, name, subrequest);
+        let call = services.call(function, granted, subrequest);
         let call = call.ok_or(SendError::DestinationNotFound)?;
         Ok(service::patiently(call, patience))
     }

@@ -128,8 +128,8 @@ impl Named {
 }
 
 impl Siblings for Targets {
-    fn find(&self, caller: &FunctionSpec, name: &str) -> Option<Arc<Target>> {
-        let named = Named::of(caller, FunctionName::new(name).ok()?);
+    fn find(&self, caller: &FunctionSpec, name: &FunctionName) -> Option<Arc<Target>> {
+        let named = Named::of(caller, name.clone());
         self.state.lock().by_name.get(&named).cloned()
     }
 }

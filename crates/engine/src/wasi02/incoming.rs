@@ -17,6 +17,18 @@ impl Sandbox {
             _ => Err(SlotError::Wrong(rep)),
         }
     }
+
+    /// A body that comes in, of a request or of a response.
+    pub(super) fn push_body(
+        &mut self,
+        reader: SharedReader,
+    ) -> wasmtime::Result<Handle<types::IncomingBody>> {
+        let rep = self.slots.push(Resource::RequestBody {
+            reader,
+            stream_taken: false,
+        })?;
+        Ok(Handle::new_own(rep))
+    }
 }
 
 impl types::HostIncomingRequest for Sandbox {
@@ -64,11 +76,7 @@ impl types::HostIncomingRequest for Sandbox {
         let Some(reader) = self.incoming(this.rep())?.take_body() else {
             return Ok(Err(()));
         };
-        let rep = self.slots.push(Resource::RequestBody {
-            reader,
-            stream_taken: false,
-        })?;
-        Ok(Ok(Handle::new_own(rep)))
+        self.push_body(reader).map(Ok)
     }
 
     fn drop(&mut self, this: Handle<types::IncomingRequest>) -> wasmtime::Result<()> {

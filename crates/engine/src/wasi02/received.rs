@@ -80,11 +80,7 @@ impl types::HostIncomingResponse for Sandbox {
         let Some(reader) = self.received(this.rep())?.take_body() else {
             return Ok(Err(()));
         };
-        let rep = self.slots.push(Resource::RequestBody {
-            reader,
-            stream_taken: false,
-        })?;
-        Ok(Ok(Handle::new_own(rep)))
+        self.push_body(reader).map(Ok)
     }
 
     fn drop(&mut self, this: Handle<types::IncomingResponse>) -> wasmtime::Result<()> {

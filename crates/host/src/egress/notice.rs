@@ -122,3 +122,21 @@ impl Window {
         self.notices <= NOTICES_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn function_that_fails_again_and_again_is_told_of_so_often_and_later_anew() {
+        let started = Instant::now();
+        let mut window = Window {
+            started,
+            notices: 0,
+        };
+        let told = |window: &mut Window, at| (0..1_000).filter(|_| window.admit(at)).count();
+        assert_eq!(told(&mut window, started), NOTICES_MAX as usize);
+        assert_eq!(told(&mut window, started + WINDOW / 2), 0);
+        assert_eq!(told(&mut window, started + WINDOW), NOTICES_MAX as usize);
+    }
+}
