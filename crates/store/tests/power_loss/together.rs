@@ -30,7 +30,8 @@ fn ask_together(
         let note = note(Action::PutToken, &token.id.to_string());
         store.put_token(token, 1_000, note)
     });
-    let mut all = join_all(puts);
+    // Unconstrained: the runtime makes a task that asks for more than 128 things come back for the rest of them.
+    let mut all = tokio::task::unconstrained(join_all(puts));
     let mut held = Some(disk.hold());
     place.runtime.block_on(std::future::poll_fn(|context| {
         let polled = Pin::new(&mut all).poll(context);

@@ -32,7 +32,8 @@ fn together<F: Future>(
     disk: &SimulatedDisk,
     asked: impl IntoIterator<Item = F>,
 ) -> Vec<F::Output> {
-    let mut all = Box::pin(join_all(asked));
+    // Unconstrained: the runtime makes a task that asks for more than 128 things come back for the rest of them.
+    let mut all = Box::pin(tokio::task::unconstrained(join_all(asked)));
     let mut held = Some(disk.hold());
     place.runtime.block_on(std::future::poll_fn(|context| {
         let polled = Pin::new(&mut all).poll(context);
