@@ -16,7 +16,8 @@ use crate::function::FunctionSpec;
 use crate::outbound::Sender;
 use crate::sandbox::Sandbox;
 
-/// What a capability keeps for one function between configure and prepare.
+/// What a capability keeps for one function between configure and prepare. An import of its own finds it by its type
+/// ([`Sandbox::state`]).
 pub type State = Arc<dyn Any + Send + Sync>;
 
 /// A power of the host that guests import.
@@ -127,6 +128,11 @@ impl Capabilities {
 impl Configured {
     pub(crate) fn sender(&self) -> Option<&Arc<dyn Sender>> {
         self.sender.as_ref()
+    }
+
+    /// The state of the capability whose state has that type.
+    pub(crate) fn state<T: Any>(&self) -> Option<&T> {
+        self.states.iter().find_map(|state| state.downcast_ref())
     }
 
     pub(crate) fn prepare(&self, function: &Arc<FunctionSpec>, wasi: &mut WasiCtxBuilder) {

@@ -1,5 +1,6 @@
 //! The kinds of resources that our own bindings hand to guests.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use http::uri::Scheme;
@@ -67,6 +68,8 @@ pub(crate) enum Resource {
     },
     /// `request` that the guest made (0.3). Its body flows when it is sent.
     Request03(Box<Request03>),
+    /// A capability's own: `Sandbox::resource` knows its kind.
+    OfCapability(Box<dyn Any + Send>),
 }
 
 /// See [`Resource::Request03`].

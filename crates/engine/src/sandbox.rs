@@ -3,18 +3,19 @@
 //! Owns the instance's resources, its memory limit and the state behind the parts of WASI that
 //! come from `wasmtime-wasi`, which is made only when the guest first asks for any of it.
 
+use std::any::Any;
 use std::sync::Arc;
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource as Handle, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::function::Function;
+use crate::function::{Function, FunctionSpec};
 use crate::limits::MemoryLimiter;
 use crate::meter::Meter;
 use crate::outbound::Chains;
 use crate::own::Own;
 use crate::resource::Resource;
-use crate::slots::Slots;
+use crate::slots::{SlotError, Slots};
 
 /// See the module's documentation.
 pub struct Sandbox {
@@ -46,6 +47,58 @@ impl Sandbox {
             chains: Chains::default(),
             wasi: None,
         }
+    }
+
+    /// What the function is.
+    pub fn spec(&self) -> &Arc<FunctionSpec> {
+        &self.function.spec
+    }
+
+    /// What a capability answered as its [`State`](crate::capability::State) for the function, found by its type:
+    /// each capability has one of its own.
+    pub fn state<T: Any>(&self) -> Option<&T> {
+        self.function.configured.state()
+    }
+
+    /// Keeps a resource of a capability for as long as the guest has its handle.
+    ///
+    /// # Errors
+    ///
+    /// When the instance holds as many resources as it may, which ends it.
+    pub fn keep_resource<T: Any + Send>(&mut self, resource: T) -> wasmtime::Result<Handle<T>> {
+        let rep = self
+            .slots
+            .push(Resource::OfCapability(Box::new(resource)))?;
+        Ok(Handle::new_own(rep))
+    }
+
+    /// A resource that was kept.
+    ///
+    /// # Errors
+    ///
+    /// When the handle is of another kind, which no guest can bring about; it ends the instance.
+    pub fn resource<T: Any>(&self, handle: &Handle<T>) -> wasmtime::Result<&T> {
+        let rep = handle.rep();
+        match self.slots.get(rep)? {
+            Resource::OfCapability(resource) => resource.downcast_ref(),
+            _ => None,
+        }
+        .ok_or_else(|| SlotError::Wrong(rep).into())
+    }
+
+    /// Gives up a resource: the guest has dropped its handle, or has given it away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::resource`].
+    pub fn take_resource<T: Any>(&mut self, handle: &Handle<T>) -> wasmtime::Result<T> {
+        let rep = handle.rep();
+        self.resource(handle)?;
+        match self.slots.take(rep)? {
+            Resource::OfCapability(resource) => resource.downcast().map(|resource| *resource).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| SlotError::Wrong(rep).into())
     }
 
     /// The table of `wasmtime-wasi`'s resources.
