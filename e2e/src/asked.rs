@@ -73,7 +73,7 @@ impl Outcome {
 pub async fn noticed(node: &Node, text: &str) {
     let says = |value: &Value| {
         let detail = value["fields"]["detail"].as_str();
-        value["target"] == "everwarm::egress" && detail.is_some_and(|it| it.contains(text))
+        value["target"] == "everwarm::grants" && detail.is_some_and(|it| it.contains(text))
     };
     node.log().value(text, says).await;
 }

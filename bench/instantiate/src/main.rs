@@ -14,7 +14,7 @@ use everwarm_engine::function::{Function, FunctionSpec};
 use everwarm_engine::instance::instantiate;
 use everwarm_engine::own::Own;
 use everwarm_engine::runtime::{Runtime, RuntimeSettings};
-use everwarm_host::EgressConfig;
+use everwarm_host::{EgressConfig, NodeSide};
 use everwarm_manifest::{App, Digest, Grants, TenantId, World};
 use wasmtime::component::Component;
 
@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let bytes = std::fs::read(&path).with_context(|| format!("can't read {path}"))?;
     let runtime = Runtime::new(
         RuntimeSettings::default(),
-        everwarm_host::all(None, &EgressConfig::default(), None)?,
+        everwarm_host::all(NodeSide::default(), &EgressConfig::default())?,
     )?;
     let function = Own::new(Arc::new(function(&runtime, &bytes)?));
     let event_loop = tokio::runtime::Builder::new_current_thread()

@@ -33,8 +33,8 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
 use crate::GuestOutput;
+use crate::notice::Notices;
 use carry::{Way, carry};
-use notice::Notices;
 use open::{Opener, Unopened};
 use pool::Pool;
 use resolve::Resolver;

@@ -10,6 +10,8 @@ mod clocks;
 mod denied;
 mod egress;
 mod environment;
+mod keyvalue;
+mod notice;
 mod random;
 mod stdio;
 
@@ -22,26 +24,39 @@ pub use clocks::Clocks;
 pub use denied::Denied;
 pub use egress::{Egress, EgressConfig, EgressError, RootsError};
 pub use environment::Environment;
+pub use keyvalue::{KeyValue, Stores};
 pub use random::Random;
 pub use stdio::{GuestOutput, Stdio};
 
-/// Every capability that a node has, in the order in which they are linked. What guests print, and what is said of
-/// them, goes to `output` besides the log; calls to other functions go by `services`.
+/// What capabilities need of the node that they are part of. What is absent, functions don't have.
+#[derive(Clone, Default)]
+pub struct NodeSide {
+    /// Where goes what guests print and what is said of them, besides the log.
+    pub output: Option<Arc<dyn GuestOutput>>,
+    /// Carries calls to other functions.
+    pub services: Option<Arc<dyn Services>>,
+    /// What is kept for functions.
+    pub stores: Option<Arc<dyn Stores>>,
+}
+
+/// Every capability that a node has, in the order in which they are linked.
 ///
 /// # Errors
 ///
 /// When one can't be set up as `egress` says.
-pub fn all(
-    output: Option<Arc<dyn GuestOutput>>,
-    egress: &EgressConfig,
-    services: Option<Arc<dyn Services>>,
-) -> Result<Capabilities, EgressError> {
+pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, EgressError> {
+    let NodeSide {
+        output,
+        services,
+        stores,
+    } = node;
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),
-        Arc::new(Egress::new(egress, output, services)?),
+        Arc::new(Egress::new(egress, output.clone(), services)?),
+        Arc::new(KeyValue::new(stores, output)),
         Arc::new(Denied),
     ]))
 }

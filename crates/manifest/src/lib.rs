@@ -19,8 +19,8 @@ pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWor
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
 pub use grants::{
-    ADDRESSES_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, HttpScheme, HttpTarget,
-    TargetError, TargetHost,
+    ADDRESSES_MAX, BucketName, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, HttpScheme,
+    HttpTarget, TargetError, TargetHost,
 };
 pub use limits::Limits;
 pub use names::{AppName, FunctionName, NameError, TenantId};

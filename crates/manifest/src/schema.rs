@@ -5,7 +5,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
-use crate::grants::{ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX};
+use crate::grants::{
+    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
+};
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
@@ -112,6 +114,13 @@ fn grants() -> Value {
             "items": name(),
             "maxItems": FUNCTIONS_GRANTED_MAX,
             "uniqueItems": true,
+        }),
+        "kv" => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": format!("^[!-~]{{1,{BUCKET_BYTES_MAX}}}$") },
+            "maxItems": BUCKETS_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["default"]],
         }),
         _ => json!({
             "type": "array",

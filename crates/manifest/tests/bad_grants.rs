@@ -1,5 +1,6 @@
 //! What a user is told about each mistake in a function's grants.
 
+use everwarm_manifest::grants::BUCKETS_GRANTED_MAX;
 use everwarm_manifest::{ADDRESSES_MAX, App, Diagnostic, ErrorCode, HTTP_GRANTS_MAX};
 
 /// The only mistake of a function's grants.
@@ -128,6 +129,26 @@ fn bad_addresses_get_a_right_one_where_it_is_near() {
 }
 
 #[test]
+fn names_of_key_value_stores_are_short_and_visible() {
+    let long = "a".repeat(65);
+    for name in ["", "two words", "\\n", "caf\u{e9}", long.as_str()] {
+        let diagnostic = only(&format!("kv = [\"{name}\"]"));
+        assert_eq!(diagnostic.code, ErrorCode::BadGrant, "{name}");
+        assert!(
+            diagnostic
+                .message
+                .contains("1 to 64 visible ASCII characters")
+        );
+    }
+    let diagnostic = only("kv = [\"default\", \"default\"]");
+    assert_eq!(diagnostic.message, "`kv` has `default` twice");
+    assert_eq!(
+        only("kv = \"default\"").suggestion.as_deref(),
+        Some("[\"default\"]")
+    );
+}
+
+#[test]
 fn an_entry_that_stands_there_twice_is_told_where_it_does_again() {
     let diagnostic = only("http = [\"https://a.b\", \"https://A.b.:443\"]");
     assert_eq!(diagnostic.code, ErrorCode::BadGrant);
@@ -168,9 +189,11 @@ fn more_grants_than_there_may_be_are_refused() {
     };
     let name = |n| format!("https://a{n}");
     let address = |n| format!("10.0.0.{n}");
+    let bucket = |n| format!("store-{n}");
     for (key, max, entry) in [
         ("http", HTTP_GRANTS_MAX, name as fn(usize) -> String),
         ("addresses", ADDRESSES_MAX, address),
+        ("kv", BUCKETS_GRANTED_MAX, bucket),
     ] {
         let diagnostic = only(&format!("{key} = {}", list(max + 1, entry)));
         assert_eq!(diagnostic.code, ErrorCode::TooLarge);

@@ -160,6 +160,7 @@ env = { KEY = "value", "OTHER.KEY" = "" }
 [function.grants]
 http = ["https://*.Example.org:443", "http://[fd00::7]:8080"]
 addresses = ["fd00::/8", "127.0.0.1"]
+kv = ["default", "user:sessions"]
 [function.limits]
 memory = "64MiB"
 cpu_time = "1s"
@@ -183,6 +184,8 @@ subrequest_body = "unlimited"
     assert_eq!(grants, ["https://*.example.org", "http://[fd00::7]:8080"]);
     let networks = ["fd00::/8", "127.0.0.1/32"].map(|text| text.parse().unwrap());
     assert_eq!(api.grants.addresses, networks);
+    let buckets: Vec<_> = api.grants.kv.iter().map(|name| name.as_str()).collect();
+    assert_eq!(buckets, ["default", "user:sessions"]);
     assert_eq!(
         api.limits.background_time.duration(),
         std::time::Duration::ZERO

@@ -10,8 +10,8 @@ use everwarm_manifest::limits::{
     BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
 use everwarm_manifest::{
-    App, AppName, Build, ByteSize, Function, FunctionName, Grants, HttpGrant, Isolation, Limits,
-    Millis, RoutePattern, World,
+    App, AppName, BucketName, Build, ByteSize, Function, FunctionName, Grants, HttpGrant,
+    Isolation, Limits, Millis, RoutePattern, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -127,11 +127,18 @@ fn grants() -> impl Strategy<Value = Grants> {
             .expect("the prefix fits the address")
             .trunc()
     });
-    (btree_set(grant, 0..4), btree_set(network, 0..4)).prop_map(|(http, addresses)| Grants {
+    let bucket = "[!-~]{1,64}".prop_map(|name| BucketName::new(&name).expect("a name"));
+    let sets = (
+        btree_set(grant, 0..4),
+        btree_set(network, 0..4),
+        btree_set(bucket, 0..4),
+    );
+    sets.prop_map(|(http, addresses, kv)| Grants {
         http: http.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         // Which functions there are is decided elsewhere.
         functions: Vec::new(),
+        kv: kv.into_iter().collect(),
     })
 }
 

@@ -23,6 +23,7 @@ mod previews;
 mod readiness;
 mod served;
 pub mod sockets;
+mod stores;
 mod targets;
 pub mod telemetry;
 mod turns;

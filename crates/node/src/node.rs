@@ -17,6 +17,7 @@ use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
 use everwarm_host::EgressError;
+use everwarm_host::NodeSide;
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
@@ -39,6 +40,7 @@ use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
 use crate::served::Served;
+use crate::stores::NodeStores;
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
 
@@ -184,9 +186,12 @@ impl Node {
             heavy_threads: config.lanes.get(),
         };
         let services = Arc::<ServiceCalls>::default();
-        let started = engine_and_store(settings, &config, predecessor, &services).await?;
+        let stores = Arc::<NodeStores>::default();
+        let side = side(&config, &services, &stores);
+        let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
         let (runtime, store) = (Arc::new(runtime), Arc::new(store));
+        stores.open(&store);
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
             None => config.domain,
@@ -377,17 +382,24 @@ impl Node {
     }
 }
 
+/// What capabilities have of the node.
+fn side(config: &NodeConfig, services: &Arc<ServiceCalls>, stores: &Arc<NodeStores>) -> NodeSide {
+    NodeSide {
+        output: Some(Arc::clone(&config.logs) as _),
+        services: Some(Arc::clone(services) as _),
+        stores: Some(Arc::clone(stores) as _),
+    }
+}
+
 /// What takes longest, side by side: the engine, whose pools reserve their address space, and the store with what served.
 /// What needs no store is done before a predecessor is asked for it.
 async fn engine_and_store(
     settings: RuntimeSettings,
     config: &NodeConfig,
     predecessor: Option<&mut Predecessor>,
-    services: &Arc<ServiceCalls>,
+    side: NodeSide,
 ) -> Result<(Runtime, Embedded, Served), StartError> {
-    let output = Arc::clone(&config.logs) as _;
-    let services = Arc::clone(services) as _;
-    let capabilities = everwarm_host::all(Some(output), &config.egress, Some(services))?;
+    let capabilities = everwarm_host::all(side, &config.egress)?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
     if let Some(predecessor) = predecessor {

@@ -14,9 +14,8 @@ use crate::{EngineError, StoreFuture};
 
 mod names;
 
-pub use names::{
-    BUCKET_BYTES_MAX, Bucket, BucketName, BucketNameError, KEY_BYTES_MAX, Key, KeyError,
-};
+pub use everwarm_manifest::grants::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
+pub use names::{Bucket, KEY_BYTES_MAX, Key, KeyError};
 
 /// Bytes of a value. A write is held in memory whole, and is written and synced together with its neighbours: a larger
 /// one would hold them up. What is larger is a blob, not a value.

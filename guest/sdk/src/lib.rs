@@ -21,6 +21,7 @@ mod client;
 mod error;
 mod executor;
 mod json;
+pub mod kv;
 mod local;
 mod problem;
 mod request;

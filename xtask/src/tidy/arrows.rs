@@ -16,7 +16,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-tls", &[]),
     ("everwarm-build", &["everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
-    ("everwarm-host", &["everwarm-engine", "everwarm-manifest"]),
+    (
+        "everwarm-host",
+        &["everwarm-engine", "everwarm-manifest", "everwarm-store"],
+    ),
     ("everwarm-edge", &["everwarm-engine", "everwarm-manifest"]),
     (
         "everwarm-node",

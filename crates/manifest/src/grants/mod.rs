@@ -1,5 +1,5 @@
-//! What a function may use of the world outside it: where it may send HTTP requests. Owns the text form
-//! of grants and what each allows. Doesn't look names up and sends nothing: who does asks here first.
+//! What a function may use of the world outside it: where it may send HTTP requests, what it may open. Owns the text
+//! form of grants and what each allows. Doesn't look names up and sends nothing: who does asks here first.
 //!
 //! The rules, which `docs/manifest.md` tells users:
 //!
@@ -13,6 +13,7 @@
 
 pub mod address;
 mod authority;
+mod bucket;
 mod http;
 mod network;
 mod target;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::FunctionName;
 
+pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
 pub(crate) use network::parse as parse_network;
 pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
@@ -30,6 +32,8 @@ pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
 pub const HTTP_GRANTS_MAX: usize = 100;
 /// The most names in `functions`.
 pub const FUNCTIONS_GRANTED_MAX: usize = 100;
+/// The most names in `kv`.
+pub const BUCKETS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -47,11 +51,17 @@ pub struct Grants {
     /// Which functions of its own app it may call, at `http://<name>.everwarm.internal/`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionName>,
+    /// Which of its app's key-value stores it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kv: Vec<BucketName>,
 }
 
 impl Grants {
     /// Whether there is nothing that the function may use.
     pub fn is_empty(&self) -> bool {
-        self.http.is_empty() && self.addresses.is_empty() && self.functions.is_empty()
+        self.http.is_empty()
+            && self.addresses.is_empty()
+            && self.functions.is_empty()
+            && self.kv.is_empty()
     }
 }

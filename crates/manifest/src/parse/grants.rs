@@ -7,8 +7,8 @@ use super::table::{self, At, Reader};
 use super::{keys, too_many};
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
-    ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant,
-    parse_network,
+    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, FUNCTIONS_GRANTED_MAX, GrantError, Grants,
+    HTTP_GRANTS_MAX, HttpGrant, parse_network,
 };
 use crate::names::{FunctionName, nearest_name};
 
@@ -35,6 +35,11 @@ const ADDRESSES: List = List {
     what: "entries in `addresses` of one function",
     max: ADDRESSES_MAX,
 };
+const KV: List = List {
+    key: "kv",
+    what: "entries in `kv` of one function",
+    max: BUCKETS_GRANTED_MAX,
+};
 
 /// The grants, and where each function stands that is granted: the others of the app are not known yet.
 pub(super) fn read(
@@ -56,10 +61,14 @@ pub(super) fn read(
         FunctionName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
     });
+    let kv = list(&table, &KV, findings, |text| {
+        BucketName::new(text.value).map_err(|error| bad_entry(text, &error))
+    });
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
         functions: values(functions.clone()),
+        kv: values(kv),
     };
     (grants, functions)
 }

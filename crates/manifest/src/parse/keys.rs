@@ -99,6 +99,10 @@ pub(crate) const GRANTS: Table = Table {
             "functions",
             "Functions of the same app that the function may call, at `http://<name>.everwarm.internal/`.",
         ),
+        key(
+            "kv",
+            "Key-value stores of the app that the function may open.",
+        ),
     ],
 };
 

@@ -1,13 +1,11 @@
-//! What entries are named by: a bucket of an app, and a key in it. Owns the forms of both. Pure.
+//! What entries are named by: a bucket of an app, and a key in it. Owns the form of keys. Pure.
 
 use std::fmt;
 
-use everwarm_manifest::{AppName, TenantId};
+use everwarm_manifest::{AppName, BucketName, TenantId};
 
 /// Bytes of a key.
 pub const KEY_BYTES_MAX: usize = 512;
-/// Bytes of a bucket's name.
-pub const BUCKET_BYTES_MAX: usize = 64;
 
 /// A key: 1 to [`KEY_BYTES_MAX`] bytes of UTF-8 without a NUL, which other stores and tools take for an end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,43 +38,6 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The name of a bucket: 1 to [`BUCKET_BYTES_MAX`] visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BucketName(Box<str>);
-
-/// Text that is no bucket's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the name of a key-value store has 1 to {BUCKET_BYTES_MAX} visible ASCII characters")]
-pub struct BucketNameError;
-
-impl BucketName {
-    /// Checks the form.
-    ///
-    /// # Errors
-    ///
-    /// [`BucketNameError`].
-    pub fn new(text: &str) -> Result<Self, BucketNameError> {
-        let is_name = (1..=BUCKET_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_name {
-            Ok(Self(text.into()))
-        } else {
-            Err(BucketNameError)
-        }
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BucketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

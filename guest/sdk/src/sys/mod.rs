@@ -9,6 +9,8 @@ mod error_code;
 mod exchange;
 #[cfg(target_family = "wasm")]
 mod head;
+#[cfg(target_family = "wasm")]
+pub(crate) mod keyvalue;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(all(

@@ -1,6 +1,8 @@
 //! No host: what unit tests run on. Requests come from the test, and so do answers to requests that are
 //! sent; time comes from the system.
 
+pub(crate) mod keyvalue;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::marker::PhantomData;

@@ -1,0 +1,211 @@
+//! The interfaces of key-value data, for both versions of WASI. Converts, and knows nothing else.
+
+use bytes::Bytes;
+use everwarm_engine::Sandbox;
+use everwarm_store::kv::Page;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::Granted;
+use super::bucket::{Cas, NotSwapped, OpenBucket, Refused};
+use bindings::everwarm::keyvalue::entries;
+use bindings::wasi::keyvalue::store::{Error, KeyResponse};
+use bindings::wasi::keyvalue::{atomics, batch, store};
+
+#[allow(clippy::pedantic, clippy::all, reason = "generated code")]
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/keyvalue",
+        world: "everwarm:keyvalue/keyvalue",
+        imports: {
+            "wasi:keyvalue/store.open": trappable,
+            default: async | trappable,
+        },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::keyvalue::OpenBucket,
+            "wasi:keyvalue/atomics.cas": crate::keyvalue::Cas,
+        },
+        require_store_data_send: true,
+    });
+}
+
+type Answer<T> = Result<std::result::Result<T, Error>>;
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoSuchStore => Self::NoSuchStore,
+            Refused::AccessDenied => Self::AccessDenied,
+            Refused::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<Page> for KeyResponse {
+    fn from(page: Page) -> Self {
+        let names = page.keys.iter().map(|key| key.as_str().to_owned());
+        Self {
+            keys: names.collect(),
+            cursor: page.next.map(|key| key.as_str().to_owned()),
+        }
+    }
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "each of the interface's functions may trap, and this is its end"
+)]
+fn answer<T, U: From<T>>(done: std::result::Result<T, Refused>) -> Answer<U> {
+    Ok(done.map(U::from).map_err(Error::from))
+}
+
+fn bytes(value: Option<Bytes>) -> Option<Vec<u8>> {
+    value.map(Vec::from)
+}
+
+fn opened(sandbox: &Sandbox, bucket: &Resource<OpenBucket>) -> Result<OpenBucket> {
+    sandbox.resource(bucket).cloned()
+}
+
+impl store::Host for Sandbox {
+    fn open(&mut self, identifier: String) -> Answer<Resource<OpenBucket>> {
+        let granted = self.state::<Granted>();
+        let opened = granted.map_or(Err(Refused::NoSuchStore), |it| it.open(&identifier));
+        match opened {
+            Ok(bucket) => self.keep_resource(bucket).map(Ok),
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+}
+
+impl store::HostBucket for Sandbox {
+    async fn get(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Option<Vec<u8>>> {
+        let value = opened(self, &bucket)?.get(&key).await;
+        answer(value.map(bytes))
+    }
+
+    async fn set(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Answer<()> {
+        answer(opened(self, &bucket)?.set(&key, value, None).await)
+    }
+
+    async fn delete(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<()> {
+        answer(opened(self, &bucket)?.delete(&key).await)
+    }
+
+    async fn exists(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<bool> {
+        answer(opened(self, &bucket)?.exists(&key).await)
+    }
+
+    async fn list_keys(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        cursor: Option<String>,
+    ) -> Answer<KeyResponse> {
+        answer(opened(self, &bucket)?.list_all(cursor.as_deref()).await)
+    }
+
+    async fn drop(&mut self, bucket: Resource<OpenBucket>) -> Result<()> {
+        self.take_resource(&bucket).map(drop)
+    }
+}
+
+impl atomics::Host for Sandbox {
+    async fn increment(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+        delta: i64,
+    ) -> Answer<i64> {
+        answer(opened(self, &bucket)?.increment(&key, delta).await)
+    }
+
+    async fn swap(
+        &mut self,
+        cas: Resource<Cas>,
+        value: Vec<u8>,
+    ) -> Result<std::result::Result<(), atomics::CasError>> {
+        match self.take_resource(&cas)?.swap(value).await {
+            Ok(()) => Ok(Ok(())),
+            Err(NotSwapped::Refused(refused)) => {
+                Ok(Err(atomics::CasError::StoreError(refused.into())))
+            }
+            Err(NotSwapped::Changed(cas)) => {
+                Ok(Err(atomics::CasError::CasFailed(self.keep_resource(cas)?)))
+            }
+        }
+    }
+}
+
+impl atomics::HostCas for Sandbox {
+    async fn new(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Resource<Cas>> {
+        match Cas::new(opened(self, &bucket)?, &key).await {
+            Ok(cas) => self.keep_resource(cas).map(Ok),
+            Err(refused) => Ok(Err(refused.into())),
+        }
+    }
+
+    async fn current(&mut self, cas: Resource<Cas>) -> Answer<Option<Vec<u8>>> {
+        let cas = self.resource(&cas)?.share();
+        answer(cas.current().await.map(bytes))
+    }
+
+    async fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
+        self.take_resource(&cas).map(drop)
+    }
+}
+
+impl batch::Host for Sandbox {
+    async fn get_many(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        keys: Vec<String>,
+    ) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
+        let entries = opened(self, &bucket)?.get_many(keys).await;
+        answer(entries.map(|entries| {
+            let entries = entries.into_iter();
+            let values = entries.map(|(key, entry)| (key, bytes(entry.map(|entry| entry.value))));
+            values.collect::<Vec<_>>()
+        }))
+    }
+
+    async fn set_many(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        values: Vec<(String, Vec<u8>)>,
+    ) -> Answer<()> {
+        answer(opened(self, &bucket)?.set_many(values).await)
+    }
+
+    async fn delete_many(&mut self, bucket: Resource<OpenBucket>, keys: Vec<String>) -> Answer<()> {
+        answer(opened(self, &bucket)?.delete_many(&keys).await)
+    }
+}
+
+impl entries::Host for Sandbox {
+    async fn set_for(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: u64,
+    ) -> Answer<()> {
+        let bucket = opened(self, &bucket)?;
+        answer(bucket.set(&key, value, Some(ttl_ms)).await)
+    }
+
+    async fn list_prefix(
+        &mut self,
+        bucket: Resource<OpenBucket>,
+        prefix: String,
+        cursor: Option<String>,
+        count_max: u32,
+    ) -> Answer<KeyResponse> {
+        let bucket = opened(self, &bucket)?;
+        answer(bucket.list(&prefix, cursor.as_deref(), count_max).await)
+    }
+}
