@@ -4,8 +4,8 @@
 
 use crate::report::Report;
 use crate::scenarios::{
-    disk, edit_to_live, egress, instantiate, isolation, latency, neighbours, scale, sdk_cost,
-    service_calls, throughput,
+    disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours, scale,
+    sdk_cost, service_calls, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -233,6 +233,42 @@ const TARGETS: &[Target] = &[
                 service_calls::P50,
             )
         },
+    },
+    Target {
+        text: "key-value get, 0.2: p50 over a hello, us",
+        side: Side::AtMost,
+        bound: 60.0,
+        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::READ),
+    },
+    Target {
+        text: "key-value get, 0.3: p50 over a hello, us",
+        side: Side::AtMost,
+        bound: 60.0,
+        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::READ),
+    },
+    Target {
+        text: "key-value, 64 writers, 0.2: writes acknowledged a second",
+        side: Side::AtLeast,
+        bound: 10_000.0,
+        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::WRITES),
+    },
+    Target {
+        text: "key-value, 64 writers, 0.3: writes acknowledged a second",
+        side: Side::AtLeast,
+        bound: 10_000.0,
+        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::WRITES),
+    },
+    Target {
+        text: "key-value, one writer, 0.2: p50 over that of a bare fdatasync",
+        side: Side::AtMost,
+        bound: 1.3,
+        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::ALONE),
+    },
+    Target {
+        text: "key-value, one writer, 0.3: p50 over that of a bare fdatasync",
+        side: Side::AtMost,
+        bound: 1.3,
+        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::ALONE),
     },
     Target {
         text: "1,000 apps: process start to first answer, p50, ms",

@@ -5,6 +5,7 @@ pub(crate) mod edit_to_live;
 pub(crate) mod egress;
 pub(crate) mod instantiate;
 pub(crate) mod isolation;
+pub(crate) mod key_value;
 pub(crate) mod latency;
 pub(crate) mod neighbours;
 pub(crate) mod scale;
@@ -74,6 +75,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: service_calls::NAME,
         question: "what does a call from one function to another of its app take?",
         run: service_calls::run,
+    },
+    Scenario {
+        name: key_value::NAME,
+        question: "what does a read of a key-value store add, and how fast are writes acknowledged?",
+        run: key_value::run,
     },
     Scenario {
         name: scale::routes::NAME,

@@ -151,6 +151,12 @@ impl App {
         let _ = write!(self.text, "\n[function.grants]\nfunctions = [\"{name}\"]\n");
     }
 
+    /// Grants the function that was added last a key-value store.
+    pub(crate) fn grant_store(&mut self, name: &str) {
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "\n[function.grants]\nkv = [\"{name}\"]\n");
+    }
+
     /// Adds a function that only others call.
     pub(crate) fn unrouted(&mut self, name: &str, component: &str) {
         // Writing to a String can't fail.

@@ -1,10 +1,13 @@
 //! Does with key-value stores what a test asks for: a request's body is one [`Ask`] in JSON, or a list of them, which
 //! are done in order. The answer is what came of each: `{"ok": ...}`, or `{"error": "..."}` with what the SDK says.
+//!
+//! `GET` is what the bench measures: `/set` and `/get` one small value, `/hello` neither; the answer is a hello.
 
 use std::time::Duration;
 
+use everwarm_sdk::http::Method;
 use everwarm_sdk::kv::{KvError, Store};
-use everwarm_sdk::{Json, Result};
+use everwarm_sdk::{Error, IntoResponse as _, Json, Request, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -84,8 +87,15 @@ enum What {
     },
 }
 
+/// What `/set` sets, and `/get` answers.
+const HELLO: &str = "Hello from Everwarm\n";
+
 #[everwarm_sdk::http]
-async fn kv(Json(asked): Json<Asked>) -> Result<Json<Value>> {
+async fn kv(request: Request) -> Result {
+    if request.method() == Method::GET {
+        return Ok(hello(request.uri().path()).await?.into_response());
+    }
+    let asked = request.into_body().json().await?;
     Ok(Json(match asked {
         Asked::One(ask) => answer(&ask).await,
         Asked::Many(asks) => {
@@ -95,7 +105,22 @@ async fn kv(Json(asked): Json<Asked>) -> Result<Json<Value>> {
             }
             Value::Array(answers)
         }
-    }))
+    })
+    .into_response())
+}
+
+async fn hello(path: &str) -> Result<Vec<u8>> {
+    match path {
+        "/hello" => return Ok(HELLO.into()),
+        "/get" => {}
+        "/set" => {
+            Store::open("default")?.set("hello", HELLO).await?;
+            return Ok(HELLO.into());
+        }
+        _ => return Err(Error::not_found("there is /hello, /get and /set")),
+    }
+    let value = Store::open("default")?.get("hello").await?;
+    value.ok_or_else(|| Error::not_found("/set comes first"))
 }
 
 async fn answer(ask: &Ask) -> Value {
