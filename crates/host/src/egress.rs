@@ -1,23 +1,16 @@
 //! Requests to the outside: `wasi:http` outgoing, to the hosts that the manifest lists and to no other.
 //!
 //! Owns who may send what where, in which bounds, and what is said of it in the function's log. The guest's side, in
-//! both versions of WASI, is the engine's. Addresses are judged where a connection is made (`connect`), so that a
+//! both versions of WASI, is the engine's. Addresses are judged where a connection is made (`network`), so that a
 //! name that changes its address gains nothing.
 
 mod carry;
-mod connect;
 mod failure;
 mod notice;
 mod open;
 mod pool;
-mod resolve;
 mod service;
-mod tls;
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use everwarm_engine::Sandbox;
@@ -33,59 +26,22 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
 use crate::GuestOutput;
+use crate::network::{Network, Unopened};
 use crate::notice::Notices;
+use crate::shares::{Shares, shared};
 use carry::{Way, carry};
-use open::{Opener, Unopened};
+use open::Opener;
 use pool::Pool;
-use resolve::Resolver;
-use tls::Roots;
-pub use tls::RootsError;
 
 /// Requests of one app that may be on their way at once.
 const REQUESTS_OF_APP_MAX: usize = 1_024;
-/// Connections that one tenant may have open.
-const CONNECTIONS_OF_TENANT_MAX: usize = 1_024;
-/// Connections that a node may have open, unless told otherwise.
-const CONNECTIONS_MAX: usize = 8_192;
-
-/// What egress is set up with.
-#[derive(Debug, Clone)]
-pub struct EgressConfig {
-    /// Name servers to ask; those of the system if there are none.
-    pub name_servers: Vec<SocketAddr>,
-    /// Files with certificates of authorities that are trusted besides the system's.
-    pub trusted_cas: Vec<PathBuf>,
-    /// Connections that may be open at once.
-    pub connections_max: usize,
-}
-
-impl Default for EgressConfig {
-    fn default() -> Self {
-        Self {
-            name_servers: Vec::new(),
-            trusted_cas: Vec::new(),
-            connections_max: CONNECTIONS_MAX,
-        }
-    }
-}
-
-/// Egress can't be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum EgressError {
-    /// A certificate that should be trusted can't be.
-    #[error(transparent)]
-    Roots(#[from] RootsError),
-}
 
 /// See the module's documentation.
 pub struct Egress {
-    resolver: Arc<Resolver>,
-    roots: Roots,
-    connections: Arc<Semaphore>,
+    network: Arc<Network>,
     output: Option<Arc<dyn GuestOutput>>,
     services: Option<Arc<dyn Services>>,
     ways: Arc<Ways>,
-    tenants: Mutex<Shares<TenantId, Semaphore>>,
     apps: Mutex<Shares<(TenantId, AppName), Semaphore>>,
 }
 
@@ -103,30 +59,21 @@ impl Ways {
 
 /// Whose connections may be shared: one tenant's, made under one list of addresses.
 type WayKey = (TenantId, Vec<IpNet>);
-/// What functions share, as long as one of them is resident.
-type Shares<K, V> = HashMap<K, Weak<V>>;
 
 impl Egress {
-    /// Sets egress up: reads the certificates that the node is told to trust, and which name servers there are.
-    ///
-    /// # Errors
-    ///
-    /// When a certificate can't be read.
-    pub fn new(
-        config: &EgressConfig,
+    /// Sets egress up on the node's network.
+    pub(crate) fn new(
+        network: Arc<Network>,
         output: Option<Arc<dyn GuestOutput>>,
         services: Option<Arc<dyn Services>>,
-    ) -> Result<Self, EgressError> {
-        Ok(Self {
-            resolver: Arc::new(Resolver::new(&config.name_servers)),
-            roots: Roots::read(&config.trusted_cas)?,
-            connections: Arc::new(Semaphore::new(config.connections_max)),
+    ) -> Self {
+        Self {
+            network,
             output,
             services,
             ways: Arc::default(),
-            tenants: Mutex::default(),
             apps: Mutex::default(),
-        })
+        }
     }
 
     fn granted(&self, function: &FunctionSpec) -> Granted {
@@ -141,15 +88,12 @@ impl Egress {
         let listed = function.grants.addresses.clone();
         let key = (function.tenant.clone(), listed.clone());
         shared(&self.ways.0, key, || {
-            let tenant = shared(&self.tenants, function.tenant.clone(), || {
-                Semaphore::new(CONNECTIONS_OF_TENANT_MAX)
-            });
+            let tenant = self.network.tenant(&function.tenant);
             Way {
                 opener: Opener {
-                    resolver: Arc::clone(&self.resolver),
-                    tls: self.roots.config(),
+                    network: Arc::clone(&self.network),
+                    tls: self.network.tls(&[b"h2", b"http/1.1"]),
                     listed,
-                    node: Arc::clone(&self.connections),
                     tenant,
                     pools: Arc::downgrade(&self.ways),
                 },
@@ -157,22 +101,6 @@ impl Egress {
             }
         })
     }
-}
-
-/// What is shared under `key`, made if nobody has it.
-fn shared<K: Eq + Hash, V>(
-    shares: &Mutex<Shares<K, V>>,
-    key: K,
-    make: impl FnOnce() -> V,
-) -> Arc<V> {
-    let mut shares = shares.lock();
-    if let Some(share) = shares.get(&key).and_then(Weak::upgrade) {
-        return share;
-    }
-    shares.retain(|_, share| share.strong_count() > 0);
-    let share = Arc::new(make());
-    shares.insert(key, Arc::downgrade(&share));
-    share
 }
 
 impl std::fmt::Debug for Egress {

@@ -11,8 +11,10 @@ mod denied;
 mod egress;
 mod environment;
 mod keyvalue;
+mod network;
 mod notice;
 mod random;
+mod shares;
 mod stdio;
 
 use std::sync::Arc;
@@ -20,11 +22,14 @@ use std::sync::Arc;
 use everwarm_engine::capability::{Capabilities, State};
 use everwarm_engine::outbound::Services;
 
+use network::Network;
+
 pub use clocks::Clocks;
 pub use denied::Denied;
-pub use egress::{Egress, EgressConfig, EgressError, RootsError};
+pub use egress::Egress;
 pub use environment::Environment;
 pub use keyvalue::{KeyValue, Stores};
+pub use network::{EgressConfig, EgressError, RootsError};
 pub use random::Random;
 pub use stdio::{GuestOutput, Stdio};
 
@@ -50,12 +55,13 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         services,
         stores,
     } = node;
+    let network = Arc::new(Network::new(egress)?);
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),
-        Arc::new(Egress::new(egress, output.clone(), services)?),
+        Arc::new(Egress::new(network, output.clone(), services)),
         Arc::new(KeyValue::new(stores, output)),
         Arc::new(Denied),
     ]))

@@ -22,8 +22,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, timeout};
 
 use super::failure;
-use super::open::{Opener, Unopened};
+use super::open::Opener;
 use super::pool::{Pool, Sender};
+use crate::network::Unopened;
 
 /// How long a connection may take to be made, unless the guest wants it sooner; it can't have longer.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);

@@ -1,30 +1,11 @@
-//! What failures of sockets and of HTTP mean to the guest that sent a request.
+//! What failures of HTTP mean to the guest that sent a request.
 
 use std::error::Error;
 use std::io;
 
 use everwarm_engine::outbound::SendError;
 
-use super::tls;
-
-/// What a failure to connect, or of a connection, means.
-pub(super) fn of_io(error: &io::Error) -> SendError {
-    if let Some(tls) = error.get_ref().and_then(|source| source.downcast_ref()) {
-        return tls::of_tls(tls);
-    }
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => SendError::ConnectionRefused,
-        io::ErrorKind::TimedOut => SendError::ConnectionTimeout,
-        io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::AddrNotAvailable => SendError::IpUnroutable,
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::UnexpectedEof => SendError::ConnectionTerminated,
-        _ => SendError::DestinationUnavailable(error.to_string().into()),
-    }
-}
+use crate::network::of_io;
 
 /// What a failure of HTTP means.
 pub(super) fn of_hyper(error: &hyper::Error) -> SendError {

@@ -1,7 +1,6 @@
 //! New connections: within the node's and the tenant's bounds, at a permitted address, with HTTP spoken on them by
 //! a task of the thread that asked.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,10 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ways;
-use super::connect::{self, Stream};
 use super::failure;
 use super::pool::{Pool, Sender};
-use super::resolve::Resolver;
+use crate::network::{Network, Stream, Unopened};
 
 /// Bytes of a response's head. More is refused.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -35,37 +33,24 @@ const PING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Makes the connections of one pool.
 pub(super) struct Opener {
-    pub(super) resolver: Arc<Resolver>,
+    pub(super) network: Arc<Network>,
     pub(super) tls: Arc<ClientConfig>,
     /// Networks that the manifest lists, besides public addresses.
     pub(super) listed: Vec<IpNet>,
-    /// What the node may have open, and what the tenant may.
-    pub(super) node: Arc<Semaphore>,
+    /// What the tenant may have open.
     pub(super) tenant: Arc<Semaphore>,
     /// All pools of the node: what waits in one makes room for what another needs.
     pub(super) pools: Weak<Ways>,
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(super) enum Unopened {
-    /// The name's addresses may not be connected to.
-    Prohibited(Vec<IpAddr>),
-    /// Anything else.
-    Failed(SendError),
-}
-
-impl From<SendError> for Unopened {
-    fn from(error: SendError) -> Self {
-        Self::Failed(error)
-    }
 }
 
 impl Opener {
     /// Opens a connection. Where there are too many, one that waits in `pool` is closed first.
     pub(super) async fn open(&self, target: &HttpTarget, pool: &Pool) -> Result<Sender, Unopened> {
         let permits = self.permits(pool).await?;
-        let stream = connect::connect(&self.resolver, &self.tls, target, &self.listed).await?;
+        let stream = self
+            .network
+            .connect(target, &self.tls, &self.listed)
+            .await?;
         let is_h2 = stream.speaks_h2();
         let sender = match stream {
             Stream::Plain(stream) => speak(TokioIo::new(stream), is_h2, permits).await,
@@ -77,7 +62,7 @@ impl Opener {
     async fn permits(&self, pool: &Pool) -> Result<[OwnedSemaphorePermit; 2], SendError> {
         let tenant = permit(&self.tenant, || pool.close_one()).await?;
         let any = || self.pools.upgrade().is_some_and(|all| all.close_one());
-        let node = permit(&self.node, || pool.close_one() || any()).await?;
+        let node = permit(self.network.connections(), || pool.close_one() || any()).await?;
         Ok([node, tenant])
     }
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 /// Whom the node trusts, shared by all.
-pub(super) struct Roots {
+pub(crate) struct Roots {
     told: Vec<CertificateDer<'static>>,
     /// Reading the system's takes longer than the rest of a start: the first function that sends anything has it
     /// done.
@@ -47,7 +47,7 @@ pub enum RootsError {
 
 impl Roots {
     /// The system's authorities or, on a system that has none, those that browsers know; and those in `files`.
-    pub(super) fn read(files: &[PathBuf]) -> Result<Self, RootsError> {
+    pub(crate) fn read(files: &[PathBuf]) -> Result<Self, RootsError> {
         let mut told = Vec::new();
         for path in files {
             told.extend(read_file(path)?);
@@ -72,13 +72,13 @@ impl Roots {
         roots
     }
 
-    /// A tenant's configuration.
-    pub(super) fn config(&self) -> Arc<ClientConfig> {
+    /// A tenant's configuration, with these protocols to choose from.
+    pub(crate) fn config(&self, protocols: &[&[u8]]) -> Arc<ClientConfig> {
         let roots = self.all.get_or_init(|| Arc::new(self.all()));
         let mut config = ClientConfig::builder()
             .with_root_certificates(Arc::clone(roots))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
         Arc::new(config)
     }
 }
@@ -108,7 +108,7 @@ fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
 }
 
 /// What a failure of TLS means, if this error is one.
-pub(super) fn of_tls(error: &rustls::Error) -> SendError {
+pub(crate) fn of_tls(error: &rustls::Error) -> SendError {
     match error {
         rustls::Error::InvalidCertificate(why) => {
             SendError::TlsCertificate(format!("{why:?}").into())

@@ -25,11 +25,11 @@ const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(10);
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// See the module's documentation.
-pub(super) struct Resolver(Option<TokioResolver>);
+pub(crate) struct Resolver(Option<TokioResolver>);
 
 impl Resolver {
     /// Asks the name servers at `servers`, or those of the system if there are none.
-    pub(super) fn new(servers: &[SocketAddr]) -> Self {
+    pub(crate) fn new(servers: &[SocketAddr]) -> Self {
         let resolver = build(servers).inspect_err(|error| {
             tracing::warn!(%error, "names can't be looked up: the system's name servers aren't known");
         });
@@ -37,7 +37,7 @@ impl Resolver {
     }
 
     /// The addresses of a name, none of which has been judged.
-    pub(super) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, SendError> {
+    pub(crate) async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, SendError> {
         let Some(resolver) = &self.0 else {
             return Err(SendError::Dns("the node has no name servers".into()));
         };

@@ -18,7 +18,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure;
-use super::open::Unopened;
 use super::resolve::Resolver;
 
 /// How long an address has before the next one is tried beside it (RFC 8305, section 8).
@@ -26,15 +25,30 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// A connection on which HTTP can be spoken.
-pub(super) enum Stream {
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// The name's addresses may not be connected to.
+    Prohibited(Vec<IpAddr>),
+    /// Anything else.
+    Failed(SendError),
+}
+
+impl From<SendError> for Unopened {
+    fn from(error: SendError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A connection to a target.
+pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// Whether both sides agreed on HTTP/2.
-    pub(super) fn speaks_h2(&self) -> bool {
+    pub(crate) fn speaks_h2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -43,7 +57,7 @@ impl Stream {
 }
 
 /// Connects to `target`, at an address that is public or in `listed`.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     resolver: &Resolver,
     tls: &Arc<ClientConfig>,
     target: &HttpTarget,
