@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::component::{Resource as Handle, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -84,6 +85,27 @@ impl Sandbox {
             _ => None,
         }
         .ok_or_else(|| SlotError::Wrong(rep).into())
+    }
+
+    /// As [`Sandbox::resource`], to be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::resource`].
+    pub fn resource_mut<T: Any>(&mut self, handle: &Handle<T>) -> wasmtime::Result<&mut T> {
+        let rep = handle.rep();
+        match self.slots.get_mut(rep)? {
+            Resource::OfCapability(resource) => resource.downcast_mut(),
+            _ => None,
+        }
+        .ok_or_else(|| SlotError::Wrong(rep).into())
+    }
+
+    /// When the wall time of the request is over that the guest works on; `None` when it isn't known, or is over already
+    /// and the guest has its background time. In a shared instance, of the most patient of them.
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadline = self.chains.now().deadline;
+        deadline.filter(|deadline| Instant::now() < *deadline)
     }
 
     /// Gives up a resource: the guest has dropped its handle, or has given it away.

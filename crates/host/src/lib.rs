@@ -15,6 +15,7 @@ mod network;
 mod notice;
 mod random;
 mod shares;
+mod sql;
 mod stdio;
 
 use std::sync::Arc;

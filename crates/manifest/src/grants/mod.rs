@@ -16,6 +16,7 @@ mod authority;
 mod bucket;
 mod http;
 mod network;
+mod postgres;
 mod target;
 
 use ipnet::IpNet;
@@ -26,6 +27,7 @@ use crate::names::FunctionName;
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
 pub(crate) use network::parse as parse_network;
+pub use postgres::{PostgresUrl, PostgresUrlError};
 pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
 
 /// The most grants in `http`.

@@ -1,0 +1,214 @@
+//! The interface of SQL databases, for both versions of WASI. Converts, and knows nothing else.
+
+use std::time::{Duration, Instant};
+
+use everwarm_engine::Sandbox;
+use wasmtime::Result;
+use wasmtime::component::Resource;
+
+use super::{Access, Column, Connection, Failure, Granted, Rows, Statement, Value};
+use bindings::everwarm::sql::{client, types};
+
+#[allow(clippy::pedantic, clippy::all, reason = "generated code")]
+pub(super) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/sql",
+        world: "everwarm:sql/sql",
+        imports: {
+            "everwarm:sql/client.open": trappable,
+            "everwarm:sql/client.[method]rows.columns": trappable,
+            default: async | trappable,
+        },
+        with: {
+            "everwarm:sql/client.connection": crate::sql::Connection,
+            "everwarm:sql/client.rows": crate::sql::Rows,
+        },
+        require_store_data_send: true,
+    });
+}
+
+type Answer<T> = Result<std::result::Result<T, types::Error>>;
+
+/// How much of the time that is left to the request one call may take: the function is to hear that it took too long.
+const PART_OF_TIME: f64 = 0.9;
+
+impl From<Failure> for types::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NoSuchDatabase => Self::NoSuchDatabase,
+            Failure::AccessDenied => Self::AccessDenied,
+            Failure::Prohibited(address) => Self::Unavailable(format!(
+                "the server's address {address} isn't public, and not in `addresses` of [function.grants]"
+            )),
+            Failure::Refused { code, message } => Self::Refused(types::Problem { code, message }),
+            Failure::Unavailable(text) => Self::Unavailable(text),
+            Failure::Timeout(text) => Self::Timeout(text),
+            Failure::TooMuch(text) => Self::TooMuch(text),
+            Failure::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<types::Value> for Value {
+    fn from(value: types::Value) -> Self {
+        match value {
+            types::Value::Null => Self::Null,
+            types::Value::Boolean(value) => Self::Boolean(value),
+            types::Value::Integer(value) => Self::Integer(value),
+            types::Value::Real(value) => Self::Real(value),
+            types::Value::Text(value) => Self::Text(value),
+            types::Value::Blob(value) => Self::Blob(value),
+        }
+    }
+}
+
+impl From<Value> for types::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Boolean(value) => Self::Boolean(value),
+            Value::Integer(value) => Self::Integer(value),
+            Value::Real(value) => Self::Real(value),
+            Value::Text(value) => Self::Text(value),
+            Value::Blob(value) => Self::Blob(value),
+        }
+    }
+}
+
+impl From<types::Statement> for Statement {
+    fn from(statement: types::Statement) -> Self {
+        Self {
+            text: statement.text,
+            parameters: statement.parameters.into_iter().map(Value::from).collect(),
+        }
+    }
+}
+
+impl From<types::Access> for Access {
+    fn from(access: types::Access) -> Self {
+        match access {
+            types::Access::Read => Self::Read,
+            types::Access::Write => Self::Write,
+        }
+    }
+}
+
+impl From<&Column> for types::Column {
+    fn from(column: &Column) -> Self {
+        Self {
+            name: column.name.clone(),
+            kind: column.kind.clone(),
+        }
+    }
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "each of the interface's functions may trap, and this is its end"
+)]
+fn answer<T>(done: std::result::Result<T, Failure>) -> Answer<T> {
+    Ok(done.map_err(types::Error::from))
+}
+
+/// How long a call may take.
+fn time(sandbox: &Sandbox) -> Option<Duration> {
+    let left = sandbox
+        .deadline()?
+        .saturating_duration_since(Instant::now());
+    Some(left.mul_f64(PART_OF_TIME))
+}
+
+impl types::Host for Sandbox {}
+
+impl client::Host for Sandbox {
+    fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
+        let granted = self.state::<Granted>();
+        match granted.map_or(Err(Failure::NoSuchDatabase), |it| it.open(&database)) {
+            Ok(connection) => self.keep_resource(connection).map(Ok),
+            Err(failure) => answer(Err(failure)),
+        }
+    }
+}
+
+impl client::HostConnection for Sandbox {
+    async fn query(
+        &mut self,
+        connection: Resource<Connection>,
+        statement: types::Statement,
+    ) -> Answer<Resource<Rows>> {
+        let time = time(self);
+        let connection = self.resource_mut(&connection)?;
+        match connection.query(statement.into(), time).await {
+            Ok(rows) => self.keep_resource(rows).map(Ok),
+            Err(failure) => answer(Err(failure)),
+        }
+    }
+
+    async fn execute(
+        &mut self,
+        connection: Resource<Connection>,
+        statement: types::Statement,
+    ) -> Answer<u64> {
+        let time = time(self);
+        let connection = self.resource_mut(&connection)?;
+        answer(connection.execute(statement.into(), time).await)
+    }
+
+    async fn execute_batch(
+        &mut self,
+        connection: Resource<Connection>,
+        statements: Vec<types::Statement>,
+    ) -> Answer<Vec<u64>> {
+        let time = time(self);
+        let connection = self.resource_mut(&connection)?;
+        let statements = statements.into_iter().map(Statement::from).collect();
+        answer(connection.execute_batch(statements, time).await)
+    }
+
+    async fn begin(
+        &mut self,
+        connection: Resource<Connection>,
+        access: types::Access,
+    ) -> Answer<()> {
+        let time = time(self);
+        answer(
+            self.resource_mut(&connection)?
+                .begin(access.into(), time)
+                .await,
+        )
+    }
+
+    async fn commit(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let time = time(self);
+        answer(self.resource_mut(&connection)?.commit(time).await)
+    }
+
+    async fn rollback(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let time = time(self);
+        answer(self.resource_mut(&connection)?.rollback(time).await)
+    }
+
+    async fn drop(&mut self, connection: Resource<Connection>) -> Result<()> {
+        self.take_resource(&connection).map(drop)
+    }
+}
+
+impl client::HostRows for Sandbox {
+    fn columns(&mut self, rows: Resource<Rows>) -> Result<Vec<types::Column>> {
+        let columns = self.resource(&rows)?.columns();
+        Ok(columns.iter().map(types::Column::from).collect())
+    }
+
+    async fn next(&mut self, rows: Resource<Rows>, count_max: u32) -> Answer<Vec<types::Row>> {
+        let time = time(self);
+        let rows = self.resource_mut(&rows)?.next(count_max, time).await;
+        answer(rows.map(|rows| {
+            let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
+            rows.into_iter().map(row).collect()
+        }))
+    }
+
+    async fn drop(&mut self, rows: Resource<Rows>) -> Result<()> {
+        self.take_resource(&rows).map(drop)
+    }
+}
