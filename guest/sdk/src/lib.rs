@@ -27,6 +27,7 @@ mod problem;
 mod request;
 mod response;
 mod service;
+pub mod sql;
 pub mod sse;
 mod sys;
 mod task;

@@ -15,6 +15,7 @@
 use std::future::Future;
 
 use crate::response::{IntoBody, declare_length};
+use crate::sql::{SqlError, Value};
 use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, SendError, sys, task};
 
 /// Runs a future and all the work that it starts to the end, on this thread. Time is real.
@@ -94,6 +95,56 @@ impl<B: IntoBody> Answer for Response<B> {
 impl<B: IntoBody> Answer for Result<Response<B>, SendError> {
     fn into_result(self) -> Result<Response, SendError> {
         self.map(|response| response.map(IntoBody::into_body))
+    }
+}
+
+/// Says what answers the [statements](crate::sql) of this thread from now on. Without it every statement fails.
+/// Transactions come as the statements `BEGIN`, `BEGIN READ`, `COMMIT` and `ROLLBACK`.
+///
+/// ```
+/// use everwarm_sdk::sql::{Connection, SqlError, Value};
+/// use everwarm_sdk::testing::{SqlAnswer, block_on, on_sql};
+///
+/// async fn count() -> Result<i64, SqlError> {
+///     let database = Connection::open("default")?;
+///     let rows = database.query("SELECT count(*) FROM person", []).await?;
+///     rows.all().await?[0].at(0)
+/// }
+///
+/// on_sql(|_, _| Ok(SqlAnswer::rows(["count(*)"], [vec![Value::from(7)]])));
+/// assert_eq!(block_on(count()), Ok(7));
+/// ```
+pub fn on_sql(answer: impl Fn(&str, &[Value]) -> Result<SqlAnswer, SqlError> + 'static) {
+    sys::sql::on_sql(answer);
+}
+
+/// What a statement is answered with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SqlAnswer {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Value>>,
+    pub(crate) changed: u64,
+}
+
+impl SqlAnswer {
+    /// Rows, with the names of their columns.
+    pub fn rows(
+        columns: impl IntoIterator<Item = &'static str>,
+        rows: impl IntoIterator<Item = Vec<Value>>,
+    ) -> Self {
+        Self {
+            columns: columns.into_iter().map(str::to_owned).collect(),
+            rows: rows.into_iter().collect(),
+            changed: 0,
+        }
+    }
+
+    /// How many rows it changed.
+    pub fn changed(rows: u64) -> Self {
+        Self {
+            changed: rows,
+            ..Self::default()
+        }
     }
 }
 

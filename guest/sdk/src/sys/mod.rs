@@ -37,6 +37,8 @@ pub use p2::*;
 #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
 pub use p3::*;
 #[cfg(target_family = "wasm")]
+pub(crate) mod sql;
+#[cfg(target_family = "wasm")]
 pub(crate) use sending::Timeouts;
 
 #[cfg(all(

@@ -2,6 +2,7 @@
 //! sent; time comes from the system.
 
 pub(crate) mod keyvalue;
+pub(crate) mod sql;
 
 use std::cell::RefCell;
 use std::future::Future;
