@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod debian;
 mod dist;
 mod doc_check;
 mod fuzz;

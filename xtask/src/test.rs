@@ -1,13 +1,14 @@
 //! `cargo xtask test`: finds or installs what the tests need, builds the guests and the binary, and
 //! runs everything. The main run comes last, so that the runner's own summary ends the output.
 
-use crate::{guests, steps};
+use crate::{debian, guests, steps};
 
 /// Runs every test of the repository.
 ///
 /// # Errors
 /// When something can't be built or a test fails.
 pub(crate) fn run() -> anyhow::Result<()> {
+    debian::install()?;
     let guests = guests::run()?;
 
     // The guest workspace has parts that run natively (the SDK's executor and macros).

@@ -195,6 +195,11 @@ pub struct Rows<'a> {
 
 #[expect(clippy::unused_async, reason = "as above")]
 impl Rows<'_> {
+    /// The columns' names. Of an answer without rows they may not be known: then there are none.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The next one; `None` after the last.
     ///
     /// # Errors
