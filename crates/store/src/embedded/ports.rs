@@ -337,6 +337,18 @@ impl Audit for Embedded {
             AuditError,
         ))
     }
+
+    fn announce<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        note: Note,
+    ) -> StoreFuture<'a, Result<(), AuditError>> {
+        let tenant = tenant.clone();
+        Box::pin(self.on_catalog(
+            move |connection| audit::announce(connection, &tenant, &note),
+            AuditError,
+        ))
+    }
 }
 
 impl UsageLog for Embedded {
