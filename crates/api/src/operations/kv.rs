@@ -17,7 +17,7 @@ pub const EXPIRES_HEADER: &str = "everwarm-kv-expires-ms";
 
 const STORE: Parameter = in_path(
     "store",
-    "The key-value store's name: 1 to 64 visible ASCII characters. An app's functions have `default` unless they say otherwise.",
+    "The key-value store's name: 1 to 64 visible ASCII characters. It needn't be made.",
 );
 const KEY: Parameter = in_query("key", "The key: 1 to 512 bytes of UTF-8 without a NUL.");
 
