@@ -1,7 +1,7 @@
 //! Keeping key-value data in order: what has expired is swept, and what was an app's that is gone is removed.
 //!
-//! Owns when, and that nothing is taken from an app that is there or about to be. What is removed is the store's to
-//! say. One task does all of it, and ends with its owner.
+//! Owns when, and that nothing is taken but from an app that was removed: what a catalog doesn't know may be in it again
+//! tomorrow, when it was lost and the apps are deployed anew. One task does all of it, and ends with its owner.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,8 +117,7 @@ impl Keeper {
         SWEEP_MORE_AFTER
     }
 
-    /// Removes the data of apps that aren't there: the removal of an app was cut short, or a request that was in wrote
-    /// once more.
+    /// Removes the data of apps that were removed: the removal was cut short, or a request that was in wrote once more.
     async fn remove_orphans(&self) -> Result<(), OrphanError> {
         let mut after: Option<AppKey> = None;
         loop {
@@ -138,20 +137,16 @@ impl Keeper {
     }
 
     async fn remove_if_orphan(&self, key: &AppKey) -> Result<bool, OrphanError> {
-        if self.is_there(key).await? {
+        let ((tenant, app), catalog) = (key, self.store.catalog());
+        if !catalog.is_removed(tenant, app).await? {
             return Ok(false);
         }
-        // A deploy that is under way holds it until the app is there, or won't be.
+        // A deploy that is under way holds it until there is an app of that name again, or won't be.
         let _nobody_deploys = self.locks.lock(key).await;
-        if self.is_there(key).await? {
+        if !catalog.is_removed(tenant, app).await? {
             return Ok(false);
         }
-        let (tenant, app) = key;
         Ok(self.store.kv().remove_app(tenant, app).await?)
-    }
-
-    async fn is_there(&self, (tenant, app): &AppKey) -> Result<bool, CatalogError> {
-        Ok(self.store.catalog().app(tenant, app).await?.is_some())
     }
 }
 
@@ -160,10 +155,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use everwarm_manifest::{App, TenantId, World};
+    use everwarm_store::audit::Action;
     use everwarm_store::catalog::{Component, NewVersion};
     use everwarm_store::kv::{Bucket, BucketName, Kept, Key, KvQuota, NewValue};
+    use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::operate::{Actor, note};
 
     struct Fixture {
         keeper: Keeper,
@@ -207,6 +205,17 @@ mod tests {
             self.store.kv().kept(tenant, app).await.unwrap()
         }
 
+        async fn remove(&self, (tenant, app): &AppKey) {
+            let note = note(
+                &Actor::node(),
+                Action::RemoveApp,
+                app.as_str(),
+                String::new(),
+            );
+            let removed = self.store.catalog().remove_app(tenant, app, note).await;
+            assert!(removed.unwrap());
+        }
+
         async fn deploy(&self, (tenant, app): &AppKey) {
             let component = bytes::Bytes::from_static(b"component");
             let put = self
@@ -229,32 +238,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn data_of_an_app_that_is_not_there_is_removed_and_no_other() {
+    async fn data_of_an_app_that_was_removed_is_removed_and_no_other() {
         let Fixture { keeper, _dir } = fixture();
-        let (gone, there) = (key("gone"), key("there"));
+        let [gone, there, unknown] = ["gone", "there", "unknown"].map(key);
+        keeper.deploy(&gone).await;
         keeper.deploy(&there).await;
-        keeper.set(&gone, "a", None).await;
-        keeper.set(&there, "a", None).await;
+        keeper.remove(&gone).await;
+        for app in [&gone, &there, &unknown] {
+            keeper.set(app, "a", None).await;
+        }
         keeper.remove_orphans().await.unwrap();
         assert_eq!(keeper.kept(&gone).await, Kept::default());
         assert_eq!(keeper.kept(&there).await.entries, 1);
+        // As with a catalog that was lost: the app may be deployed again.
+        assert_eq!(keeper.kept(&unknown).await.entries, 1);
     }
 
     #[tokio::test]
     async fn data_of_an_app_that_is_being_deployed_stays() {
         let Fixture { keeper, _dir } = fixture();
         let key = key("new");
+        keeper.deploy(&key).await;
+        keeper.remove(&key).await;
         keeper.set(&key, "a", None).await;
         let deploying = keeper.locks.lock(&key).await;
-        let search = keeper.remove_orphans();
-        let deploy = async {
-            // The search has found that the catalog doesn't know it by now, or finds that it does.
-            tokio::task::yield_now().await;
-            keeper.deploy(&key).await;
-            drop(deploying);
-        };
-        let (searched, ()) = tokio::join!(search, deploy);
-        searched.unwrap();
+        let mut search = Box::pin(keeper.remove_orphans());
+        // It asks the catalog, which answers one after another: once it has answered this, it has answered that.
+        assert!((&mut search).now_or_never().is_none());
+        let is_removed = keeper.store.catalog().is_removed(&key.0, &key.1).await;
+        assert!(is_removed.unwrap());
+        assert!(
+            (&mut search).now_or_never().is_none(),
+            "it waits for the deploy"
+        );
+        keeper.deploy(&key).await;
+        drop(deploying);
+        search.await.unwrap();
         assert_eq!(keeper.kept(&key).await.entries, 1);
     }
 

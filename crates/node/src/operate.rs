@@ -114,7 +114,7 @@ impl Node {
         let components = self.stored(tenant, components, quotas).await?;
         let version = NewVersion::new(deploy.app, components, UnixMillis::now())?;
         let catalog = self.store.catalog();
-        if catalog.app(tenant, &key.1).await?.is_none() {
+        if catalog.is_removed(tenant, &key.1).await? {
             // What an app of that name kept, if its removal was cut short or a late request wrote once more.
             self.store.kv().remove_app(tenant, &key.1).await?;
         }

@@ -141,7 +141,8 @@ async fn tenant_of_the_third_schema_has_the_quotas_on_key_value_data_that_everyb
         [quotas],
     )
     .unwrap();
-    old.pragma_update(None, "user_version", 3).unwrap();
+    old.execute_batch("DROP TABLE removed_app; PRAGMA user_version = 3;")
+        .unwrap();
     drop(old);
     let store = open(dir.path());
     let ann = store.tenant(&TenantId::new("ann").unwrap()).await.unwrap();

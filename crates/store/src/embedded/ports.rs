@@ -217,6 +217,18 @@ impl Catalog for Embedded {
         ))
     }
 
+    fn is_removed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<bool, CatalogError>> {
+        let (tenant, app) = (tenant.clone(), app.clone());
+        Box::pin(self.on_catalog(
+            move |connection| apps::is_removed(connection, &tenant, &app),
+            catalog_stopped,
+        ))
+    }
+
     fn prune_versions<'a>(
         &'a self,
         tenant: &'a TenantId,

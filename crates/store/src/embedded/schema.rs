@@ -140,8 +140,14 @@ const STEPS: [&str; 4] = [
     CREATE INDEX version_of_app ON version (app);
 ",
     "
-    -- No table changes. What rows may say does: quotas on key-value data (`tenant`), and writes of it (`audit`). A
-    -- release that knows neither would take such rows for damaged; so it says that the catalog is newer.
+    -- Apps that were removed, whose key-value data may have to be. From here on rows may say more, too: quotas on
+    -- key-value data (`tenant`), and writes of it (`audit`).
+    CREATE TABLE removed_app (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        UNIQUE (tenant, app)
+    ) STRICT;
 ",
 ];
 
