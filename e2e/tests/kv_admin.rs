@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use everwarm_api::client::{Client, ClientError, KvQuery, KvStore};
 use everwarm_api::messages::{Base64, KvEntry, Quotas, Scope};
-use everwarm_api::operations::{ALL, Operation, Place};
+use everwarm_api::operations::{ALL, Operation, PUT_VALUE, Place};
+use everwarm_e2e::raw::Raw;
 use everwarm_e2e::server::problem;
 use everwarm_e2e::{DataFolder, NewApp, Request, Server, eventually};
 
@@ -142,6 +143,18 @@ async fn value_or_batch_that_is_too_large_is_refused_and_changes_nothing() {
         refused(store.put("k", zeros(MIB + 1), None).await),
         too_large
     );
+    // So large that nothing of it is read: the connection ends, and says so.
+    let put = format!("PUT {} HTTP/1.1\r\nhost: x\r\n", path(&PUT_VALUE, "shop"));
+    let token = server.first_token().expose();
+    let mut raw = Raw::connect(server.admin_address()).await;
+    raw.write(format!(
+        "{put}authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+        u64::MAX >> 1
+    ))
+    .await;
+    let answer = raw.read_until("\"detail\"").await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert_eq!(value(store, "k").await.unwrap().len(), MIB);
 
     let one = refused(
@@ -286,6 +299,34 @@ async fn removed_app_takes_its_values_along_and_its_name_begins_anew() {
     assert_eq!(metric(&server, kept).await, Some(1));
     let bytes = kept.replace("entries", "bytes");
     assert_eq!(metric(&server, &bytes).await, Some(4));
+}
+
+#[tokio::test]
+async fn values_outlive_a_catalog_that_is_lost_when_their_app_is_deployed_anew() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    deploy(&server.client(), "shop").await;
+    let put = server.client();
+    put.kv("shop", STORE)
+        .put("k", "kept".into(), None)
+        .await
+        .unwrap();
+    drop(server.node.stop(rustix::process::Signal::TERM).await);
+    for file in std::fs::read_dir(data.path()).unwrap().flatten() {
+        if file
+            .file_name()
+            .to_string_lossy()
+            .starts_with("catalog.sqlite")
+        {
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    let server = data.start().await;
+    let client = server.client();
+    let store = client.kv("shop", STORE);
+    assert_eq!(refused(store.get("k").await), code(404, "EW5005"));
+    deploy(&client, "shop").await;
+    assert_eq!(value(store, "k").await.unwrap(), "kept");
 }
 
 async fn metric(server: &Server, name: &str) -> Option<u64> {

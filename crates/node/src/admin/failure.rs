@@ -324,6 +324,10 @@ impl IntoResponse for Failed {
         if let Ok(code) = code {
             headers.insert("everwarm-error", code);
         }
+        if [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT].contains(&status) {
+            // What isn't read of a body ends its connection: a client that is told sends nothing more on it.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

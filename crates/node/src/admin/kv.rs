@@ -36,6 +36,9 @@ pub(super) const VALUES_OF_TENANT_MAX: usize = 16;
 pub(super) const BATCHES_MAX: usize = 8;
 /// Those of one tenant.
 pub(super) const BATCHES_OF_TENANT_MAX: usize = 4;
+/// Bytes of a body that is read as a value. Whoever sends one that is a little too large is told how large it is; of what
+/// is larger nothing is read, and the connection ends.
+const VALUE_READ_MAX: usize = 2 * VALUE_BYTES_MAX;
 /// Bytes of the JSON of a batch: values are a third longer as Base64, and a byte of a key may be written as six.
 const BATCH_JSON_BYTES_MAX: usize = BATCH_BYTES_MAX / 3 * 4 + BATCH_MAX * (6 * KEY_BYTES_MAX + 128);
 
@@ -179,7 +182,11 @@ pub(super) async fn put(
         return Err(Failed::bad_request("`ttl_s` is 1 at least"));
     }
     let _turn = admin.values.wait(&caller.tenant).await;
-    let bytes: Bytes = whole(request.into_body(), VALUE_BYTES_MAX).await?;
+    let bytes: Bytes = whole(request.into_body(), VALUE_READ_MAX).await?;
+    if bytes.len() > VALUE_BYTES_MAX {
+        let bytes = bytes.len();
+        return Err(KvError::ValueTooLarge { bytes }.into());
+    }
     announce(&admin, &caller, Action::PutValues, &bucket, 1).await?;
     let now = UnixMillis::now();
     let expires = time
