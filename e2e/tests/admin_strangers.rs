@@ -39,6 +39,7 @@ impl Names<'_> {
             .replace("{digest}", self.component)
             .replace("{token}", self.token)
             .replace("{tenant}", "nobody")
+            .replace("{store}", "default")
     }
 
     /// A body that the operation takes. A new operation says its own here.
@@ -64,6 +65,8 @@ impl Names<'_> {
             "setTraffic" => serde_json::json!({ "version": version }).to_string(),
             "rollBack" | "putTenant" => "{}".to_owned(),
             "makeToken" => r#"{"name": "x", "scope": "read"}"#.to_owned(),
+            "readValues" | "removeValues" => r#"{"keys": ["k"]}"#.to_owned(),
+            "writeValues" => r#"{"items": [{"key": "k", "value": ""}]}"#.to_owned(),
             other => panic!("what does `{other}` take?"),
         })
     }
@@ -344,7 +347,7 @@ async fn names_of_another_tenant_look_as_if_there_were_nothing() {
             },
             ..hers
         };
-        for query in ["", "?before=", "?of_node=false"] {
+        for query in ["", "?before=", "?of_node=false", "?key=k"] {
             let query = |names: &Names<'_>| match query {
                 "?before=" => format!("?before={}", names.version),
                 other => other.to_owned(),

@@ -7,6 +7,7 @@ mod address;
 mod backup;
 mod connect;
 mod error;
+mod kv;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use self::address::{filled, query};
 pub use self::backup::Archive;
 use self::connect::Connector;
 pub use self::error::ClientError;
+pub use self::kv::{KvQuery, KvStore, NO_VALUE};
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, LogQuery, NewToken, Quotas,
     Rollback, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage,

@@ -4,6 +4,7 @@
 mod accounts;
 mod apps;
 mod deploy;
+mod kv;
 mod logs;
 mod usage;
 
@@ -15,5 +16,9 @@ pub use apps::{
     App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
 };
 pub use deploy::{Deploy, Deployed, HealthCheck, StageTime};
+pub use kv::{
+    BATCH_BYTES_MAX, BATCH_MAX, Base64, KEY_BYTES_MAX, KvEntries, KvEntry, KvEntryError, KvKeyPage,
+    KvKeys, KvPut, KvRemoved, KvValue, VALUE_BYTES_MAX,
+};
 pub use logs::{LogLine, LogPage, LogQuery};
 pub use usage::{UsagePage, UsageRow};

@@ -3,6 +3,8 @@
 //! The node's router, the client and the OpenAPI document are made of this list. Paths are templates as axum and
 //! OpenAPI have them.
 
+mod kv;
+
 use http::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -10,6 +12,11 @@ use utoipa::openapi::{RefOr, Schema};
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, NewToken, Quotas, Rollback,
     Scope, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
+};
+
+pub use kv::{
+    EXPIRES_HEADER, GET_VALUE, LIST_KEYS, PUT_VALUE, READ_VALUES, REMOVE_VALUE, REMOVE_VALUES,
+    REVISION_HEADER, WRITE_VALUES,
 };
 
 /// The field that says for which tenant a token of the node acts. Absent: the default tenant.
@@ -218,7 +225,7 @@ pub const GET_APP: Operation = operation(
 pub const REMOVE_APP: Operation = operation(
     "removeApp",
     Way(&Method::DELETE, "/v1/apps/{app}", Scope::Deploy),
-    "Removes an app with all its versions, and frees its hosts",
+    "Removes an app with all its versions and its key-value data, and frees its hosts",
     &[APP],
     Body::Nothing,
     Body::Nothing,
@@ -447,4 +454,11 @@ pub const ALL: &[&Operation] = &[
     &GET_USAGE,
     &GET_METRICS,
     &BACK_UP,
+    &GET_VALUE,
+    &PUT_VALUE,
+    &REMOVE_VALUE,
+    &LIST_KEYS,
+    &READ_VALUES,
+    &WRITE_VALUES,
+    &REMOVE_VALUES,
 ];

@@ -12,10 +12,12 @@ use everwarm_manifest::ByteSize;
 use crate::settings;
 
 mod egress;
+mod kv;
 mod node;
 mod tls;
 
 pub(crate) use egress::EgressArgs;
+pub(crate) use kv::*;
 pub(crate) use node::*;
 pub(crate) use tls::TlsArgs;
 
@@ -87,10 +89,13 @@ pub(crate) enum Command {
     Promote(PromoteArgs),
     /// Go back to the version that served before
     Rollback(RollbackArgs),
-    /// Remove an app from a node, with all its versions
+    /// Remove an app from a node, with all its versions and its key-value data
     Rm(RmArgs),
     /// What an app's functions printed, and the lines of their requests
     Logs(LogsArgs),
+    /// What an app keeps by key: look at it, change it, export and import it
+    #[command(subcommand)]
+    Kv(KvCommand),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node

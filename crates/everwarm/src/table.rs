@@ -41,7 +41,8 @@ pub(crate) fn table<const N: usize>(columns: [Column; N], rows: &[[String; N]]) 
     text
 }
 
-fn visible(cell: &str) -> String {
+/// What doesn't steer a terminal.
+pub(crate) fn visible(cell: &str) -> String {
     if !cell.contains(char::is_control) {
         return cell.to_owned();
     }

@@ -14,6 +14,7 @@ mod failure;
 mod first_token;
 mod held;
 mod history;
+mod kv;
 mod logs;
 mod pace;
 mod pages;
@@ -69,6 +70,8 @@ struct Admin {
     reports: Arc<Turns>,
     requests: Arc<Turns>,
     followers: Arc<Turns>,
+    values: Arc<Turns>,
+    batches: Arc<Turns>,
 }
 
 /// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
@@ -84,6 +87,8 @@ pub async fn serve(
         reports: Arc::new(Turns::new(REPORTS_MAX, REPORTS_OF_TENANT_MAX)),
         requests: Arc::new(Turns::new(REQUESTS_MAX, REQUESTS_OF_TENANT_MAX)),
         followers: Arc::new(Turns::new(FOLLOWERS_MAX, FOLLOWERS_OF_TENANT_MAX)),
+        values: Arc::new(Turns::new(kv::VALUES_MAX, kv::VALUES_OF_TENANT_MAX)),
+        batches: Arc::new(Turns::new(kv::BATCHES_MAX, kv::BATCHES_OF_TENANT_MAX)),
     });
     let stopped = async move {
         // A sender that is gone means the same.
@@ -140,6 +145,7 @@ fn router(admin: Admin) -> Router {
         &operations::ROLL_BACK,
         deploys::roll_back,
     );
+    let operations = add_kv(operations, &admin);
     let operations = add(
         operations,
         &admin,
@@ -193,6 +199,22 @@ fn router(admin: Admin) -> Router {
         .method_not_allowed_fallback(|| async { Failed::no_such_operation() })
         .layer(middleware::from_fn(request_id::give))
         .with_state(admin)
+}
+
+/// Adds the operations on key-value data.
+fn add_kv(operations: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    let operations = add(operations, admin, &operations::GET_VALUE, kv::get);
+    let operations = add(operations, admin, &operations::PUT_VALUE, kv::put);
+    let operations = add(operations, admin, &operations::REMOVE_VALUE, kv::remove);
+    let operations = add(operations, admin, &operations::LIST_KEYS, kv::list);
+    let operations = add(operations, admin, &operations::READ_VALUES, kv::read);
+    let operations = add(operations, admin, &operations::WRITE_VALUES, kv::write);
+    add(
+        operations,
+        admin,
+        &operations::REMOVE_VALUES,
+        kv::remove_all,
+    )
 }
 
 /// Whether a balancer may send requests here. No secret, like whether the node is there at all.

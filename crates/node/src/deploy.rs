@@ -14,6 +14,7 @@ use everwarm_engine::resident::LoadError;
 use everwarm_manifest::{App, Digest, FunctionName};
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
+use everwarm_store::kv::KvError;
 use everwarm_store::once::Once;
 use everwarm_store::traffic::{ChangeError, Percent, Traffic};
 use http::StatusCode;
@@ -209,6 +210,9 @@ pub enum DeployError {
     /// The store refused a component.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
+    /// What an app of the same name kept can't be forgotten.
+    #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
+    Kv(#[from] KvError),
     /// The compiled code could not be kept.
     #[error("the compiled code of function `{function}` can't be kept: {source}")]
     Keep {
@@ -240,7 +244,7 @@ impl DeployError {
             Self::Unhealthy { .. } | Self::NoAnswer { .. } => "EW5010",
             Self::Catalog(error) => error.code(),
             Self::Artifact(error) => error.code(),
-            Self::Keep { .. } => "EW4003",
+            Self::Kv(_) | Self::Keep { .. } => "EW4003",
         }
     }
 }

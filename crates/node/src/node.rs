@@ -32,6 +32,8 @@ use crate::apps::Apps;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
+use crate::kv_keeping::KvKeeping;
+use crate::kv_quotas::KvQuotas;
 use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
 use crate::machine::{Machine, Room};
@@ -66,7 +68,11 @@ pub struct Node {
     /// Held while routes are switched: each switch is made from the state that the one before left.
     pub(crate) switching: tokio::sync::Mutex<()>,
     /// Held while one app is worked on.
-    pub(crate) locks: AppLocks,
+    pub(crate) locks: Arc<AppLocks>,
+    /// How much key-value data apps may keep.
+    pub(crate) kv_quotas: Arc<KvQuotas>,
+    /// Sweeps it.
+    pub(crate) kv_keeping: KvKeeping,
     /// Whether what serves has its code.
     pub(crate) readiness: Readiness,
     /// What requests used, on its way to the store.
@@ -245,7 +251,11 @@ impl Node {
             incremental,
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
+        let locks = Arc::<AppLocks>::default();
         let node = Self {
+            kv_quotas: Arc::default(),
+            kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
+            locks,
             store,
             runtime,
             targets,
@@ -261,7 +271,6 @@ impl Node {
             apps,
             previews,
             switching: tokio::sync::Mutex::default(),
-            locks: AppLocks::default(),
             readiness: Readiness::default(),
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
@@ -369,6 +378,7 @@ impl Node {
         }
         drop(self.listeners.lock().take());
         self.mender.abort();
+        self.kv_keeping.end();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.
         let _ = tokio::task::spawn_blocking(move || plane.drain(limit, ending)).await;

@@ -114,6 +114,10 @@ impl Node {
         let components = self.stored(tenant, components, quotas).await?;
         let version = NewVersion::new(deploy.app, components, UnixMillis::now())?;
         let catalog = self.store.catalog();
+        if catalog.is_removed(tenant, &key.1).await? {
+            // What an app of that name kept, if its removal was cut short or a late request wrote once more.
+            self.store.kv().remove_app(tenant, &key.1).await?;
+        }
         let version = catalog.put_version(tenant, version, quotas.apps).await?;
 
         watch.next(Stage::Compile);
@@ -180,7 +184,8 @@ impl Node {
         self.switch(&key, change, Action::Rollback, by, None).await
     }
 
-    /// Removes an app with all its versions. Says whether there was one. Requests that are in go on.
+    /// Removes an app with all its versions and its key-value data. Says whether there was one. Requests that are in go
+    /// on.
     ///
     /// # Errors
     ///
@@ -205,6 +210,10 @@ impl Node {
         self.logs.forget(tenant, app);
         self.previews.retire_unused(&key, functions);
         self.tell_of_change();
+        if removed && let Err(error) = self.store.kv().remove_app(tenant, app).await {
+            // The app is gone all the same; what it kept is found again, at the latest when its name is deployed.
+            tracing::error!(%tenant, %app, %error, "key-value data of a removed app stays for now");
+        }
         Ok(removed)
     }
 

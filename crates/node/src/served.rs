@@ -53,6 +53,7 @@ impl Node {
         for tenant in &served.tenants {
             self.targets.set_quotas(&tenant.id, tenant.quotas);
         }
+        self.kv_quotas.set_all(&served.tenants);
         let mut apps = Apps::default();
         for serving in &served.apps {
             let key = (serving.tenant.clone(), serving.main.manifest.name.clone());

@@ -109,7 +109,8 @@ pub struct Tenant {
     pub created: UnixMillis,
 }
 
-/// What a tenant may use, as a whole; each function has limits of its own besides.
+/// What a tenant may use, as a whole; each function has limits of its own besides. Those of key-value data are for each
+/// of its apps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas {
@@ -123,6 +124,12 @@ pub struct Quotas {
     pub concurrency: u32,
     /// Requests a second, on average; a burst of as many is let through.
     pub requests_per_second: u32,
+    /// Bytes of the keys and values that each of its apps may keep; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_bytes: Option<u64>,
+    /// Entries that each of its apps may keep; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_entries: Option<u64>,
 }
 
 impl Default for Quotas {
@@ -133,18 +140,23 @@ impl Default for Quotas {
             memory_bytes: 16 << 30,
             concurrency: 2_048,
             requests_per_second: 100_000,
+            kv_bytes: None,
+            kv_entries: None,
         }
     }
 }
 
 impl Quotas {
-    /// No bound but the node's own: the default tenant of a node that has no others.
+    /// No bound but the node's own: the default tenant of a node that has no others. Of key-value data every app has a
+    /// bound: a function writes it by itself.
     pub const UNBOUNDED: Self = Self {
         apps: u32::MAX,
         artifact_bytes: i64::MAX as u64,
         memory_bytes: i64::MAX as u64,
         concurrency: u32::MAX,
         requests_per_second: u32::MAX,
+        kv_bytes: None,
+        kv_entries: None,
     };
 }
 

@@ -1,7 +1,9 @@
 //! The port for the audit log: who changed what, and when.
 //!
 //! Owns the form of an entry. An entry is written with the change it tells of, in one transaction, so that there is
-//! neither a change without its entry nor an entry without its change. Knows nothing of who may change what.
+//! neither a change without its entry nor an entry without its change. Key-value data is kept elsewhere: the entry of a
+//! change to it is written before the change, so that there is no change without its entry. Knows nothing of who may
+//! change what.
 
 use everwarm_manifest::TenantId;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ pub const ENTRIES_MAX: u32 = 100_000;
 /// The longest detail that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_024;
 
-/// Reads the audit log; writing it belongs to the changes.
+/// Reads the audit log; writing it belongs to the changes, but for those of key-value data.
 pub trait Audit: Send + Sync {
     /// The newest entries, newest first, at most `count_max`: those of one tenant, or of the whole node; with
     /// `before`, those with a smaller number.
@@ -28,6 +30,18 @@ pub trait Audit: Send + Sync {
         before: Option<u64>,
         count_max: u32,
     ) -> StoreFuture<'a, Result<Vec<Entry>, AuditError>>;
+
+    /// Writes an entry of a change that is about to be made where the log isn't. An entry that was answered with `Ok`
+    /// survives power loss.
+    ///
+    /// # Errors
+    ///
+    /// When the engine can't keep it: then the change mustn't be made.
+    fn announce<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        note: Note,
+    ) -> StoreFuture<'a, Result<(), AuditError>>;
 }
 
 /// What a change says of itself.
@@ -76,11 +90,15 @@ pub enum Action {
     PutToken,
     /// A token was revoked.
     RemoveToken,
+    /// Values were put into an app's key-value data.
+    PutValues,
+    /// Values were removed from an app's key-value data.
+    RemoveValues,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -89,6 +107,8 @@ impl Action {
         Self::RemoveTenant,
         Self::PutToken,
         Self::RemoveToken,
+        Self::PutValues,
+        Self::RemoveValues,
     ];
 
     /// The word for it in rows and JSON.
@@ -102,6 +122,8 @@ impl Action {
             Self::RemoveTenant => "remove-tenant",
             Self::PutToken => "put-token",
             Self::RemoveToken => "remove-token",
+            Self::PutValues => "put-values",
+            Self::RemoveValues => "remove-values",
         }
     }
 
@@ -111,7 +133,7 @@ impl Action {
     }
 }
 
-/// The audit log can't be read.
+/// The audit log can't be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the store failed to read the audit log")]
+#[error("the store failed to read or write the audit log")]
 pub struct AuditError(#[source] pub EngineError);

@@ -16,6 +16,9 @@ use crate::once::{Done, IdempotencyKey, Once};
 use crate::traffic::Traffic;
 use crate::{EngineError, StoreFuture};
 
+/// Removals of apps that are remembered.
+pub const REMOVED_MAX: u32 = 10_000;
+
 /// Apps, their immutable versions, which of them serve, and which hosts are whose.
 ///
 /// A write that was answered with `Ok` survives power loss. A write that takes a [`Note`] keeps it in the same
@@ -179,6 +182,19 @@ pub trait Catalog: Send + Sync {
         tenant: &'a TenantId,
         app: &'a AppName,
         note: Note,
+    ) -> StoreFuture<'a, Result<bool, CatalogError>>;
+
+    /// Whether an app of that name was removed and none has been kept since. The last [`REMOVED_MAX`] removals are
+    /// remembered, so that what belonged to the app elsewhere can be removed whatever happened meanwhile. A catalog that
+    /// was lost and made anew remembers none: what it doesn't know isn't what was removed.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::Failed`] when the engine can't look.
+    fn is_removed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
     ) -> StoreFuture<'a, Result<bool, CatalogError>>;
 
     /// Forgets an app's versions but the newest `keep`, those that serve, and the one that a rollback goes to next.

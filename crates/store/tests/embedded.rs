@@ -127,6 +127,43 @@ async fn catalog_of_the_first_schema_is_brought_up_to_date() {
     );
 }
 
+#[tokio::test]
+async fn tenant_of_the_third_schema_has_the_quotas_on_key_value_data_that_everybody_has() {
+    use everwarm_store::accounts::{Accounts as _, Quotas};
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = open(dir.path()).data_dir().catalog();
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let quotas =
+        r#"{"apps":7,"artifact_bytes":1,"memory_bytes":2,"concurrency":3,"requests_per_second":4}"#;
+    old.execute(
+        "INSERT INTO tenant (id, quotas, created_ms) VALUES ('ann', ?1, 5)",
+        [quotas],
+    )
+    .unwrap();
+    old.execute_batch("DROP TABLE removed_app; PRAGMA user_version = 3;")
+        .unwrap();
+    drop(old);
+    let store = open(dir.path());
+    let ann = store.tenant(&TenantId::new("ann").unwrap()).await.unwrap();
+    let expected = Quotas {
+        apps: 7,
+        artifact_bytes: 1,
+        memory_bytes: 2,
+        concurrency: 3,
+        requests_per_second: 4,
+        kv_bytes: None,
+        kv_entries: None,
+    };
+    assert_eq!(ann.unwrap().quotas, expected);
+    drop(store);
+    let new = rusqlite::Connection::open(&path).unwrap();
+    let version: i64 = new
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
+}
+
 /// The process that a test starts to hold the lock; does nothing when the suite runs it.
 #[test]
 fn holder_of_the_lock_for_other_tests() {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub enum Scope {
     /// Look.
     Read,
-    /// Deploy, promote, roll back and remove apps.
+    /// Deploy, promote, roll back and remove apps; read and write their key-value data.
     Deploy,
     /// Tokens and, with a token of the node, tenants.
     Admin,
@@ -59,7 +59,8 @@ pub struct Tenant {
     pub created_ms: u64,
 }
 
-/// What a tenant may use, as a whole. What is absent is unbounded but for the node itself.
+/// What a tenant may use, as a whole, but for key-value data: that is for each of its apps. What is absent is unbounded
+/// but for the node itself; key-value data has the node's default then, 1 GiB and 1,000,000 entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
@@ -78,6 +79,12 @@ pub struct Quotas {
     /// Requests a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
+    /// Bytes of keys and values that each app may keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_bytes: Option<u64>,
+    /// Entries that each app may keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_entries: Option<u64>,
 }
 
 /// A token to be made.

@@ -278,6 +278,12 @@ pub(crate) struct TenantSetArgs {
     /// Requests a second [default: no bound]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) rate: Option<u32>,
+    /// Bytes of key-value data that each of its apps may keep [default: the node's, 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) kv_bytes: Option<ByteSize>,
+    /// Entries of key-value data that each of its apps may keep [default: the node's, 1000000]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) kv_entries: Option<u64>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
@@ -342,7 +348,7 @@ pub(crate) struct TokenRmArgs {
 pub(crate) enum ScopeArg {
     /// Look
     Read,
-    /// Deploy, promote, roll back and remove apps
+    /// Deploy, promote, roll back and remove apps; read and write their key-value data
     Deploy,
     /// Tokens and, with a token of the node, tenants
     Admin,

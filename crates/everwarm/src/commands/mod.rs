@@ -8,6 +8,7 @@ mod completions;
 mod deploy;
 mod doctor;
 mod invoke;
+mod kv;
 mod login;
 mod logs;
 mod man;
@@ -61,6 +62,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Rollback(args) => wait(traffic::roll_back(args, printer)),
         Command::Rm(args) => wait(rm::run(args, printer)),
         Command::Logs(args) => wait(logs::run(args, printer)),
+        Command::Kv(command) => wait(kv::run(command, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),

@@ -11,7 +11,10 @@ pub(crate) async fn run(args: RmArgs, printer: &Printer) -> Result<Exit, Failure
     let client = credentials::client(&args.node)?;
     client.remove_app(&args.app).await?;
     printer.data(&json!({"removed": args.app}), || {
-        format!("{} is removed, with all its versions\n", args.app)
+        format!(
+            "{} is removed, with all its versions and its key-value data\n",
+            args.app
+        )
     });
     Ok(Exit::Success)
 }

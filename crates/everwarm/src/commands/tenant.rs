@@ -41,6 +41,8 @@ async fn set(args: TenantSetArgs, printer: &Printer) -> Result<Exit, Failure> {
         memory_bytes: args.memory.map(ByteSize::as_u64),
         concurrency: args.concurrency,
         requests_per_second: args.rate,
+        kv_bytes: args.kv_bytes.map(ByteSize::as_u64),
+        kv_entries: args.kv_entries,
     };
     let tenant = client.put_tenant(&args.name, &quotas).await?;
     printer.data(&tenant, || told(std::slice::from_ref(&tenant)));
@@ -65,22 +67,28 @@ fn told(tenants: &[Tenant]) -> String {
         Column::Right("MEMORY"),
         Column::Right("CONCURRENCY"),
         Column::Right("REQUESTS/S"),
+        Column::Right("KV BYTES/APP"),
+        Column::Right("KV ENTRIES/APP"),
     ];
     table(columns, &rows)
 }
 
-fn row(tenant: &Tenant) -> [String; 6] {
+fn row(tenant: &Tenant) -> [String; 8] {
     let Quotas {
         apps,
         artifact_bytes,
         memory_bytes,
         concurrency,
         requests_per_second,
+        kv_bytes,
+        kv_entries,
     } = tenant.quotas;
     let number = |bound: Option<u32>| bound.map_or("any".to_owned(), |bound| bound.to_string());
     let size = |bound: Option<u64>| {
         bound.map_or("any".to_owned(), |bytes| ByteSize::new(bytes).to_string())
     };
+    // The node's own, which it alone knows.
+    let own = || "default".to_owned();
     [
         tenant.name.clone(),
         number(apps),
@@ -88,5 +96,7 @@ fn row(tenant: &Tenant) -> [String; 6] {
         size(memory_bytes),
         number(concurrency),
         number(requests_per_second),
+        kv_bytes.map_or_else(own, |bytes| ByteSize::new(bytes).to_string()),
+        kv_entries.map_or_else(own, |entries| entries.to_string()),
     ]
 }

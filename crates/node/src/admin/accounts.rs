@@ -78,6 +78,7 @@ pub(super) async fn put_tenant(
         .put_tenant(&id, quotas, note)
         .await?;
     admin.node.targets.set_quotas(&id, quotas);
+    admin.node.kv_quotas.set(&id, quotas);
     Ok(Json(tenant(&made)))
 }
 
@@ -99,9 +100,11 @@ pub(super) async fn remove_tenant(
         String::new(),
     );
     let removed = admin.node.store.accounts().remove_tenant(&id, note).await?;
-    removed
-        .then_some(StatusCode::NO_CONTENT)
-        .ok_or_else(|| Failed::not_found(&format!("tenant `{id}`")))
+    if !removed {
+        return Err(Failed::not_found(&format!("tenant `{id}`")));
+    }
+    admin.node.kv_quotas.forget(&id);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn tokens(
@@ -196,6 +199,8 @@ fn tenant(tenant: &Tenant) -> messages::Tenant {
         memory_bytes,
         concurrency,
         requests_per_second,
+        kv_bytes,
+        kv_entries,
     } = tenant.quotas;
     let unbounded = Quotas::UNBOUNDED;
     messages::Tenant {
@@ -207,6 +212,8 @@ fn tenant(tenant: &Tenant) -> messages::Tenant {
             concurrency: (concurrency < unbounded.concurrency).then_some(concurrency),
             requests_per_second: (requests_per_second < unbounded.requests_per_second)
                 .then_some(requests_per_second),
+            kv_bytes,
+            kv_entries,
         },
         created_ms: tenant.created.0,
     }
@@ -227,6 +234,8 @@ pub(super) fn quotas(sent: messages::Quotas) -> Quotas {
         requests_per_second: sent
             .requests_per_second
             .unwrap_or(unbounded.requests_per_second),
+        kv_bytes: sent.kv_bytes,
+        kv_entries: sent.kv_entries,
     }
 }
 

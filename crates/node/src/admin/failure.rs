@@ -10,6 +10,7 @@ use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::audit::AuditError;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::backup::BackupError;
+use everwarm_store::kv::KvError;
 use everwarm_store::usage::UsageError;
 
 use super::REQUESTS_OF_TENANT_MAX;
@@ -134,6 +135,23 @@ impl Failed {
         )
     }
 
+    pub(super) fn not_a_key(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "EW5023", "Not a key", detail)
+    }
+
+    pub(super) fn no_value(key: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "EW5024",
+            "No value",
+            format!("there is nothing under the key `{key}`"),
+        )
+    }
+
+    pub(super) fn value_too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "EW5021", "Too large", detail)
+    }
+
     /// What a store's error with a code of its own becomes.
     fn coded(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let (status, title) = match code {
@@ -236,6 +254,33 @@ impl From<AuditError> for Failed {
     }
 }
 
+impl From<KvError> for Failed {
+    fn from(error: KvError) -> Self {
+        match &error {
+            KvError::ValueTooLarge { .. }
+            | KvError::BatchTooLong { .. }
+            | KvError::BatchTooLarge => Self::value_too_large(error.to_string()),
+            KvError::TooManyEntries { .. } | KvError::TooManyBytes { .. } => {
+                Self::coded("EW5008", &error)
+            }
+            KvError::DiskFull => {
+                tracing::error!(%error, "key-value data can't be written");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "EW5025",
+                    "The disk is full",
+                    error.to_string(),
+                )
+            }
+            // Nothing here is incremented or swapped.
+            KvError::RevisionDiffers { .. } | KvError::NotANumber | KvError::Overflow => {
+                Self::bad_request(error.to_string())
+            }
+            KvError::Damaged { .. } | KvError::Failed { .. } => Self::coded("EW4003", &error),
+        }
+    }
+}
+
 impl From<UsageError> for Failed {
     fn from(error: UsageError) -> Self {
         match error {
@@ -278,6 +323,10 @@ impl IntoResponse for Failed {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Ok(code) = code {
             headers.insert("everwarm-error", code);
+        }
+        if [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT].contains(&status) {
+            // What isn't read of a body ends its connection: a client that is told sends nothing more on it.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -102,7 +102,7 @@ pub(super) async fn usage(
 
 pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
     let media_type = [(header::CONTENT_TYPE, MEDIA_TYPE)];
-    (media_type, admin.node.metrics()).into_response()
+    (media_type, admin.node.metrics().await).into_response()
 }
 
 #[allow(

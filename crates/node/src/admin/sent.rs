@@ -29,6 +29,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
+/// The two names in a path.
+pub(super) struct Names(pub(super) String, pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let names = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((first, second)) =
+            names.map_err(|error| Failed::bad_request(error.body_text()))?;
+        Ok(Self(first, second))
+    }
+}
+
 /// What a query asks for.
 pub(super) struct Asking<T>(pub(super) T);
 
@@ -36,10 +50,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asking<T> {
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        // What reads it would put another character in the place of what isn't UTF-8, and so make another name of it.
+        if !is_utf8(parts.uri.query().unwrap_or_default()) {
+            return Err(Failed::bad_request("the query isn't UTF-8"));
+        }
         let query = Query::<T>::from_request_parts(parts, state).await;
         let Query(asked) = query.map_err(|error| Failed::bad_request(error.body_text()))?;
         Ok(Self(asked))
     }
+}
+
+/// Whether a query is UTF-8 once it is decoded (RFC 3986, section 2.1).
+fn is_utf8(query: &str) -> bool {
+    let mut bytes = Vec::with_capacity(query.len());
+    let mut rest = query.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let mut digits = [0];
+        let escape = after.get(..2).filter(|_| first == b'%');
+        if let Some(Ok(())) = escape.map(|escape| hex::decode_to_slice(escape, &mut digits)) {
+            bytes.push(digits[0]);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
 }
 
 /// A message in JSON.
@@ -49,14 +85,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Failed;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failed> {
-        if !is_json(request.headers()) {
-            return Err(Failed::bad_request(
-                "the body is JSON, and its `content-type` is `application/json`",
-            ));
-        }
-        let bytes = whole(request.into_body(), JSON_BYTES_MAX).await?;
-        message(&bytes).map(Self)
+        json(request, JSON_BYTES_MAX).await.map(Self)
     }
+}
+
+/// Reads a message in JSON of at most `bytes_max`.
+pub(super) async fn json<T: DeserializeOwned>(
+    request: Request,
+    bytes_max: usize,
+) -> Result<T, Failed> {
+    if !is_json(request.headers()) {
+        return Err(Failed::bad_request(
+            "the body is JSON, and its `content-type` is `application/json`",
+        ));
+    }
+    let bytes = whole(request.into_body(), bytes_max).await?;
+    message(&bytes)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -116,3 +160,32 @@ pub(super) fn one<'a>(
 
 /// A field that is there more than once.
 pub(super) struct MoreThanOne;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_is_utf8_once_it_is_decoded() {
+        for good in [
+            "",
+            "key=a",
+            "key=%C3%A9",
+            "key=\u{e9}",
+            "key=%",
+            "key=%zz",
+            "key=%F0%9F%A6%80&x",
+        ] {
+            assert!(is_utf8(good), "{good}");
+        }
+        for bad in [
+            "key=%FF",
+            "key=%C3",
+            "key=%C3&x=%A9",
+            "key=%ED%A0%80",
+            "%c0%80",
+        ] {
+            assert!(!is_utf8(bad), "{bad}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use everwarm_manifest::AppName;
 use super::accounts::{check_token_name, quotas};
 use super::deploys::{header_name, percent, understood};
 use super::failure::Failed;
+use super::kv;
 use super::sent::message;
 
 /// Reads the JSON of an operation as its handler does, as far as that goes without the store. `app` is the name in
@@ -35,6 +36,10 @@ fn read(operation: &Operation, app: &AppName, body: &[u8]) -> Result<(), Failed>
     } else if operation.id == operations::MAKE_TOKEN.id {
         let sent: messages::NewToken = message(body)?;
         check_token_name(&sent.name)?;
+    } else if operation.id == operations::WRITE_VALUES.id {
+        kv::values(message(body)?)?;
+    } else if [operations::READ_VALUES.id, operations::REMOVE_VALUES.id].contains(&operation.id) {
+        kv::keys(&message(body)?)?;
     } else {
         return Err(Failed::bad_request("this operation takes no JSON"));
     }

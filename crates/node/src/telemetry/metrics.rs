@@ -1,7 +1,8 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here and in `tls`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv` and in `tls`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
+mod kv;
 mod tls;
 
 use std::fmt::{self, Debug};
@@ -23,9 +24,10 @@ const PREFIX: &str = "everwarm";
 
 impl Node {
     /// What the node has counted, as text.
-    pub fn metrics(&self) -> String {
+    pub async fn metrics(&self) -> String {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Reading::of(self)));
+        registry.register_collector(Box::new(kv::Reading::of(self).await));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }

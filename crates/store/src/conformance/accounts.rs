@@ -39,6 +39,16 @@ pub(super) async fn every_change_is_in_the_audit_log_and_nothing_else(store: &dy
     assert_eq!(oldest, [Action::Promote]);
     let (anns, _) = actions(Some(&ann), None).await;
     assert_eq!(anns, [Action::RemoveApp, Action::Promote]);
+
+    // What is kept elsewhere announces its changes.
+    let announced = store
+        .audit()
+        .announce(&ann, note(Action::PutValues, "hers"));
+    announced.await.expect("an entry can be written");
+    let (anns, _) = actions(Some(&ann), None).await;
+    assert_eq!(anns, [Action::PutValues, Action::RemoveApp]);
+    let (bobs, _) = actions(Some(&bob), None).await;
+    assert_eq!(bobs, [Action::PutTenant]);
 }
 
 pub(super) async fn tenant_reads_back_with_its_quotas(store: &dyn Store) {
@@ -55,6 +65,8 @@ pub(super) async fn tenant_reads_back_with_its_quotas(store: &dyn Store) {
     }
     let quotas = Quotas {
         apps: 7,
+        kv_bytes: Some(u64::MAX),
+        kv_entries: Some(0),
         ..Quotas::UNBOUNDED
     };
     let changed = accounts

@@ -99,9 +99,18 @@ pub(super) async fn removed_app_is_gone_with_its_hosts(store: &dyn Store) {
         .remove_app(&ann, &app_name("hers"), note(Action::RemoveApp, "hers"))
         .await;
     assert!(!again.expect("and is gone then"));
+    let is_removed = async |tenant, app: &str| {
+        let removed = catalog.is_removed(tenant, &app_name(app)).await;
+        removed.expect("removals can be looked for")
+    };
+    assert!(is_removed(&ann, "hers").await);
+    assert!(!is_removed(&bob, "hers").await, "it was hers");
+    assert!(!is_removed(&ann, "never").await);
     assert_eq!(main_version(store, &ann, "hers").await, None);
     assert_eq!(version_ids(store, &ann, "hers").await, []);
     let his = put(store, &bob, new_version("his", 1, 1_000)).await.id;
     let set = set_main_with_hosts(store, &bob, "his", his, &["a.example.com"]).await;
     set.expect("it is free");
+    put(store, &ann, new_version("hers", 1, 1_000)).await;
+    assert!(!is_removed(&ann, "hers").await, "there is one again");
 }

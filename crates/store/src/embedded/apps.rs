@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::audit;
 use super::catalog::{failed, parse_traffic};
 use crate::audit::Note;
-use crate::catalog::{AppSummary, CatalogError, UnixMillis};
+use crate::catalog::{AppSummary, CatalogError, REMOVED_MAX, UnixMillis};
 
 const APP_COLUMNS: &str = "v.app, count(*), max(v.created_ms),
     (SELECT t.traffic FROM traffic t WHERE t.tenant = v.tenant AND t.app = v.app)";
@@ -104,9 +104,46 @@ pub(super) fn remove_app(
             transaction.execute("DELETE FROM version WHERE tenant = ?1 AND app = ?2", of_app)?;
         if versions > 0 {
             audit::insert(&transaction, Some(tenant), note)?;
+            remember(&transaction, tenant, app)?;
         }
         transaction.commit()?;
         Ok(versions > 0)
     }();
     removed.map_err(failed("remove an app"))
+}
+
+/// Remembers that an app was removed, and forgets the oldest removals beyond the bound.
+fn remember(transaction: &Connection, tenant: &TenantId, app: &AppName) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO removed_app (tenant, app) VALUES (?1, ?2)",
+        params![tenant.as_str(), app.as_str()],
+    )?;
+    let oldest = transaction.last_insert_rowid() - i64::from(REMOVED_MAX);
+    transaction.execute("DELETE FROM removed_app WHERE number <= ?1", [oldest])?;
+    Ok(())
+}
+
+/// An app of that name is kept: what was removed isn't it.
+pub(super) fn is_there_again(
+    transaction: &Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM removed_app WHERE tenant = ?1 AND app = ?2")?
+        .execute(params![tenant.as_str(), app.as_str()])?;
+    Ok(())
+}
+
+pub(super) fn is_removed(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<bool, CatalogError> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM removed_app WHERE tenant = ?1 AND app = ?2)")
+        .and_then(|mut query| {
+            query.query_row(params![tenant.as_str(), app.as_str()], |row| row.get(0))
+        })
+        .map_err(failed("look for a removed app"))
 }

@@ -30,6 +30,20 @@ pub(super) fn insert(
     Ok(())
 }
 
+/// Writes the entry of a change that is made elsewhere.
+pub(super) fn announce(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    note: &Note,
+) -> Result<(), AuditError> {
+    || -> rusqlite::Result<()> {
+        let transaction = connection.savepoint()?;
+        insert(&transaction, Some(tenant), note)?;
+        transaction.commit()
+    }()
+    .map_err(|error| AuditError(Box::new(error)))
+}
+
 pub(super) fn entries(
     connection: &mut Connection,
     tenant: Option<&TenantId>,

@@ -10,7 +10,7 @@ use everwarm_manifest::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{audit, hosts, once};
+use super::{apps, audit, hosts, once};
 use crate::audit::Note;
 use crate::catalog::{
     CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
@@ -42,6 +42,7 @@ pub(super) fn put_version(
         }
     }
     let is_new = insert_version(&transaction, tenant, &new).map_err(&failed)?;
+    apps::is_there_again(&transaction, tenant, &app).map_err(&failed)?;
     transaction.commit().map_err(&failed)?;
     if is_new {
         return Ok(new.version);

@@ -217,6 +217,18 @@ impl Catalog for Embedded {
         ))
     }
 
+    fn is_removed<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<bool, CatalogError>> {
+        let (tenant, app) = (tenant.clone(), app.clone());
+        Box::pin(self.on_catalog(
+            move |connection| apps::is_removed(connection, &tenant, &app),
+            catalog_stopped,
+        ))
+    }
+
     fn prune_versions<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -334,6 +346,18 @@ impl Audit for Embedded {
         let tenant = tenant.cloned();
         Box::pin(self.on_catalog(
             move |connection| audit::entries(connection, tenant.as_ref(), before, count_max),
+            AuditError,
+        ))
+    }
+
+    fn announce<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        note: Note,
+    ) -> StoreFuture<'a, Result<(), AuditError>> {
+        let tenant = tenant.clone();
+        Box::pin(self.on_catalog(
+            move |connection| audit::announce(connection, &tenant, &note),
             AuditError,
         ))
     }
