@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
-use crate::grants::{ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX};
+use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
+use crate::grants::{ADDRESSES_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, SECRETS_GRANTED_MAX};
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
@@ -58,6 +59,10 @@ fn name() -> Value {
     json!({ "type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": NAME_BYTES_MAX })
 }
 
+fn config_name() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": CONFIG_NAME_BYTES_MAX })
+}
+
 fn text() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
@@ -92,6 +97,12 @@ fn function() -> Value {
         "env" => {
             json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": ENV_MAX })
         }
+        "config" => json!({
+            "type": "object",
+            "propertyNames": config_name(),
+            "additionalProperties": { "type": "string" },
+            "maxProperties": CONFIG_MAX,
+        }),
         "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
         _ => text(),
@@ -111,6 +122,12 @@ fn grants() -> Value {
             "type": "array",
             "items": name(),
             "maxItems": FUNCTIONS_GRANTED_MAX,
+            "uniqueItems": true,
+        }),
+        "secrets" => json!({
+            "type": "array",
+            "items": config_name(),
+            "maxItems": SECRETS_GRANTED_MAX,
             "uniqueItems": true,
         }),
         _ => json!({

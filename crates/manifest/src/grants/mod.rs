@@ -20,6 +20,7 @@ mod target;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigName;
 use crate::names::FunctionName;
 
 pub use http::{GrantError, HttpGrant};
@@ -30,6 +31,8 @@ pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
 pub const HTTP_GRANTS_MAX: usize = 100;
 /// The most names in `functions`.
 pub const FUNCTIONS_GRANTED_MAX: usize = 100;
+/// The most names in `secrets`.
+pub const SECRETS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -47,11 +50,17 @@ pub struct Grants {
     /// Which functions of its own app it may call, at `http://<name>.everwarm.internal/`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionName>,
+    /// Which secrets of its app it may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<ConfigName>,
 }
 
 impl Grants {
     /// Whether there is nothing that the function may use.
     pub fn is_empty(&self) -> bool {
-        self.http.is_empty() && self.addresses.is_empty() && self.functions.is_empty()
+        self.http.is_empty()
+            && self.addresses.is_empty()
+            && self.functions.is_empty()
+            && self.secrets.is_empty()
     }
 }
