@@ -76,11 +76,19 @@ pub enum Action {
     PutToken,
     /// A token was revoked.
     RemoveToken,
+    /// A secret got a new value.
+    SetSecret,
+    /// A secret went back to another value.
+    RollbackSecret,
+    /// A secret was removed.
+    RemoveSecret,
+    /// Secrets were sealed anew under another key.
+    RotateSecretsKey,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -89,6 +97,10 @@ impl Action {
         Self::RemoveTenant,
         Self::PutToken,
         Self::RemoveToken,
+        Self::SetSecret,
+        Self::RollbackSecret,
+        Self::RemoveSecret,
+        Self::RotateSecretsKey,
     ];
 
     /// The word for it in rows and JSON.
@@ -102,6 +114,10 @@ impl Action {
             Self::RemoveTenant => "remove-tenant",
             Self::PutToken => "put-token",
             Self::RemoveToken => "remove-token",
+            Self::SetSecret => "set-secret",
+            Self::RollbackSecret => "rollback-secret",
+            Self::RemoveSecret => "remove-secret",
+            Self::RotateSecretsKey => "rotate-secrets-key",
         }
     }
 

@@ -52,7 +52,7 @@ pub(super) fn check_secrets(
     secrets: &[At<ConfigName>],
     findings: &mut Vec<Finding>,
 ) {
-    let Some(DeValue::Table(values)) = function.value(KEY).map(|value| value.get_ref()) else {
+    let Some(DeValue::Table(values)) = function.value(KEY).map(toml::Spanned::get_ref) else {
         return;
     };
     for secret in secrets {
