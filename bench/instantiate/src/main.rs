@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     let bytes = std::fs::read(&path).with_context(|| format!("can't read {path}"))?;
     let runtime = Runtime::new(
         RuntimeSettings::default(),
-        everwarm_host::all(None, &EgressConfig::default(), None)?,
+        everwarm_host::all(None, &EgressConfig::default(), None, Arc::default())?,
     )?;
     let function = Own::new(Arc::new(function(&runtime, &bytes)?));
     let event_loop = tokio::runtime::Builder::new_current_thread()
@@ -90,6 +90,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),
+        config: BTreeMap::new(),
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

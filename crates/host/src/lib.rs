@@ -7,11 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod clocks;
+mod config;
 mod denied;
 mod egress;
 mod environment;
 mod random;
+mod secrets;
 mod stdio;
+mod window;
 
 use std::sync::Arc;
 
@@ -19,14 +22,16 @@ use everwarm_engine::capability::{Capabilities, State};
 use everwarm_engine::outbound::Services;
 
 pub use clocks::Clocks;
+pub use config::Config;
 pub use denied::Denied;
 pub use egress::{Egress, EgressConfig, EgressError, RootsError};
 pub use environment::Environment;
 pub use random::Random;
+pub use secrets::{Secret, SecretBook, SecretMap};
 pub use stdio::{GuestOutput, Stdio};
 
 /// Every capability that a node has, in the order in which they are linked. What guests print, and what is said of
-/// them, goes to `output` besides the log; calls to other functions go by `services`.
+/// them, goes to `output` besides the log; calls to other functions go by `services`; secrets come from `secrets`.
 ///
 /// # Errors
 ///
@@ -35,9 +40,11 @@ pub fn all(
     output: Option<Arc<dyn GuestOutput>>,
     egress: &EgressConfig,
     services: Option<Arc<dyn Services>>,
+    secrets: Arc<SecretBook>,
 ) -> Result<Capabilities, EgressError> {
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
+        Arc::new(Config::new(secrets, output.clone())),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),

@@ -149,6 +149,7 @@ pub(crate) fn specs(
                 server_timing: function.server_timing,
                 limits: function.limits,
                 env: function.env.clone(),
+                config: function.config.clone(),
                 grants: function.grants.clone(),
             }))
         })

@@ -1,34 +1,23 @@
 //! What is said in a function's log of requests that came to nothing: what happened, and which grant would allow it.
 //!
-//! Owns the bound: a function that asks for what it may not have, again and again, doesn't fill its log.
+//! Owns the words. How often they are said is `window`'s.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::outbound::SendError;
 use everwarm_manifest::HttpTarget;
 use everwarm_manifest::grants::address;
-use parking_lot::Mutex;
 
 use crate::GuestOutput;
-
-/// Notices of one function in each [`WINDOW`]; the rest is counted.
-const NOTICES_MAX: u32 = 20;
-/// See [`NOTICES_MAX`].
-const WINDOW: Duration = Duration::from_secs(10);
+use crate::window::Window;
 
 /// See the module's documentation.
 pub(super) struct Notices {
     function: Arc<FunctionSpec>,
     output: Option<Arc<dyn GuestOutput>>,
-    window: Mutex<Window>,
-}
-
-struct Window {
-    started: Instant,
-    notices: u32,
+    window: Window,
 }
 
 impl Notices {
@@ -36,10 +25,7 @@ impl Notices {
         Self {
             function: Arc::clone(function),
             output,
-            window: Mutex::new(Window {
-                started: Instant::now(),
-                notices: 0,
-            }),
+            window: Window::new(),
         }
     }
 
@@ -94,7 +80,7 @@ impl Notices {
     }
 
     fn say(&self, text: impl FnOnce(&str) -> String) {
-        if !self.window.lock().admit(Instant::now()) {
+        if !self.window.admits() {
             return;
         }
         let spec = &self.function;
@@ -109,34 +95,5 @@ impl Notices {
         if let Some(output) = &self.output {
             output.notice(spec, &text);
         }
-    }
-}
-
-impl Window {
-    fn admit(&mut self, now: Instant) -> bool {
-        if now - self.started >= WINDOW {
-            self.started = now;
-            self.notices = 0;
-        }
-        self.notices = self.notices.saturating_add(1);
-        self.notices <= NOTICES_MAX
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn function_that_fails_again_and_again_is_told_of_so_often_and_later_anew() {
-        let started = Instant::now();
-        let mut window = Window {
-            started,
-            notices: 0,
-        };
-        let told = |window: &mut Window, at| (0..1_000).filter(|_| window.admit(at)).count();
-        assert_eq!(told(&mut window, started), NOTICES_MAX as usize);
-        assert_eq!(told(&mut window, started + WINDOW / 2), 0);
-        assert_eq!(told(&mut window, started + WINDOW), NOTICES_MAX as usize);
     }
 }
