@@ -7,6 +7,7 @@ mod address;
 mod backup;
 mod connect;
 mod error;
+mod secrets;
 
 use std::time::Duration;
 

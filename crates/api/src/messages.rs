@@ -5,6 +5,7 @@ mod accounts;
 mod apps;
 mod deploy;
 mod logs;
+mod secrets;
 mod usage;
 
 pub use accounts::{
@@ -16,4 +17,5 @@ pub use apps::{
 };
 pub use deploy::{Deploy, Deployed, HealthCheck, StageTime};
 pub use logs::{LogLine, LogPage, LogQuery};
+pub use secrets::{KeyRotation, Secret, SecretPage, SecretRollback, SecretVersion};
 pub use usage::{UsagePage, UsageRow};

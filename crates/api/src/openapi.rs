@@ -100,7 +100,17 @@ fn described(operation: &Operation) -> OperationBuilder {
         built = built.parameter(text_parameter(TENANT_HEADER, place, meaning));
     }
     built = match operation.request {
-        Body::Nothing | Body::Other { .. } => built,
+        Body::Nothing => built,
+        Body::Other {
+            media_type,
+            meaning,
+        } => built.request_body(Some(
+            RequestBodyBuilder::new()
+                .description(Some(meaning))
+                .content(media_type, Content::new::<RefOr<Schema>>(None))
+                .required(Some(Required::True))
+                .build(),
+        )),
         Body::Bytes => built.request_body(Some(
             RequestBodyBuilder::new()
                 .content("application/wasm", Content::new::<RefOr<Schema>>(None))

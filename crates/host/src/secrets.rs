@@ -51,6 +51,11 @@ impl SecretBook {
         }
     }
 
+    /// Forgets the secrets of an app that is removed. Functions that are still at work keep what they have.
+    pub fn forget(&self, tenant: &TenantId, app: &AppName) {
+        self.0.lock().remove(&(tenant.clone(), app.clone()));
+    }
+
     /// The secrets of an app, those to come among them.
     pub(crate) fn of(&self, tenant: &TenantId, app: &AppName) -> Arc<AppSecrets> {
         let mut book = self.0.lock();
@@ -123,8 +128,10 @@ mod tests {
         book.set(&tenant, &app("blog"), map(&["A"]));
         book.set(&tenant, &app("blog"), map(&[]));
         assert_eq!(book.0.lock().len(), 1);
-        // Who looks still sees what is set later.
+        // Who looks still sees what is set later, and keeps it when the app is removed.
         book.set(&tenant, &app("shop"), map(&["A"]));
+        book.forget(&tenant, &app("shop"));
         assert_eq!(shop.now().len(), 1);
+        assert!(book.of(&tenant, &app("shop")).now().is_empty());
     }
 }

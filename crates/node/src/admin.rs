@@ -18,6 +18,7 @@ mod logs;
 mod pace;
 mod pages;
 mod request_id;
+mod secrets;
 mod sent;
 mod tls;
 mod understand;
@@ -140,6 +141,7 @@ fn router(admin: Admin) -> Router {
         &operations::ROLL_BACK,
         deploys::roll_back,
     );
+    let operations = add_secrets(operations, &admin);
     let operations = add(
         operations,
         &admin,
@@ -193,6 +195,16 @@ fn router(admin: Admin) -> Router {
         .method_not_allowed_fallback(|| async { Failed::no_such_operation() })
         .layer(middleware::from_fn(request_id::give))
         .with_state(admin)
+}
+
+fn add_secrets(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    let router = add(router, admin, &operations::LIST_SECRETS, secrets::list);
+    let router = add(router, admin, &operations::PUT_SECRET, secrets::put);
+    let back = &operations::ROLL_BACK_SECRET;
+    let router = add(router, admin, back, secrets::roll_back);
+    let router = add(router, admin, &operations::REMOVE_SECRET, secrets::remove);
+    let rotate = &operations::ROTATE_SECRETS_KEY;
+    add(router, admin, rotate, secrets::rotate_key)
 }
 
 /// Whether a balancer may send requests here. No secret, like whether the node is there at all.

@@ -16,7 +16,7 @@ use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
-use everwarm_host::EgressError;
+use everwarm_host::{EgressError, SecretBook};
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
@@ -38,6 +38,7 @@ use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
+use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
@@ -67,6 +68,10 @@ pub struct Node {
     pub(crate) locks: AppLocks,
     /// Whether what serves has its code.
     pub(crate) readiness: Readiness,
+    /// What functions see of their apps' secrets.
+    pub(crate) secrets: Arc<SecretBook>,
+    /// What opens those that are kept; `None` where none are.
+    pub(crate) vault: Option<Vault>,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
     /// The sockets, until connections are accepted from them.
@@ -97,6 +102,9 @@ pub enum StartError {
     /// Functions' requests to the outside can't be set up.
     #[error(transparent)]
     Egress(#[from] EgressError),
+    /// The keys of secrets can't be had.
+    #[error(transparent)]
+    SecretsKey(#[from] KeySourceError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -146,6 +154,7 @@ impl StartError {
             Self::Unreadable { code, .. } => code,
             Self::Acme(error) => error.code(),
             Self::Egress(_) => "EW4030",
+            Self::SecretsKey(error) => error.code(),
             Self::Routes(_) => "EW1005",
             Self::Handover(error) => error.code(),
             Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
@@ -184,9 +193,12 @@ impl Node {
             heavy_threads: config.lanes.get(),
         };
         let services = Arc::<ServiceCalls>::default();
-        let started = engine_and_store(settings, &config, predecessor, &services).await?;
+        let secrets = Arc::<SecretBook>::default();
+        let seams = (&services, &secrets);
+        let started = engine_and_store(settings, &config, predecessor, seams).await?;
         let (runtime, store, served) = started;
         let (runtime, store) = (Arc::new(runtime), Arc::new(store));
+        let vault = open_vault(config.secrets_key, &store, &secrets).await?;
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
             None => config.domain,
@@ -258,6 +270,8 @@ impl Node {
             switching: tokio::sync::Mutex::default(),
             locks: AppLocks::default(),
             readiness: Readiness::default(),
+            secrets,
+            vault,
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
@@ -303,6 +317,10 @@ impl Node {
         let store = Arc::clone(&self.store);
         let opened = tokio::task::spawn_blocking(move || store.take_back()).await;
         opened.map_err(|error| io("take the store back")(error.into()))??;
+        if let Some(vault) = &self.vault {
+            vault.read_again().await?;
+            show_secrets(vault, &self.store).await?;
+        }
         self.serve_again(&Served::read(&self.store).await?)
     }
 
@@ -383,11 +401,12 @@ async fn engine_and_store(
     settings: RuntimeSettings,
     config: &NodeConfig,
     predecessor: Option<&mut Predecessor>,
-    services: &Arc<ServiceCalls>,
+    (services, secrets): (&Arc<ServiceCalls>, &Arc<SecretBook>),
 ) -> Result<(Runtime, Embedded, Served), StartError> {
     let output = Arc::clone(&config.logs) as _;
     let services = Arc::clone(services) as _;
-    let capabilities = everwarm_host::all(Some(output), &config.egress, Some(services))?;
+    let secrets = Arc::clone(secrets);
+    let capabilities = everwarm_host::all(Some(output), &config.egress, Some(services), secrets)?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
     if let Some(predecessor) = predecessor {
@@ -406,6 +425,29 @@ async fn engine_and_store(
     };
     let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
     Ok((runtime, store, served))
+}
+
+/// The keys of secrets, where some are kept, and what functions see of those.
+async fn open_vault(
+    source: Option<KeySource>,
+    store: &Embedded,
+    secrets: &Arc<SecretBook>,
+) -> Result<Option<Vault>, StartError> {
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    let vault = Vault::open(source, store.data_dir().secrets_key(), Arc::clone(secrets))?;
+    show_secrets(&vault, store).await?;
+    Ok(Some(vault))
+}
+
+async fn show_secrets(vault: &Vault, store: &Embedded) -> Result<(), StartError> {
+    let shown = vault.show_all(store).await;
+    shown.map_err(|error: SecretsError| StartError::Unreadable {
+        data_dir: store.data_dir().root().to_owned(),
+        code: error.code(),
+        source: Box::new(error),
+    })
 }
 
 /// What the machine has room for.

@@ -115,6 +115,13 @@ pub trait Secrets: Send + Sync {
         before: Bytes,
         after: Bytes,
     ) -> StoreFuture<'a, Result<bool, SecretError>>;
+
+    /// Keeps an entry in the audit log, of the node's own: that secrets are sealed with another key from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Failed`]; then there is no entry.
+    fn note_rotation(&self, note: Note) -> StoreFuture<'_, Result<(), SecretError>>;
 }
 
 /// Whose secrets.

@@ -99,6 +99,7 @@ pub(super) async fn remove_tenant(
         String::new(),
     );
     let removed = admin.node.store.accounts().remove_tenant(&id, note).await?;
+    admin.node.forget_secrets_of(&id);
     removed
         .then_some(StatusCode::NO_CONTENT)
         .ok_or_else(|| Failed::not_found(&format!("tenant `{id}`")))

@@ -29,6 +29,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
+/// Two names in a path.
+pub(super) struct Names(pub(super) [String; 2]);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let names = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((first, second)) =
+            names.map_err(|error| Failed::bad_request(error.body_text()))?;
+        Ok(Self([first, second]))
+    }
+}
+
 /// What a query asks for.
 pub(super) struct Asking<T>(pub(super) T);
 

@@ -306,6 +306,13 @@ pub(super) async fn all_versions_of_secrets_are_listed_page_by_page_and_sealed_a
     let (newest, anew) = (&rows[2], Bytes::from_static(b"anew"));
     let done = secrets.reseal(&newest.key, newest.sealed.clone(), anew.clone());
     assert!(done.await.expect("it can be sealed anew"));
+    let noted = secrets
+        .note_rotation(note(Action::RotateSecretsKey, "a key"))
+        .await;
+    noted.expect("an entry can be kept");
+    let entries = store.audit().entries(None, None, 1).await.expect("the log");
+    assert_eq!(entries[0].note.action, Action::RotateSecretsKey);
+    assert_eq!(entries[0].tenant, None);
     // What isn't there any more is left alone.
     let late = secrets.reseal(
         &newest.key,

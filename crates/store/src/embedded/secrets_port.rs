@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use everwarm_manifest::ConfigName;
 
-use super::{Embedded, secrets};
+use super::{Embedded, audit, secrets};
 use crate::audit::Note;
 use crate::secrets::{
     NewSecret, RowKey, SealedRow, SecretBounds, SecretError, SecretSummary, Secrets, SecretsOf,
@@ -110,6 +110,16 @@ impl Secrets for Embedded {
         let row = row.clone();
         Box::pin(self.on_catalog(
             move |connection| secrets::reseal(connection, &row, &before, &after),
+            stopped,
+        ))
+    }
+
+    fn note_rotation(&self, note: Note) -> StoreFuture<'_, Result<(), SecretError>> {
+        Box::pin(self.on_catalog(
+            move |connection| {
+                audit::insert(connection, None, &note)
+                    .map_err(secrets::failed("keep an entry of the audit log"))
+            },
             stopped,
         ))
     }
