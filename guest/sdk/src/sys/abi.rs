@@ -179,7 +179,7 @@ pub(super) unsafe fn owned<T>(start: usize, len: usize) -> Vec<T> {
 }
 
 /// Strings are UTF-8 by the canonical ABI; a host that breaks it costs characters, not memory.
-fn text(bytes: Vec<u8>) -> String {
+pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
