@@ -10,6 +10,7 @@ use everwarm_api::token::Token;
 use everwarm_e2e::node::everwarm_command;
 use everwarm_e2e::server::problem;
 use everwarm_e2e::{App, DataFolder, NewApp, Request, Server, World, component, eventually};
+use rustix::process::Signal;
 
 /// What nobody may find anywhere.
 const VALUE: &str = "sk_test_c4nary-51ab3e";
@@ -84,7 +85,7 @@ everwarm_e2e::both_worlds! {
         let request = request.header("host", "shop.example.com");
         let mut connection = server.node.connect().await;
         let answered = tokio::spawn(async move { connection.send(request).await });
-        body.send("x").await;
+        body.send("x").await.unwrap();
         set(&server, "shop", "KEY", VALUE.as_bytes()).await;
         assert_eq!(get(&server, "/get/KEY").await, format!("value {VALUE}\n"));
         drop(body);
@@ -128,18 +129,32 @@ everwarm_e2e::both_worlds! {
 #[tokio::test]
 async fn value_is_in_no_file_no_log_and_no_answer() {
     let data = DataFolder::new();
-    let mut command = data.command();
-    command.args(["--log", "trace"]);
+    let mut command = everwarm_command();
+    command
+        .args(["serve", "--json", "--listen", "127.0.0.1:0"])
+        .args(["--admin", "127.0.0.1:0", "--base-domain", "example.com"])
+        .args(["--log", "trace", "--data-dir"])
+        .arg(data.path());
     let server = data.start_with(command).await;
     shop(World::Wasi02).deploy(&server.client()).await.unwrap();
     let output = set(&server, "shop", "KEY", format!("{VALUE}\n").as_bytes()).await;
     assert_eq!(get(&server, "/get/KEY").await, format!("value {VALUE}\n"));
     set(&server, "shop", "KEY", b"another").await;
-    let bad = server.client().put_secret_bytes("shop", "no-name", VALUE.into()).await;
+    let bad = server
+        .client()
+        .put_secret_bytes("shop", "no-name", VALUE.into())
+        .await;
     let told = format!("{output:?} {bad:?} {:?}", list(&server, "shop").await);
     let audit = server.client().audit(false, None).await.unwrap();
-    assert!(audit.items.iter().any(|entry| entry.action == "set-secret"), "{audit:?}");
-    for text in [told, format!("{audit:?}"), format!("{:?}", notices(&server, "shop").await)] {
+    assert!(
+        audit.items.iter().any(|entry| entry.action == "set-secret"),
+        "{audit:?}"
+    );
+    for text in [
+        told,
+        format!("{audit:?}"),
+        format!("{:?}", notices(&server, "shop").await),
+    ] {
         assert!(!text.contains(VALUE), "{text}");
     }
     let folder = data.path();
@@ -151,9 +166,12 @@ async fn value_is_in_no_file_no_log_and_no_answer() {
         assert!(!contains(&bytes, VALUE.as_bytes()), "{}", file.display());
     }
     assert!(looked_at > 5, "{looked_at} files");
-    assert!(contains(&std::fs::read(folder.join("secrets.key")).unwrap(), b"ewk_"));
+    assert!(contains(
+        &std::fs::read(folder.join("secrets.key")).unwrap(),
+        b"ewk_"
+    ));
 
-    let stopped = server.node.stop(everwarm_e2e::Signal::TERM).await;
+    let stopped = server.node.stop(Signal::TERM).await;
     let (log, out) = (stopped.log().to_string(), stopped.out().to_string());
     assert!(log.contains("admin request"), "{log}");
     for text in [log, out] {
@@ -205,19 +223,34 @@ async fn what_is_no_value_or_no_name_is_refused_with_what_is_wrong() {
     assert!(list(&server, "shop").await.is_empty());
     // The most that there may be is kept and read as it is.
     let value = "x".repeat(64 << 10);
-    client.put_secret("shop", "KEY", &value.as_str().into()).await.unwrap();
+    client
+        .put_secret("shop", "KEY", &value.as_str().into())
+        .await
+        .unwrap();
 
     for number in 1..100 {
         let name = format!("N{number}");
         client.put_secret("shop", &name, &"x".into()).await.unwrap();
     }
     let refused = problem(client.put_secret("shop", "N100", &"x".into()).await);
-    assert_eq!((refused.status, &*refused.code), (409, "EW5018"), "{refused:?}");
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (409, "EW5018"),
+        "{refused:?}"
+    );
     let unknown = SecretRollback { version: Some(9) };
     let refused = problem(client.roll_back_secret("shop", "KEY", &unknown).await);
-    assert_eq!((refused.status, &*refused.code), (404, "EW5005"), "{refused:?}");
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (404, "EW5005"),
+        "{refused:?}"
+    );
     let refused = problem(client.remove_secret("shop", "NOTHING").await);
-    assert_eq!((refused.status, &*refused.code), (404, "EW5005"), "{refused:?}");
+    assert_eq!(
+        (refused.status, &*refused.code),
+        (404, "EW5005"),
+        "{refused:?}"
+    );
 
     // By the command line: what isn't text, and nothing at all.
     for (stdin, expected) in [(&b"\xff"[..], "isn't UTF-8"), (b"\n", "is empty")] {
@@ -240,15 +273,24 @@ async fn secrets_are_a_tenants_own_and_need_the_scope_deploy() {
     assert!(bob.secrets("shop").await.unwrap().items.is_empty());
     assert_eq!(problem(bob.remove_secret("shop", "KEY").await).status, 404);
     let back = SecretRollback::default();
-    assert_eq!(problem(bob.roll_back_secret("shop", "KEY", &back).await).status, 404);
-    assert_eq!(problem(reader.put_secret("shop", "KEY", &"x".into()).await).status, 403);
+    assert_eq!(
+        problem(bob.roll_back_secret("shop", "KEY", &back).await).status,
+        404
+    );
+    assert_eq!(
+        problem(reader.put_secret("shop", "KEY", &"x".into()).await).status,
+        403
+    );
     assert_eq!(problem(ann.rotate_secrets_key().await).status, 403);
     assert_eq!(reader.secrets("shop").await.unwrap().items[0].name, "KEY");
     // An app that is removed takes its secrets along, one that was never deployed too.
     ann.remove_app("shop").await.unwrap();
     assert!(ann.secrets("shop").await.unwrap().items.is_empty());
     // A quota on apps counts those that have secrets alone.
-    let one = Quotas { apps: Some(1), ..Quotas::default() };
+    let one = Quotas {
+        apps: Some(1),
+        ..Quotas::default()
+    };
     server.client().put_tenant("ann", &one).await.unwrap();
     ann.put_secret("first", "KEY", &"x".into()).await.unwrap();
     let refused = problem(ann.put_secret("second", "KEY", &"x".into()).await);
@@ -266,15 +308,35 @@ async fn list_tells_versions_and_who_is_granted_and_what_is_not_set() {
     let listed = list(&server, "shop").await;
     let told: Vec<_> = listed
         .iter()
-        .map(|secret| (&*secret.name, secret.version, secret.versions.len(), secret.functions.len()))
+        .map(|secret| {
+            (
+                &*secret.name,
+                secret.version,
+                secret.versions.len(),
+                secret.functions.len(),
+            )
+        })
         .collect();
     assert_eq!(
         told,
-        [("FREE", Some(1), 1, 0), ("KEY", Some(2), 2, 1), ("OTHER", None, 0, 1)]
+        [
+            ("FREE", Some(1), 1, 0),
+            ("KEY", Some(2), 2, 1),
+            ("OTHER", None, 0, 1)
+        ]
     );
-    let ls = everwarm(&server, server.first_token(), &["secret", "ls", "shop"], b"").await;
+    let ls = everwarm(
+        &server,
+        server.first_token(),
+        &["secret", "ls", "shop"],
+        b"",
+    )
+    .await;
     let shown = String::from_utf8(ls.stdout).unwrap();
-    assert!(shown.contains("not set") && shown.contains("KEY"), "{shown}");
+    assert!(
+        shown.contains("not set") && shown.contains("KEY"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -288,11 +350,11 @@ async fn up_reads_secrets_from_a_file_that_is_its_users_own() {
         .grant("secrets = [\"KEY\", \"OTHER\"]")
         .flag("--secrets-file", file.to_str().unwrap());
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let refusal = app.clone().up_refused().await;
+    let refusal = app.clone().refused().await;
     assert!(refusal.message.contains("mode 644"), "{refusal:?}");
     assert!(!refusal.message.contains(VALUE), "{refusal:?}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let node = app.up().await;
+    let node = app.start().await;
     assert_eq!(node.get("/get/KEY").await.ok(), format!("value {VALUE}\n"));
     assert!(node.get("/get/OTHER").await.ok().contains("--secrets-file"));
     eventually("the log says what isn't set", async || {
