@@ -59,6 +59,11 @@ struct Served {
 
 /// Builds in `target`, and serves an app as `up FOLDER` does, at a port of its own.
 async fn up(app: &Path, target: &Path) -> Served {
+    up_with(app, target, &[]).await
+}
+
+/// As [`up`], with flags.
+async fn up_with(app: &Path, target: &Path, flags: &[&str]) -> Served {
     let data = tempfile::tempdir().unwrap();
     let mut command = everwarm_command();
     command
@@ -71,6 +76,7 @@ async fn up(app: &Path, target: &Path) -> Served {
             "--data-dir",
         ])
         .arg(data.path())
+        .args(flags)
         .arg(app)
         .env("CARGO_TARGET_DIR", target);
     let node = Node::ready_within(command, BUILD_DEADLINE).await;
@@ -148,7 +154,7 @@ async fn every_example_answers_as_its_page_says() {
         .map(|entry| entry.unwrap().path())
         .collect();
     examples.sort();
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 8);
     // Together, so that what they have in common is compiled once.
     let target = tempfile::tempdir().unwrap();
     for example in examples {
@@ -161,7 +167,13 @@ async fn every_example_answers_as_its_page_says() {
             fetch_asks_and_answers(&example, target.path(), asks).await;
             continue;
         }
-        let served = up(&example, target.path()).await;
+        let served = if example.ends_with("secrets") {
+            let file = secrets_of_page(target.path(), &page);
+            let flags = ["--secrets-file", file.to_str().unwrap()];
+            up_with(&example, target.path(), &flags).await
+        } else {
+            up(&example, target.path()).await
+        };
         if example.ends_with("sse") {
             // Its events have no end that a test would wait for.
             let mut connection = served.node.connect().await;
@@ -175,6 +187,17 @@ async fn every_example_answers_as_its_page_says() {
             assert!(!curl(&served.node, asks).await.ok().is_empty());
         }
     }
+}
+
+/// The file that the page has its reader write.
+fn secrets_of_page(folder: &Path, page: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let line = page.split('`').find(|code| code.contains("KEY="));
+    let file = folder.join(".env.secrets");
+    fs::write(&file, line.expect("a page says what to write")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file
 }
 
 /// The example asks a server of the test's in place of one of the internet's.
@@ -254,7 +277,9 @@ async fn operations_guide_goes_from_the_first_start_to_a_rollback() {
     let config = folder.path().join("config");
     let mut node: Option<Node> = None;
     for command in commands("docs/operations.md") {
-        let words = words(&command);
+        // A shell gives a file on standard input.
+        let (typed, stdin) = command.split_once(" < ").unwrap_or((&command, ""));
+        let words = words(typed);
         let [program, verb, options @ ..] = &words[..] else {
             panic!("nobody runs `{command}`")
         };
@@ -265,6 +290,11 @@ async fn operations_guide_goes_from_the_first_start_to_a_rollback() {
             .env("XDG_CONFIG_HOME", &config)
             .env("CARGO_TARGET_DIR", folder.path().join("target"))
             .args([*verb, "--json"]);
+        if !stdin.is_empty() {
+            let file = folder.path().join(stdin);
+            fs::write(&file, "what the file of the reader has\n").unwrap();
+            started.stdin(fs::File::open(&file).unwrap());
+        }
         if *verb == "serve" {
             let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
             started.args(ports).args(options);

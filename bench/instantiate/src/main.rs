@@ -90,6 +90,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),
+        config: BTreeMap::new(),
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

@@ -8,6 +8,7 @@ mod backup;
 mod connect;
 mod error;
 mod kv;
+mod secrets;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ mod apps;
 mod deploy;
 mod kv;
 mod logs;
+mod secrets;
 mod usage;
 
 pub use accounts::{
@@ -21,4 +22,5 @@ pub use kv::{
     KvKeys, KvPut, KvRemoved, KvValue, VALUE_BYTES_MAX,
 };
 pub use logs::{LogLine, LogPage, LogQuery};
+pub use secrets::{KeyRotation, Secret, SecretPage, SecretRollback, SecretVersion};
 pub use usage::{UsagePage, UsageRow};

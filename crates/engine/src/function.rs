@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everwarm_manifest::{
-    AppName, Compress, Digest, FunctionName, Grants, Isolation, Limits, TenantId, World,
+    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, TenantId, World,
 };
 
 use crate::capability::Configured;
@@ -41,6 +41,8 @@ pub struct FunctionSpec {
     pub limits: Limits,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
+    /// Values that it asks for by name.
+    pub config: BTreeMap<ConfigName, String>,
     /// What it may use of the world outside it.
     pub grants: Grants,
 }

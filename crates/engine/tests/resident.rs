@@ -113,6 +113,7 @@ impl Bench {
             server_timing: function.server_timing,
             limits: function.limits,
             env: BTreeMap::new(),
+            config: BTreeMap::new(),
             grants: Grants::default(),
         }))
     }

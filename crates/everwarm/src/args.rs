@@ -14,11 +14,13 @@ use crate::settings;
 mod egress;
 mod kv;
 mod node;
+mod secret;
 mod tls;
 
 pub(crate) use egress::EgressArgs;
 pub(crate) use kv::*;
 pub(crate) use node::*;
+pub(crate) use secret::*;
 pub(crate) use tls::TlsArgs;
 
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// The tokens that a node knows
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The secrets of an app, and the keys that seal them
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the JSON schema of everwarm.toml, for editors
@@ -191,6 +196,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     #[command(flatten)]
+    pub(crate) secrets: SecretsFileArg,
+    #[command(flatten)]
     pub(crate) log: LogArg,
 }
 
@@ -243,6 +250,8 @@ pub(crate) struct InvokeArgs {
     pub(crate) data_dir: DataDirArg,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) secrets: SecretsFileArg,
     #[command(flatten)]
     pub(crate) log: LogArg,
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use everwarm_build::Component;
 use everwarm_manifest::{App, Digest, FunctionName, TenantId};
 use everwarm_node::operate::Actor;
+use everwarm_node::secrets::SecretMap;
 use everwarm_node::{
     CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas, StartError,
 };
@@ -149,6 +150,12 @@ impl Session {
             tracing::warn!(%error, "usage can't be stored");
         }
         Ok(Outcome::Live(Box::new(deployed)))
+    }
+
+    /// Has the functions of the app see these secrets.
+    pub(crate) fn lend_secrets(&self, app: &App, secrets: SecretMap) {
+        let tenant = TenantId::default_tenant();
+        self.node.lend_secrets(&tenant, &app.name, secrets);
     }
 
     pub(crate) fn node(&self) -> &Node {

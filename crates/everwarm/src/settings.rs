@@ -14,10 +14,12 @@ use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod clients;
 mod egress;
+mod secrets;
 mod serve;
 mod tls;
 
 pub(crate) use egress::{Egress, parse_name_server};
+pub(crate) use secrets::{secrets_key, secrets_of_file};
 pub(crate) use serve::{Serve, node_data_dir};
 pub(crate) use tls::Tls;
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod clocks;
+mod config;
 mod denied;
 mod egress;
 mod environment;
@@ -14,6 +15,7 @@ mod keyvalue;
 mod network;
 mod notice;
 mod random;
+mod secrets;
 mod shares;
 mod sql;
 mod stdio;
@@ -26,12 +28,14 @@ use everwarm_engine::outbound::Services;
 use network::Network;
 
 pub use clocks::Clocks;
+pub use config::Config;
 pub use denied::Denied;
 pub use egress::Egress;
 pub use environment::Environment;
 pub use keyvalue::{KeyValue, Stores};
 pub use network::{EgressConfig, EgressError, RootsError};
 pub use random::Random;
+pub use secrets::{Secret, SecretBook, SecretMap};
 pub use stdio::{GuestOutput, Stdio};
 
 /// What capabilities need of the node that they are part of. What is absent, functions don't have.
@@ -43,6 +47,8 @@ pub struct NodeSide {
     pub services: Option<Arc<dyn Services>>,
     /// What is kept for functions.
     pub stores: Option<Arc<dyn Stores>>,
+    /// Secrets of all apps.
+    pub secrets: Arc<SecretBook>,
 }
 
 /// Every capability that a node has, in the order in which they are linked.
@@ -55,10 +61,12 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         output,
         services,
         stores,
+        secrets,
     } = node;
     let network = Arc::new(Network::new(egress)?);
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
+        Arc::new(Config::new(secrets, output.clone())),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),

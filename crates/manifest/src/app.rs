@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigName;
 use crate::grants::Grants;
 use crate::limits::Limits;
 use crate::names::{AppName, FunctionName};
@@ -78,6 +79,9 @@ pub struct Function {
     /// Its environment variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Values that it asks for by name. No secrets: they are part of the version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<ConfigName, String>,
     /// What it may use of the world outside it.
     #[serde(default, skip_serializing_if = "Grants::is_empty")]
     pub grants: Grants,

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod config;
 mod diagnostics;
 mod digest;
 mod parse;
@@ -16,11 +17,12 @@ pub mod quantity;
 pub mod route;
 
 pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
+pub use config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX, ConfigName, ConfigNameError};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
 pub use grants::{
     ADDRESSES_MAX, BucketName, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, HttpScheme,
-    HttpTarget, TargetError, TargetHost,
+    HttpTarget, SECRETS_GRANTED_MAX, TargetError, TargetHost,
 };
 pub use limits::Limits;
 pub use names::{AppName, FunctionName, NameError, TenantId};

@@ -5,8 +5,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
+use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
     ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
+    SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
@@ -60,6 +62,10 @@ fn name() -> Value {
     json!({ "type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": NAME_BYTES_MAX })
 }
 
+fn config_name() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": CONFIG_NAME_BYTES_MAX })
+}
+
 fn text() -> Value {
     json!({ "type": "string", "minLength": 1 })
 }
@@ -94,6 +100,12 @@ fn function() -> Value {
         "env" => {
             json!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": ENV_MAX })
         }
+        "config" => json!({
+            "type": "object",
+            "propertyNames": config_name(),
+            "additionalProperties": { "type": "string" },
+            "maxProperties": CONFIG_MAX,
+        }),
         "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
         _ => text(),
@@ -121,6 +133,12 @@ fn grants() -> Value {
             "maxItems": BUCKETS_GRANTED_MAX,
             "uniqueItems": true,
             "examples": [["default"]],
+        }),
+        "secrets" => json!({
+            "type": "array",
+            "items": config_name(),
+            "maxItems": SECRETS_GRANTED_MAX,
+            "uniqueItems": true,
         }),
         _ => json!({
             "type": "array",

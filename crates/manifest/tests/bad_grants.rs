@@ -164,7 +164,7 @@ fn grants_of_the_wrong_shape_say_how_to_write_them() {
     assert_eq!(diagnostic.code, ErrorCode::UnknownKey);
     assert_eq!(diagnostic.suggestion.as_deref(), Some("http"));
     assert!(
-        only("sockets = []")
+        only("volumes = []")
             .help
             .unwrap()
             .contains("http, addresses")

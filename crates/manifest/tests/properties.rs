@@ -10,8 +10,8 @@ use everwarm_manifest::limits::{
     BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
 use everwarm_manifest::{
-    App, AppName, BucketName, Build, ByteSize, Function, FunctionName, Grants, HttpGrant,
-    Isolation, Limits, Millis, RoutePattern, World,
+    App, AppName, BucketName, Build, ByteSize, ConfigName, Function, FunctionName, Grants,
+    HttpGrant, Isolation, Limits, Millis, RoutePattern, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -128,17 +128,21 @@ fn grants() -> impl Strategy<Value = Grants> {
             .trunc()
     });
     let bucket = "[!-~]{1,64}".prop_map(|name| BucketName::new(&name).expect("a name"));
+    // Values of `config` begin with another letter: a name is only one of the two.
+    let secret = "[S-Z_][A-Za-z0-9_]{0,9}".prop_map(|name| ConfigName::new(&name).expect("a name"));
     let sets = (
         btree_set(grant, 0..4),
         btree_set(network, 0..4),
         btree_set(bucket, 0..4),
+        btree_set(secret, 0..4),
     );
-    sets.prop_map(|(http, addresses, kv)| Grants {
+    sets.prop_map(|(http, addresses, kv, secrets)| Grants {
         http: http.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
         // Which functions there are is decided elsewhere.
         functions: Vec::new(),
         kv: kv.into_iter().collect(),
+        secrets: secrets.into_iter().collect(),
     })
 }
 
@@ -164,34 +168,50 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
     ];
     let routes = vec(route(), 1..6);
     let env = btree_map("[^=\\p{Cc}]{1,10}", text(), 0..4);
-    (option::of(path()), runs, routes, env, grants(), limits()).prop_map(
-        move |(component, (isolation, world), routes, env, grants, limits)| {
-            let mut own: Vec<RoutePattern> = Vec::new();
-            for route in routes {
-                // The first segment keeps functions apart; within one the first of a conflict stays.
-                let text = route.to_string();
-                let slash = text.find('/').expect("a route has a slash");
-                let route =
-                    RoutePattern::parse(&format!("{}/f{index}{}", &text[..slash], &text[slash..]))
-                        .expect("a valid route");
-                if !own.iter().any(|other| other.conflicts_with(&route)) {
-                    own.push(route);
-                }
-            }
-            Function {
-                name: FunctionName::new(&name).expect("a valid name"),
-                component,
-                world,
-                routes: own,
-                isolation,
-                compress: everwarm_manifest::Compress::ALL[index % 3],
-                server_timing: index.is_multiple_of(2),
-                env: env.clone(),
-                grants,
-                limits,
-            }
-        },
+    let name_of_value =
+        "[A-R][A-Za-z0-9_]{0,9}".prop_map(|name| ConfigName::new(&name).expect("a name"));
+    let config = btree_map(name_of_value, text(), 0..4);
+    (
+        option::of(path()),
+        runs,
+        routes,
+        env,
+        config,
+        grants(),
+        limits(),
     )
+        .prop_map(
+            move |(component, (isolation, world), routes, env, config, grants, limits)| {
+                let mut own: Vec<RoutePattern> = Vec::new();
+                for route in routes {
+                    // The first segment keeps functions apart; within one the first of a conflict stays.
+                    let text = route.to_string();
+                    let slash = text.find('/').expect("a route has a slash");
+                    let route = RoutePattern::parse(&format!(
+                        "{}/f{index}{}",
+                        &text[..slash],
+                        &text[slash..]
+                    ))
+                    .expect("a valid route");
+                    if !own.iter().any(|other| other.conflicts_with(&route)) {
+                        own.push(route);
+                    }
+                }
+                Function {
+                    name: FunctionName::new(&name).expect("a valid name"),
+                    component,
+                    world,
+                    routes: own,
+                    isolation,
+                    compress: everwarm_manifest::Compress::ALL[index % 3],
+                    server_timing: index.is_multiple_of(2),
+                    env: env.clone(),
+                    config,
+                    grants,
+                    limits,
+                }
+            },
+        )
 }
 
 fn app() -> impl Strategy<Value = App> {

@@ -19,6 +19,7 @@ mod logs;
 mod pace;
 mod pages;
 mod request_id;
+mod secrets;
 mod sent;
 mod tls;
 mod understand;
@@ -146,6 +147,7 @@ fn router(admin: Admin) -> Router {
         deploys::roll_back,
     );
     let operations = add_kv(operations, &admin);
+    let operations = add_secrets(operations, &admin);
     let operations = add(
         operations,
         &admin,
@@ -215,6 +217,16 @@ fn add_kv(operations: Router<Admin>, admin: &Admin) -> Router<Admin> {
         &operations::REMOVE_VALUES,
         kv::remove_all,
     )
+}
+
+fn add_secrets(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    let router = add(router, admin, &operations::LIST_SECRETS, secrets::list);
+    let router = add(router, admin, &operations::PUT_SECRET, secrets::put);
+    let back = &operations::ROLL_BACK_SECRET;
+    let router = add(router, admin, back, secrets::roll_back);
+    let router = add(router, admin, &operations::REMOVE_SECRET, secrets::remove);
+    let rotate = &operations::ROTATE_SECRETS_KEY;
+    add(router, admin, rotate, secrets::rotate_key)
 }
 
 /// Whether a balancer may send requests here. No secret, like whether the node is there at all.

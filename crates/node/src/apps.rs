@@ -10,7 +10,7 @@ use everwarm_edge::router::{RouteConflict, RouteTable};
 use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
-use everwarm_manifest::{AppName, HostPattern, RoutePattern, TenantId};
+use everwarm_manifest::{AppName, ConfigName, FunctionName, HostPattern, RoutePattern, TenantId};
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
 use http::HeaderName;
@@ -149,6 +149,7 @@ pub(crate) fn specs(
                 server_timing: function.server_timing,
                 limits: function.limits,
                 env: function.env.clone(),
+                config: function.config.clone(),
                 grants: function.grants.clone(),
             }))
         })
@@ -178,6 +179,17 @@ impl Apps {
     /// Whose app of that name has a host of its own on this node: names are one tenant's each.
     pub(crate) fn owner_of(&self, app: &AppName) -> Option<&TenantId> {
         self.owners.get(app)
+    }
+
+    /// The secrets that functions of an app are granted, each with a function.
+    pub(crate) fn granted_secrets(&self, key: &AppKey) -> Vec<(ConfigName, FunctionName)> {
+        let targets = self.all.get(key).into_iter().flat_map(|app| app.targets());
+        let granted = targets.flat_map(|target| {
+            let spec = target.slot.spec();
+            let secrets = spec.grants.secrets.iter();
+            secrets.map(|secret| (secret.clone(), spec.name.clone()))
+        });
+        granted.collect()
     }
 
     /// The hosts that functions answer at by name, wildcards left out.

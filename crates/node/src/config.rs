@@ -16,6 +16,7 @@ use everwarm_host::EgressConfig;
 
 use crate::domain::Domain;
 use crate::listeners::TlsConfig;
+use crate::secrets::KeySource;
 use crate::telemetry::LogBook;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
@@ -62,6 +63,8 @@ pub struct NodeConfig {
     pub compile_limits: CompileLimits,
     /// Bounds on components.
     pub inspect_limits: InspectLimits,
+    /// Where the keys of secrets are; no secrets are kept when `None`.
+    pub secrets_key: Option<KeySource>,
     /// How functions' requests to the outside are sent.
     pub egress: EgressConfig,
     /// Where access events go.
@@ -95,6 +98,7 @@ impl NodeConfig {
             compiler,
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
+            secrets_key: None,
             egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),
@@ -115,6 +119,7 @@ impl NodeConfig {
             restore: true,
             server_timing: false,
             incremental: false,
+            secrets_key: Some(KeySource::DataFolder),
             ..Self::for_up(data_dir, compiler, access_log)
         }
     }

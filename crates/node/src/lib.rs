@@ -23,6 +23,7 @@ mod node;
 pub mod operate;
 mod previews;
 mod readiness;
+pub mod secrets;
 mod served;
 pub mod sockets;
 mod stores;

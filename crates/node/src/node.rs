@@ -16,8 +16,7 @@ use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
 use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
-use everwarm_host::EgressError;
-use everwarm_host::NodeSide;
+use everwarm_host::{EgressError, NodeSide, SecretBook};
 use everwarm_store::embedded::{self, Embedded};
 use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
@@ -41,6 +40,7 @@ use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
+use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
 use crate::stores::NodeStores;
 use crate::targets::Targets;
@@ -75,6 +75,10 @@ pub struct Node {
     pub(crate) kv_keeping: KvKeeping,
     /// Whether what serves has its code.
     pub(crate) readiness: Readiness,
+    /// What functions see of their apps' secrets.
+    pub(crate) secrets: Arc<SecretBook>,
+    /// What opens those that are kept; `None` where none are.
+    pub(crate) vault: Option<Vault>,
     /// What requests used, on its way to the store.
     pub(crate) meter: tokio::sync::Mutex<Meter>,
     /// The sockets, until connections are accepted from them.
@@ -105,6 +109,9 @@ pub enum StartError {
     /// Functions' requests to the outside can't be set up.
     #[error(transparent)]
     Egress(#[from] EgressError),
+    /// The keys of secrets can't be had.
+    #[error(transparent)]
+    SecretsKey(#[from] KeySourceError),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -154,6 +161,7 @@ impl StartError {
             Self::Unreadable { code, .. } => code,
             Self::Acme(error) => error.code(),
             Self::Egress(_) => "EW4030",
+            Self::SecretsKey(error) => error.code(),
             Self::Routes(_) => "EW1005",
             Self::Handover(error) => error.code(),
             Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
@@ -193,11 +201,13 @@ impl Node {
         };
         let services = Arc::<ServiceCalls>::default();
         let stores = Arc::<NodeStores>::default();
-        let side = side(&config, &services, &stores);
+        let secrets = Arc::<SecretBook>::default();
+        let side = side(&config, &services, &stores, &secrets);
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
         let (runtime, store) = (Arc::new(runtime), Arc::new(store));
         stores.open(&store);
+        let vault = open_vault(config.secrets_key, &store, &secrets).await?;
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
             None => config.domain,
@@ -253,7 +263,7 @@ impl Node {
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         let locks = Arc::<AppLocks>::default();
         let node = Self {
-            kv_quotas: Arc::default(),
+            kv_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
             locks,
             store,
@@ -272,6 +282,8 @@ impl Node {
             previews,
             switching: tokio::sync::Mutex::default(),
             readiness: Readiness::default(),
+            secrets,
+            vault,
             meter: tokio::sync::Mutex::new(Meter::new(
                 getrandom::u64().map_err(StartError::Random)?,
             )),
@@ -317,6 +329,10 @@ impl Node {
         let store = Arc::clone(&self.store);
         let opened = tokio::task::spawn_blocking(move || store.take_back()).await;
         opened.map_err(|error| io("take the store back")(error.into()))??;
+        if let Some(vault) = &self.vault {
+            vault.read_again().await?;
+            show_secrets(vault, &self.store).await?;
+        }
         self.serve_again(&Served::read(&self.store).await?)
     }
 
@@ -393,11 +409,17 @@ impl Node {
 }
 
 /// What capabilities have of the node.
-fn side(config: &NodeConfig, services: &Arc<ServiceCalls>, stores: &Arc<NodeStores>) -> NodeSide {
+fn side(
+    config: &NodeConfig,
+    services: &Arc<ServiceCalls>,
+    stores: &Arc<NodeStores>,
+    secrets: &Arc<SecretBook>,
+) -> NodeSide {
     NodeSide {
         output: Some(Arc::clone(&config.logs) as _),
         services: Some(Arc::clone(services) as _),
         stores: Some(Arc::clone(stores) as _),
+        secrets: Arc::clone(secrets),
     }
 }
 
@@ -428,6 +450,29 @@ async fn engine_and_store(
     };
     let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
     Ok((runtime, store, served))
+}
+
+/// The keys of secrets, where some are kept, and what functions see of those.
+async fn open_vault(
+    source: Option<KeySource>,
+    store: &Embedded,
+    secrets: &Arc<SecretBook>,
+) -> Result<Option<Vault>, StartError> {
+    let Some(source) = source else {
+        return Ok(None);
+    };
+    let vault = Vault::open(source, store.data_dir().secrets_key(), Arc::clone(secrets))?;
+    show_secrets(&vault, store).await?;
+    Ok(Some(vault))
+}
+
+async fn show_secrets(vault: &Vault, store: &Embedded) -> Result<(), StartError> {
+    let shown = vault.show_all(store).await;
+    shown.map_err(|error: SecretsError| StartError::Unreadable {
+        data_dir: store.data_dir().root().to_owned(),
+        code: error.code(),
+        source: Box::new(error),
+    })
 }
 
 /// What the machine has room for.

@@ -184,8 +184,8 @@ impl Node {
         self.switch(&key, change, Action::Rollback, by, None).await
     }
 
-    /// Removes an app with all its versions and its key-value data. Says whether there was one. Requests that are in go
-    /// on.
+    /// Removes an app with all its versions, its secrets and its key-value data. Says whether there was one. Requests
+    /// that are in go on.
     ///
     /// # Errors
     ///
@@ -204,6 +204,7 @@ impl Node {
         let note = note(by, Action::RemoveApp, app.as_str(), String::new());
         let removed = self.store.catalog().remove_app(tenant, app, note).await?;
         self.edge.switch_routes(table);
+        self.secrets.forget(tenant, app);
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
         self.previews.forget(&key);

@@ -1,7 +1,7 @@
 //! What the node keeps for its functions, as their capabilities find it. The engine is set up before the store is open,
 //! so the store comes later.
 //!
-//! Owns how much an app may keep that nobody has given a quota. What is kept is the store's.
+//! Owns nothing but the way there: what is kept is the store's, and how much may be is `kv_quotas`'.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,16 +11,13 @@ use everwarm_store::Store as _;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KeyValue, KvQuota};
 
-/// What the key-value data of each app may be.
-const KV_QUOTA: KvQuota = KvQuota {
-    entries_max: 1_000_000,
-    bytes_max: 1 << 30,
-};
+use crate::kv_quotas::KvQuotas;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
+    pub(crate) quotas: Arc<KvQuotas>,
 }
 
 impl NodeStores {
@@ -35,7 +32,7 @@ impl Stores for NodeStores {
         self.store.get().map(|store| store.kv())
     }
 
-    fn kv_quota(&self, _tenant: &TenantId) -> KvQuota {
-        KV_QUOTA
+    fn kv_quota(&self, tenant: &TenantId) -> KvQuota {
+        self.quotas.quota(tenant)
     }
 }

@@ -94,11 +94,19 @@ pub enum Action {
     PutValues,
     /// Values were removed from an app's key-value data.
     RemoveValues,
+    /// A secret got a new value.
+    SetSecret,
+    /// A secret went back to another value.
+    RollbackSecret,
+    /// A secret was removed.
+    RemoveSecret,
+    /// Secrets were sealed anew under another key.
+    RotateSecretsKey,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -109,6 +117,10 @@ impl Action {
         Self::RemoveToken,
         Self::PutValues,
         Self::RemoveValues,
+        Self::SetSecret,
+        Self::RollbackSecret,
+        Self::RemoveSecret,
+        Self::RotateSecretsKey,
     ];
 
     /// The word for it in rows and JSON.
@@ -124,6 +136,10 @@ impl Action {
             Self::RemoveToken => "remove-token",
             Self::PutValues => "put-values",
             Self::RemoveValues => "remove-values",
+            Self::SetSecret => "set-secret",
+            Self::RollbackSecret => "rollback-secret",
+            Self::RemoveSecret => "remove-secret",
+            Self::RotateSecretsKey => "rotate-secrets-key",
         }
     }
 

@@ -172,7 +172,7 @@ pub trait Catalog: Send + Sync {
         app: &'a AppName,
     ) -> StoreFuture<'a, Result<Option<AppSummary>, CatalogError>>;
 
-    /// Forgets an app with its versions and hosts. Says whether there was one.
+    /// Forgets an app with its versions, hosts and secrets. Says whether there was any of them.
     ///
     /// # Errors
     ///

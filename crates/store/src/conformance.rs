@@ -8,6 +8,7 @@ mod artifacts;
 mod hosts;
 mod kv;
 mod once;
+mod secrets;
 mod usage;
 mod versions;
 
@@ -87,6 +88,14 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     kv::what_has_expired_holds_no_quota,
     kv::removed_app_is_gone_at_once_and_swept_part_by_part,
     kv::revisions_of_an_app_that_comes_back_are_new_ones,
+    secrets::newest_version_of_a_secret_is_current,
+    secrets::secrets_are_an_apps_own,
+    secrets::secret_goes_back_to_versions_that_are_kept,
+    secrets::old_versions_of_a_secret_are_forgotten,
+    secrets::version_that_was_outpaced_is_refused,
+    secrets::bounds_on_secrets_refuse_what_is_too_much,
+    secrets::secrets_go_with_their_app_and_their_tenant,
+    secrets::all_versions_of_secrets_are_listed_page_by_page_and_sealed_anew,
 ];
 
 const NO_BOUND: u64 = u64::MAX;

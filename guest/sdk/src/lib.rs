@@ -18,6 +18,7 @@ mod adapter;
 mod body;
 mod channel;
 mod client;
+pub mod config;
 mod error;
 mod executor;
 mod json;

@@ -14,6 +14,7 @@
 
 use std::future::Future;
 
+use crate::config::ConfigError;
 use crate::response::{IntoBody, declare_length};
 use crate::sql::{SqlError, Value};
 use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, SendError, sys, task};
@@ -78,6 +79,29 @@ where
         let answer = answer(request);
         Box::pin(async move { answer.await.into_result() })
     });
+}
+
+/// Says what [`config::get`](crate::config::get) answers for a name on this thread from now on, be it a value of the
+/// manifest or a secret.
+///
+/// ```
+/// use everwarm_sdk::config;
+/// use everwarm_sdk::testing::{fail_config, set_config};
+///
+/// set_config("REGION", "eu");
+/// fail_config("STRIPE_KEY", "it isn't set");
+/// assert_eq!(config::get("REGION").unwrap().as_deref(), Some("eu"));
+/// assert!(config::get("STRIPE_KEY").is_err());
+/// assert_eq!(config::get("OTHER").unwrap(), None);
+/// ```
+pub fn set_config(name: &str, value: &str) {
+    sys::set_config(name, Ok(value.to_owned()));
+}
+
+/// Says that [`config::get`](crate::config::get) fails for a name on this thread from now on, as it does for a secret
+/// that isn't set.
+pub fn fail_config(name: &str, text: &str) {
+    sys::set_config(name, Err(ConfigError::Upstream(text.to_owned())));
 }
 
 /// What a request that is sent may be answered with: a response, or the error that the send has. Sealed.

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use wit_parser::{Function, Int, Resolve, SizeAlign, Type, TypeDefKind};
 
+#[path = "../src/sys/config/layout.rs"]
+mod config;
 #[path = "../src/sys/p2/abi/layout.rs"]
 mod p2;
 #[path = "../src/sys/p3/abi/layout.rs"]
@@ -37,9 +39,13 @@ impl Types {
     }
 
     fn function(&self, interface: &str, name: &str) -> &Function {
+        self.function_of("http", interface, name)
+    }
+
+    fn function_of(&self, package: &str, interface: &str, name: &str) -> &Function {
         let mut packages = self.resolve.packages.iter();
-        let http = packages.find(|(_, package)| package.name.name == "http");
-        let interface = http.expect("a package called http").1.interfaces[interface];
+        let found = packages.find(|(_, found)| found.name.name == package);
+        let interface = found.expect("the package").1.interfaces[interface];
         &self.resolve.interfaces[interface].functions[name]
     }
 
@@ -107,6 +113,37 @@ impl Types {
     fn is_trailers(&self, of: Type) -> bool {
         let (place, handle) = self.value(of, 1);
         place == 4 && self.is_handle(handle)
+    }
+}
+
+#[test]
+fn results_of_config_lie_where_the_bindings_read_them() {
+    for wit in ["wasi-0.2.wit", "wasi-0.3.wit"] {
+        let types = Types::of(wit);
+        let result = |name: &str| {
+            let result = types.function_of("config", "store", name).result;
+            let result = result.expect("a result");
+            assert_eq!(types.size(result), config::RESULT);
+            let (place, error) = types.value(result, 1);
+            assert_eq!(place, config::VALUE);
+            for case in [0, 1] {
+                let (inner, text) = types.value(error, case);
+                assert_eq!((place + inner, text), (config::TEXT, Type::String));
+            }
+            let (place, value) = types.value(result, 0);
+            assert_eq!(place, config::VALUE);
+            value
+        };
+        let (inner, text) = types.value(result("get"), 1);
+        assert_eq!((config::VALUE + inner, text), (config::TEXT, Type::String));
+        let all = result("get-all");
+        let TypeDefKind::List(entry) = types.kind(all) else {
+            panic!("{all:?} is no list");
+        };
+        let TypeDefKind::Tuple(entry) = types.kind(*entry) else {
+            panic!("{entry:?} is no tuple");
+        };
+        assert_eq!(entry.types, [Type::String, Type::String]);
     }
 }
 

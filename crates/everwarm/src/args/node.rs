@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum, ValueHint};
 use everwarm_manifest::{ByteSize, Millis};
 use everwarm_node::TrustedProxies;
 
-use super::{AppArg, BoundsArgs, EgressArgs, LogArg, TlsArgs};
+use super::{AppArg, BoundsArgs, EgressArgs, LogArg, SecretsKeyArg, TlsArgs};
 use crate::settings;
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,8 @@ pub(crate) struct ServeArgs {
     pub(crate) clients: ClientsArgs,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) secrets_key: SecretsKeyArg,
     #[command(flatten)]
     pub(crate) log: LogArg,
     #[command(flatten)]

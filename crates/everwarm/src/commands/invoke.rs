@@ -28,6 +28,7 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
     telemetry::start_logs(args.log.log.as_deref(), printer)?;
     let project = Project::open(&settings::app_folder(args.app.folder.clone()))?;
     let request = request(&args, project.app().name.as_str())?;
+    let secrets = settings::secrets_of_file(&args.secrets)?;
     let typed = args.data_dir.data_dir.clone();
     let is_default = typed.is_none();
     let mut data_dir = settings::data_dir(typed, project.folder());
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
     let egress = settings::Egress::from(args.egress.clone());
     let mut session =
         Session::start(&data_dir, None, BoundsArgs::default(), &egress, printer).await?;
+    session.lend_secrets(project.app(), secrets);
     {
         let _stage = printer.stage("compiling to machine code");
         session.deploy(project.app(), &components).await?;

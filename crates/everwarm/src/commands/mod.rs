@@ -16,6 +16,7 @@ mod new;
 mod restore;
 mod rm;
 mod schema;
+mod secret;
 mod serve;
 mod tenant;
 mod token;
@@ -69,6 +70,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Restore(args) => restore::run(&args, printer),
         Command::Tenant(command) => wait(tenant::run(command, printer)),
         Command::Token(command) => wait(token::run(command, printer)),
+        Command::Secret(command) => wait(secret::run(command, printer)),
         // `main` has started it already.
         Command::CompileComponent => Ok(Exit::Usage),
     }

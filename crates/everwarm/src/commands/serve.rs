@@ -138,9 +138,9 @@ impl Admin {
 
 fn chores(node: &Arc<Node>) -> JoinHandle<()> {
     let node = Arc::clone(node);
-    // Neither ends by itself.
+    // The first two don't end by themselves.
     tokio::spawn(async move {
-        tokio::join!(node.keep_books(), node.keep_clean());
+        tokio::join!(node.keep_books(), node.keep_clean(), node.keep_sealed());
     })
 }
 
@@ -384,6 +384,7 @@ async fn start(
     config.trusted_proxies = serve.clients.trusted_proxies.clone();
     config.ingress = serve.clients.limits;
     config.egress = serve.egress.config();
+    config.secrets_key = Some(settings::secrets_key(serve.secrets_key_file.as_deref()));
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(time) = serve.compile_time_max {
         config.compile_limits = config.compile_limits.within(time);

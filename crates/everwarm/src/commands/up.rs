@@ -26,6 +26,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     let folder = settings::app_folder(args.app.folder);
     let project = Project::open(&folder)?;
     let data_dir = settings::data_dir(args.data_dir.data_dir, project.folder());
+    let secrets = settings::secrets_of_file(&args.secrets)?;
     // Before the build, which may take a minute.
     check_port(args.listen)?;
     let mut stop = Stop::listen()?;
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     let egress = settings::Egress::from(args.egress);
     let listen = Some(args.listen);
     let mut session = Session::start(&data_dir, listen, args.bounds, &egress, printer).await?;
+    session.lend_secrets(project.app(), secrets);
     let start_time = started.elapsed();
     let deployed = tokio::select! {
         biased;

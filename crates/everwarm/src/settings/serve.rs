@@ -22,6 +22,7 @@ const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// What a file may say. The names are the flags'.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "a flag ends in `file`")]
 pub(super) struct File {
     listen: Option<String>,
     admin: Option<String>,
@@ -39,6 +40,7 @@ pub(super) struct File {
     body_idle_max: Option<String>,
     name_servers: Option<Vec<String>>,
     trusted_cas: Option<Vec<PathBuf>>,
+    secrets_key_file: Option<PathBuf>,
     compile_time_max: Option<String>,
     compile_memory_max: Option<String>,
     log: Option<String>,
@@ -79,6 +81,9 @@ pub(crate) struct Serve {
     pub(crate) clients: Clients,
     #[serde(flatten)]
     pub(crate) egress: Egress,
+    /// A file of keys; where they are without one is seen at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secrets_key_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) compile_time_max: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -213,6 +218,11 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         },
         clients,
         egress,
+        secrets_key_file: args
+            .secrets_key
+            .secrets_key_file
+            .clone()
+            .or(file.secrets_key_file),
         resident_max: size(args.bounds.resident_max, file.resident_max, "resident-max")?,
         compile_time_max: args.compile_time_max.or(compile_time_max),
         compile_memory_max: size(

@@ -22,6 +22,7 @@ mod target;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::config::ConfigName;
 use crate::names::FunctionName;
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
@@ -36,6 +37,8 @@ pub const HTTP_GRANTS_MAX: usize = 100;
 pub const FUNCTIONS_GRANTED_MAX: usize = 100;
 /// The most names in `kv`.
 pub const BUCKETS_GRANTED_MAX: usize = 100;
+/// The most names in `secrets`.
+pub const SECRETS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -56,6 +59,9 @@ pub struct Grants {
     /// Which of its app's key-value stores it may open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kv: Vec<BucketName>,
+    /// Which secrets of its app it may read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<ConfigName>,
 }
 
 impl Grants {
@@ -65,5 +71,6 @@ impl Grants {
             && self.addresses.is_empty()
             && self.functions.is_empty()
             && self.kv.is_empty()
+            && self.secrets.is_empty()
     }
 }

@@ -9,8 +9,9 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::table::{self, At, Reader, nearest};
-use super::{bad_name, grants, keys, too_many};
+use super::{bad_name, config, grants, keys, too_many};
 use crate::app::{Compress, Function, Isolation, World};
+use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::Grants;
 use crate::limits::{self, Bounds, Limits};
@@ -37,6 +38,7 @@ pub(super) struct Draft {
     compress: Compress,
     server_timing: bool,
     env: BTreeMap<String, String>,
+    config: BTreeMap<ConfigName, String>,
     grants: Grants,
     /// The functions that it is granted.
     pub(super) granted: Vec<At<FunctionName>>,
@@ -101,6 +103,7 @@ impl Draft {
             .unwrap_or_default(),
             server_timing: reader.switch("server_timing", findings),
             env: env(reader, findings),
+            config: config::read(reader, findings),
             grants,
             granted,
             unrouted: unrouted(reader),
@@ -118,6 +121,7 @@ impl Draft {
             compress: self.compress,
             server_timing: self.server_timing,
             env: self.env,
+            config: self.config,
             grants: self.grants,
             limits: self.limits,
         }

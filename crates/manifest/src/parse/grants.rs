@@ -4,11 +4,12 @@
 use std::fmt::Display;
 
 use super::table::{self, At, Reader};
-use super::{keys, too_many};
+use super::{config, keys, too_many};
+use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
     ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, FUNCTIONS_GRANTED_MAX, GrantError, Grants,
-    HTTP_GRANTS_MAX, HttpGrant, parse_network,
+    HTTP_GRANTS_MAX, HttpGrant, SECRETS_GRANTED_MAX, parse_network,
 };
 use crate::names::{FunctionName, nearest_name};
 
@@ -29,6 +30,11 @@ const FUNCTIONS: List = List {
     key: "functions",
     what: "entries in `functions` of one function",
     max: FUNCTIONS_GRANTED_MAX,
+};
+const SECRETS: List = List {
+    key: "secrets",
+    what: "entries in `secrets` of one function",
+    max: SECRETS_GRANTED_MAX,
 };
 const ADDRESSES: List = List {
     key: "addresses",
@@ -64,11 +70,17 @@ pub(super) fn read(
     let kv = list(&table, &KV, findings, |text| {
         BucketName::new(text.value).map_err(|error| bad_entry(text, &error))
     });
+    let secrets = list(&table, &SECRETS, findings, |text| {
+        ConfigName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(ConfigName::nearest(text.value)))
+    });
+    config::check_secrets(function, &secrets, findings);
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
         functions: values(functions.clone()),
         kv: values(kv),
+        secrets: values(secrets),
     };
     (grants, functions)
 }

@@ -77,6 +77,10 @@ pub(crate) const FUNCTION: Table = Table {
         ),
         key("env", "Environment variables of the function."),
         key(
+            "config",
+            "Values that the function asks for by name. No secrets: they are part of the version.",
+        ),
+        key(
             "grants",
             "What the function may use of the world outside it.",
         ),
@@ -102,6 +106,10 @@ pub(crate) const GRANTS: Table = Table {
         key(
             "kv",
             "Key-value stores of the app that the function may open.",
+        ),
+        key(
+            "secrets",
+            "Secrets of the app that the function may read, by name. `everwarm secret set` sets them.",
         ),
     ],
 };

@@ -1,6 +1,7 @@
 //! From a manifest's text to an [`App`], noting every mistake on the way. Owns the rules between keys;
 //! reading one table is `table`'s, one function `function`'s. Opens no files.
 
+mod config;
 mod function;
 mod grants;
 pub(crate) mod keys;

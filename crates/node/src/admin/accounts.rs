@@ -104,6 +104,7 @@ pub(super) async fn remove_tenant(
         return Err(Failed::not_found(&format!("tenant `{id}`")));
     }
     admin.node.kv_quotas.forget(&id);
+    admin.node.forget_secrets_of(&id);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -17,6 +17,7 @@ use super::REQUESTS_OF_TENANT_MAX;
 use super::pace::TooSlow;
 use super::request_id;
 use crate::deploy::{DeployError, DeployFailure};
+use crate::secrets::SecretsError;
 
 /// The longest detail, which may quote what was sent.
 const DETAIL_BYTES_MAX: usize = 16 << 10;
@@ -161,6 +162,11 @@ impl Failed {
             "EW5008" => (StatusCode::FORBIDDEN, "Quota reached"),
             "EW5010" => (StatusCode::UNPROCESSABLE_ENTITY, "Health check failed"),
             "EW5017" => (StatusCode::UNPROCESSABLE_ENTITY, "Key was used"),
+            "EW5018" => (StatusCode::CONFLICT, "Too many secrets"),
+            "EW4044" => (StatusCode::CONFLICT, "Keys can't be used"),
+            "EW4045" => (StatusCode::CONFLICT, "Secret can't be read"),
+            "EW5009" => (StatusCode::BAD_REQUEST, "Bad request"),
+            "EW5021" => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
             "EW5016" => (StatusCode::CONFLICT, "Backup going on"),
             "EW5011" => (StatusCode::CONFLICT, "Traffic can't change so"),
             "EW1005" => (StatusCode::CONFLICT, "Route conflict"),
@@ -238,6 +244,12 @@ impl From<CatalogError> for Failed {
 
 impl From<ArtifactError> for Failed {
     fn from(error: ArtifactError) -> Self {
+        Self::coded(error.code(), &error)
+    }
+}
+
+impl From<SecretsError> for Failed {
+    fn from(error: SecretsError) -> Self {
         Self::coded(error.code(), &error)
     }
 }

@@ -31,6 +31,8 @@ fn read(operation: &Operation, app: &AppName, body: &[u8]) -> Result<(), Failed>
         header_name(sent.sticky_header)?;
     } else if operation.id == operations::ROLL_BACK.id {
         message::<messages::Rollback>(body)?;
+    } else if operation.id == operations::ROLL_BACK_SECRET.id {
+        message::<messages::SecretRollback>(body)?;
     } else if operation.id == operations::PUT_TENANT.id {
         quotas(message(body)?);
     } else if operation.id == operations::MAKE_TOKEN.id {

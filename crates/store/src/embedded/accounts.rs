@@ -3,7 +3,7 @@
 use everwarm_manifest::TenantId;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::audit;
+use super::{audit, secrets};
 use crate::accounts::{AccountError, Quotas, Scope, Tenant, Token, TokenId};
 use crate::audit::Note;
 use crate::catalog::UnixMillis;
@@ -88,6 +88,7 @@ pub(super) fn remove_tenant(
     let removed = || -> rusqlite::Result<bool> {
         transaction.execute("DELETE FROM token WHERE tenant = ?1", params![id.as_str()])?;
         transaction.execute("DELETE FROM once WHERE tenant = ?1", params![id.as_str()])?;
+        secrets::remove_all_of_tenant(&transaction, id)?;
         let removed =
             transaction.execute("DELETE FROM tenant WHERE id = ?1", params![id.as_str()])?;
         if removed > 0 {

@@ -3,8 +3,8 @@
 use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::audit;
 use super::catalog::{failed, parse_traffic};
+use super::{audit, secrets};
 use crate::audit::Note;
 use crate::catalog::{AppSummary, CatalogError, REMOVED_MAX, UnixMillis};
 
@@ -102,12 +102,13 @@ pub(super) fn remove_app(
         }
         let versions =
             transaction.execute("DELETE FROM version WHERE tenant = ?1 AND app = ?2", of_app)?;
-        if versions > 0 {
+        let is_there = secrets::remove_all(&transaction, tenant, app)? > 0 || versions > 0;
+        if is_there {
             audit::insert(&transaction, Some(tenant), note)?;
             remember(&transaction, tenant, app)?;
         }
         transaction.commit()?;
-        Ok(versions > 0)
+        Ok(is_there)
     }();
     removed.map_err(failed("remove an app"))
 }

@@ -84,6 +84,11 @@ impl DataDir {
         self.root.join("compiled")
     }
 
+    /// The file of the keys that secrets are sealed with, where the node made them itself.
+    pub fn secrets_key(&self) -> PathBuf {
+        self.root.join("secrets.key")
+    }
+
     /// The file of the node's key.
     pub fn node_key(&self) -> PathBuf {
         self.root.join("node.key")

@@ -175,14 +175,13 @@ impl Disk for LocalDisk {
     }
 }
 
-/// Writes a file that is there whole or not at all, after power loss too: under another name first, which may be left
-/// behind by a crash and is overwritten.
-pub(super) fn write_whole(
-    disk: &dyn Disk,
-    temporary: &Path,
-    path: &Path,
-    bytes: &[u8],
-) -> io::Result<()> {
+/// Writes a file, for its user alone, that is there whole or not at all, after power loss too: under another name first,
+/// which may be left behind by a crash and is overwritten.
+///
+/// # Errors
+///
+/// The system's. Which of the two is there isn't known then.
+pub fn write_whole(disk: &dyn Disk, temporary: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = || -> io::Result<()> {
         remove_if_there(disk, temporary)?;
         let mut file = disk.create(temporary)?;

@@ -31,6 +31,8 @@ mod once;
 mod ports;
 mod prune;
 mod schema;
+mod secrets;
+mod secrets_port;
 mod usage;
 mod worker;
 
@@ -168,6 +170,10 @@ impl Store for Embedded {
 
     fn kv(&self) -> &dyn crate::kv::KeyValue {
         &self.kv
+    }
+
+    fn secrets(&self) -> &dyn crate::secrets::Secrets {
+        self
     }
 }
 

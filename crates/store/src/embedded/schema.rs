@@ -11,13 +11,13 @@ use super::database::{self, Tables};
 use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// Says "this SQLite file is an Everwarm catalog" (`file`(1) shows it).
 const APPLICATION_ID: i64 = 0x4557_4341;
 
 /// Each step takes a file from the version before to the next; the first makes all tables.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE version (
         tenant TEXT NOT NULL,
@@ -147,6 +147,27 @@ const STEPS: [&str; 4] = [
         tenant TEXT NOT NULL,
         app TEXT NOT NULL,
         UNIQUE (tenant, app)
+    ) STRICT;
+  ",
+    "
+    CREATE TABLE secret (
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        name TEXT NOT NULL,
+        -- The version that functions get, and the newest that there was.
+        current INTEGER NOT NULL,
+        newest INTEGER NOT NULL,
+        PRIMARY KEY (tenant, app, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE secret_version (
+        tenant TEXT NOT NULL,
+        app TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (tenant, app, name, version),
+        FOREIGN KEY (tenant, app, name) REFERENCES secret (tenant, app, name)
     ) STRICT;
 ",
 ];

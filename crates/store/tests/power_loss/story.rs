@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use everwarm_manifest::{App, AppName, FunctionName, HostPattern, RoutePattern, TenantId, World};
+use everwarm_manifest::{
+    App, AppName, ConfigName, FunctionName, HostPattern, RoutePattern, TenantId, World,
+};
 use everwarm_store::Store as _;
 use everwarm_store::accounts::{Accounts as _, Quotas, Scope, Token, TokenId};
 use everwarm_store::artifacts::{Artifacts as _, digest_of};
@@ -13,6 +15,7 @@ use everwarm_store::audit::{Action, Audit as _, Note};
 use everwarm_store::catalog::{Catalog as _, Component, NewVersion, UnixMillis, VersionId};
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{Bucket, BucketName, Key, KeyValue, KvQuota, NewValue, Revision};
+use everwarm_store::secrets::{NewSecret, SecretBounds, SecretsOf};
 use everwarm_store::traffic::{Canary, Percent, Traffic};
 use everwarm_store::usage::{Batch, Row, Sums, UnixHour, UsageLog as _};
 
@@ -35,6 +38,12 @@ pub(crate) enum Step {
     Canary(&'static str, u8, u8),
     Usage(u64),
     Prune(&'static str, u32),
+    /// Sealed bytes, so many, of one byte.
+    Secret(u8, usize),
+    SecretBack,
+    /// Sealed anew: the byte before, and the byte after.
+    Reseal(u8, u8),
+    SecretGone,
     Remove(&'static str),
     Collect,
     /// A value of so many bytes, and until when it is kept.
@@ -70,6 +79,10 @@ pub(crate) const STORY: &[Step] = &[
     Step::Upload(4),
     Step::Version("blog", 4),
     Step::Promote("blog", 4),
+    Step::Secret(1, 40),
+    Step::Secret(2, 9_000),
+    Step::SecretBack,
+    Step::Reseal(1, 3),
     Step::Collect,
     Step::Prune("shop", 1),
     Step::Remove("blog"),
@@ -77,6 +90,8 @@ pub(crate) const STORY: &[Step] = &[
     Step::Upload(3),
     Step::Version("blog", 3),
     Step::Promote("blog", 3),
+    Step::SecretGone,
+    Step::Secret(4, 40),
     Step::Usage(3),
 ];
 
@@ -161,7 +176,45 @@ impl Step {
             Self::Collect => {
                 store.collect(LATER).await?;
             }
+            Self::Secret(..) | Self::SecretBack | Self::Reseal(..) | Self::SecretGone => {
+                return self.run_on_secrets(store.secrets()).await;
+            }
             _ => return self.run_on_values(store.kv()).await,
+        }
+        Ok(())
+    }
+
+    async fn run_on_secrets(self, secrets: &dyn everwarm_store::secrets::Secrets) -> Outcome {
+        let (shop, name) = (secrets_of_shop(), ConfigName::new("KEY")?);
+        match self {
+            Self::Secret(byte, len) => {
+                let new = NewSecret {
+                    version: secrets.next_version(&shop, &name).await?,
+                    sealed: vec![byte; len].into(),
+                    created: UnixMillis(1),
+                };
+                let note = note(Action::SetSecret, "KEY");
+                secrets.put(&shop, &name, new, BOUNDS, note).await?;
+            }
+            Self::SecretBack => {
+                let note = note(Action::RollbackSecret, "KEY");
+                secrets
+                    .set_current(&shop, &name, None, BOUNDS, note)
+                    .await?;
+            }
+            Self::Reseal(before, after) => {
+                let rows = secrets.rows(None, 10).await?;
+                let row = rows.iter().find(|row| row.sealed[0] == before);
+                let row = row.ok_or("no row has these bytes")?;
+                let len = row.sealed.len();
+                let (before, after) = (vec![before; len].into(), vec![after; len].into());
+                secrets.reseal(&row.key, before, after).await?;
+            }
+            Self::SecretGone => {
+                let note = note(Action::RemoveSecret, "KEY");
+                secrets.remove(&shop, &name, note).await?;
+            }
+            other => unreachable!("{other:?} is no step on secrets"),
         }
         Ok(())
     }
@@ -243,6 +296,12 @@ pub(crate) async fn seen(
     {
         seen.push(format!("{row:?}"));
     }
+    let secrets = store.secrets();
+    seen.push(format!("{:?}", secrets.list(&secrets_of_shop()).await?));
+    for row in secrets.rows(None, 100).await? {
+        let digest = digest_of(&row.sealed);
+        seen.push(format!("{:?} {} {digest}", row.key, row.is_current));
+    }
     let (kv, bucket) = (store.kv(), bucket());
     let kept = kv.kept(&bucket.tenant, &bucket.app).await?;
     seen.push(format!("{kept:?} {:?}", kv.apps(None, 10).await?));
@@ -257,6 +316,20 @@ pub(crate) async fn seen(
         ));
     }
     Ok(seen.join("\n"))
+}
+
+/// More than the story needs.
+const BOUNDS: SecretBounds = SecretBounds {
+    count_max: 10,
+    bytes_max: 1 << 20,
+    apps_max: 10,
+};
+
+fn secrets_of_shop() -> SecretsOf {
+    SecretsOf {
+        tenant: tenant(),
+        app: AppName::new("shop").expect("a valid name"),
+    }
 }
 
 pub(crate) fn bucket() -> Bucket {

@@ -3,6 +3,8 @@
 
 #[cfg(target_family = "wasm")]
 mod abi;
+#[cfg(target_family = "wasm")]
+mod config;
 #[cfg(any(target_family = "wasm", test))]
 mod error_code;
 #[cfg(any(target_family = "wasm", test))]
@@ -24,6 +26,8 @@ mod p3;
 #[cfg(target_family = "wasm")]
 mod sending;
 
+#[cfg(target_family = "wasm")]
+pub(crate) use config::{config_get, config_get_all};
 #[cfg(any(target_family = "wasm", test))]
 pub(crate) use error_code::ErrorCode;
 #[cfg(not(target_family = "wasm"))]

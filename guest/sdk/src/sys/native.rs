@@ -1,10 +1,11 @@
 //! No host: what unit tests run on. Requests come from the test, and so do answers to requests that are
-//! sent; time comes from the system.
+//! sent, and values that are asked for; time comes from the system.
 
 pub(crate) mod keyvalue;
 pub(crate) mod sql;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -16,16 +17,20 @@ use ::http::{HeaderMap, Method};
 use super::Exported;
 use crate::body::Body;
 use crate::client::{SendError, SendErrorKind, SendOptions};
+use crate::config::ConfigError;
 use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::LocalFuture;
 use crate::{Request, Response};
 
+/// What is answered for each name.
+type Config = BTreeMap<String, Result<String, ConfigError>>;
 /// What answers the requests that are sent.
 type Server = Rc<dyn Fn(Request) -> LocalFuture<Result<Response, SendError>>>;
 
 thread_local! {
     static EXECUTOR: Executor<Alarm> = const { Executor::new() };
     static SERVER: RefCell<Option<Server>> = const { RefCell::new(None) };
+    static CONFIG: RefCell<Config> = const { RefCell::new(Config::new()) };
 }
 
 struct Alarm(Instant);
@@ -92,6 +97,23 @@ pub(crate) async fn send(
         Ok(response) => Ok(response.map(Body::received)),
         Err(error) => Err(error.about(&uri)),
     }
+}
+
+/// From now on this is answered for a name on this thread.
+pub(crate) fn set_config(name: &str, value: Result<String, ConfigError>) {
+    CONFIG.with_borrow_mut(|config| config.insert(name.to_owned(), value));
+}
+
+pub(crate) fn config_get(name: &str) -> Result<Option<String>, ConfigError> {
+    CONFIG.with_borrow(|config| config.get(name).cloned().transpose())
+}
+
+pub(crate) fn config_get_all() -> Result<Vec<(String, String)>, ConfigError> {
+    let all = CONFIG.with_borrow(Clone::clone);
+    Ok(all
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.ok()?)))
+        .collect())
 }
 
 /// The request that a test made.
