@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use everwarm_api::client::Client;
-use everwarm_api::messages::KeyRotation;
+use everwarm_api::messages::{KeyRotation, SecretRollback};
 use everwarm_e2e::node::{everwarm_command, refused};
 use everwarm_e2e::server::problem;
 use everwarm_e2e::{DataFolder, NewApp, Server, World, component};
@@ -265,7 +265,7 @@ async fn sealed_bytes_in_another_row_or_changed_are_refused() {
     let back = problem(
         server
             .client()
-            .roll_back_secret("shop", "KEY", &Default::default())
+            .roll_back_secret("shop", "KEY", &SecretRollback::default())
             .await,
     );
     assert_eq!((back.status, &*back.code), (409, "EW4045"), "{back:?}");
