@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use everwarm_api::client::Client;
-use everwarm_api::messages::KeyRotation;
+use everwarm_api::messages::{KeyRotation, SecretRollback};
 use everwarm_e2e::node::{everwarm_command, refused};
 use everwarm_e2e::server::problem;
 use everwarm_e2e::{DataFolder, NewApp, Server, World, component};
@@ -227,6 +227,21 @@ async fn rotation_that_is_killed_anywhere_loses_nothing() {
     assert_eq!(get(&server, "/get/KEY").await, "value one\n");
 }
 
+/// Gives each of two secrets the bytes of the other.
+fn swap(catalog: &Path) {
+    let catalog = Connection::open(catalog).unwrap();
+    let sealed = |name: &str| -> Vec<u8> {
+        let query = "SELECT sealed FROM secret_version WHERE name = ?1";
+        catalog.query_row(query, [name], |row| row.get(0)).unwrap()
+    };
+    let (key, other) = (sealed("KEY"), sealed("OTHER"));
+    for (name, bytes) in [("KEY", other), ("OTHER", key)] {
+        let update = "UPDATE secret_version SET sealed = ?2 WHERE name = ?1";
+        let changed = catalog.execute(update, rusqlite::params![name, bytes]);
+        assert_eq!(changed.unwrap(), 1);
+    }
+}
+
 #[tokio::test]
 async fn sealed_bytes_in_another_row_or_changed_are_refused() {
     let data = DataFolder::new();
@@ -235,15 +250,7 @@ async fn sealed_bytes_in_another_row_or_changed_are_refused() {
     put(&server.client(), "KEY", "one").await;
     put(&server.client(), "OTHER", "two").await;
     stop(server).await;
-    let catalog = Connection::open(data.path().join("catalog.sqlite")).unwrap();
-    let swapped = catalog
-        .execute(
-            "UPDATE secret_version SET sealed = (SELECT o.sealed FROM secret_version o WHERE o.name != secret_version.name)",
-            [],
-        )
-        .unwrap();
-    assert_eq!(swapped, 2);
-    drop(catalog);
+    swap(&data.path().join("catalog.sqlite"));
     let server = data.start().await;
     for name in ["KEY", "OTHER"] {
         let told = get(&server, &format!("/get/{name}")).await;
@@ -258,7 +265,7 @@ async fn sealed_bytes_in_another_row_or_changed_are_refused() {
     let back = problem(
         server
             .client()
-            .roll_back_secret("shop", "KEY", &Default::default())
+            .roll_back_secret("shop", "KEY", &SecretRollback::default())
             .await,
     );
     assert_eq!((back.status, &*back.code), (409, "EW4045"), "{back:?}");
@@ -299,10 +306,12 @@ async fn backup_has_secrets_and_not_their_key() {
     );
     std::fs::write(new.path().join("admin.token"), &token).unwrap();
     let restored = new.start().await;
+    restored.until_ready().await;
     let told = get(&restored, "/get/KEY").await;
     assert!(told.contains("which this node doesn't have"), "{told}");
     stop(restored).await;
     std::fs::write(new.path().join("secrets.key"), &key).unwrap();
     let restored = new.start().await;
+    restored.until_ready().await;
     assert_eq!(get(&restored, "/get/KEY").await, "value one\n");
 }

@@ -4,21 +4,22 @@
 //! OpenAPI have them.
 
 mod kv;
+mod secrets;
 
 use http::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::messages::{
-    App, AppPage, AuditPage, Deploy, Deployed, Identity, KeyRotation, LogPage, NewToken, Quotas,
-    Rollback, Scope, Secret, SecretPage, SecretRollback, SecretToken, SetTraffic, Tenant,
-    TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
+    App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, NewToken, Quotas, Rollback,
+    Scope, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
 };
 
 pub use kv::{
     EXPIRES_HEADER, GET_VALUE, LIST_KEYS, PUT_VALUE, READ_VALUES, REMOVE_VALUE, REMOVE_VALUES,
     REVISION_HEADER, WRITE_VALUES,
 };
+pub use secrets::*;
 
 /// The field that says for which tenant a token of the node acts. Absent: the default tenant.
 pub const TENANT_HEADER: &str = "everwarm-tenant";
@@ -119,7 +120,6 @@ pub struct Operation {
 }
 
 const APP: Parameter = in_path("app", "The app's name.");
-const SECRET: Parameter = in_path("secret", "The secret's name.");
 const LIMIT: Parameter = in_query("limit", "How many to list at most.");
 const AFTER: Parameter = in_query("after", "The `next` of the page before.");
 const BEFORE: Parameter = in_query("before", "The `next` of the page before.");
@@ -309,72 +309,6 @@ pub const ROLL_BACK: Operation = operation(
     json::<Rollback>(),
     json::<Traffic>(),
 );
-
-/// List secrets.
-pub const LIST_SECRETS: Operation = operation(
-    "listSecrets",
-    Way(&Method::GET, "/v1/apps/{app}/secrets", Scope::Read),
-    "Lists an app's secrets by name, without their values",
-    &[APP],
-    Body::Nothing,
-    json::<SecretPage>(),
-);
-
-/// Set a secret.
-pub const PUT_SECRET: Operation = operation(
-    "putSecret",
-    Way(
-        &Method::PUT,
-        "/v1/apps/{app}/secrets/{secret}",
-        Scope::Deploy,
-    ),
-    "Sets a secret: functions that are granted it get the value from now on. No operation gives it back",
-    &[APP, SECRET],
-    Body::Other {
-        media_type: "application/octet-stream",
-        meaning: "the value, 1 to 65536 bytes of UTF-8",
-    },
-    json::<Secret>(),
-);
-
-/// Go back to an earlier value.
-pub const ROLL_BACK_SECRET: Operation = operation(
-    "rollBackSecret",
-    Way(
-        &Method::POST,
-        "/v1/apps/{app}/secrets/{secret}/rollback",
-        Scope::Deploy,
-    ),
-    "Goes back to the version of a secret before, or to any of the ten that are kept",
-    &[APP, SECRET],
-    json::<SecretRollback>(),
-    json::<Secret>(),
-);
-
-/// Remove a secret.
-pub const REMOVE_SECRET: Operation = operation(
-    "removeSecret",
-    Way(
-        &Method::DELETE,
-        "/v1/apps/{app}/secrets/{secret}",
-        Scope::Deploy,
-    ),
-    "Removes a secret with all its versions",
-    &[APP, SECRET],
-    Body::Nothing,
-    Body::Nothing,
-);
-
-/// Another key for secrets.
-pub const ROTATE_SECRETS_KEY: Operation = of_node(operation(
-    "rotateSecretsKey",
-    Way(&Method::POST, "/v1/secrets-key/rotation", Scope::Admin),
-    "Seals all secrets of the node anew: with a new key where the node makes its keys itself, else with the first of \
-     those that it was given",
-    &[],
-    Body::Nothing,
-    json::<KeyRotation>(),
-));
 
 /// List tenants.
 pub const LIST_TENANTS: Operation = of_node(operation(

@@ -205,7 +205,6 @@ impl Node {
         let side = side(&config, &services, &stores, &secrets);
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
-        let (runtime, store) = (Arc::new(runtime), Arc::new(store));
         stores.open(&store);
         let vault = open_vault(config.secrets_key, &store, &secrets).await?;
         let domain = match listeners.main_port() {
@@ -213,10 +212,7 @@ impl Node {
             None => config.domain,
         };
         listeners.open_acme(store.data_dir().root())?;
-        let compiled_key = store.node_key().derive("compiled artifacts");
-        let compiled = CompiledArtifacts::open_dir(store.data_dir().compiled(), &compiled_key)
-            .map_err(io("open the folder of compiled artifacts"))?;
-        let compiled = Arc::new(compiled);
+        let compiled = Arc::new(open_compiled(&store)?);
         let (report_missing, missing) = mpsc::channel(MISSING_MAX);
         let resident = ResidentSet::new(
             Arc::clone(&runtime),
@@ -430,7 +426,7 @@ async fn engine_and_store(
     config: &NodeConfig,
     predecessor: Option<&mut Predecessor>,
     side: NodeSide,
-) -> Result<(Runtime, Embedded, Served), StartError> {
+) -> Result<(Arc<Runtime>, Arc<Embedded>, Served), StartError> {
     let capabilities = everwarm_host::all(side, &config.egress)?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
@@ -449,7 +445,14 @@ async fn engine_and_store(
         None => runtime.await,
     };
     let runtime = runtime.map_err(|error| io("set up the engine")(error.into()))??;
-    Ok((runtime, store, served))
+    Ok((Arc::new(runtime), Arc::new(store), served))
+}
+
+/// The folder of machine code.
+fn open_compiled(store: &Embedded) -> Result<CompiledArtifacts, StartError> {
+    let key = store.node_key().derive("compiled artifacts");
+    CompiledArtifacts::open_dir(store.data_dir().compiled(), &key)
+        .map_err(io("open the folder of compiled artifacts"))
 }
 
 /// The keys of secrets, where some are kept, and what functions see of those.

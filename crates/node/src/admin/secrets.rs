@@ -12,8 +12,8 @@ use super::Admin;
 use super::apps::app_name;
 use super::auth::Caller;
 use super::failure::Failed;
-use super::sent::{Name, Names, Sent, whole};
-use crate::secrets::{Listed, VALUE_BYTES_MAX, value};
+use super::sent::{JSON_BYTES_MAX, Name, Names, Sent, whole};
+use crate::secrets::{Listed, value};
 
 /// Whose secrets are meant.
 fn of(caller: &Caller, app: &str) -> Result<SecretsOf, Failed> {
@@ -50,7 +50,8 @@ pub(super) async fn put(
         let name = name.escape_debug();
         Failed::bad_request(format!("`{name}` can't name a secret: {error}"))
     })?;
-    let bytes = whole(body, VALUE_BYTES_MAX).await?;
+    // More than a value may have is read, so that its sender hears what is wrong.
+    let bytes = whole(body, JSON_BYTES_MAX).await?;
     // As long as nobody else has the bytes, they are taken and not copied.
     let value = value(Vec::from(bytes))?;
     let (by, apps_max) = (caller.actor(), caller.quotas.apps);
