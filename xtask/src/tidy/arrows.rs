@@ -14,14 +14,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-api", &["everwarm-manifest"]),
     ("everwarm-store", &["everwarm-manifest"]),
     ("everwarm-tls", &[]),
-    ("everwarm-build", &["everwarm-manifest"]),
+    ("everwarm-bundle", &["everwarm-manifest"]),
+    ("everwarm-build", &["everwarm-bundle", "everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
     ("everwarm-host", &["everwarm-engine", "everwarm-manifest"]),
-    ("everwarm-edge", &["everwarm-engine", "everwarm-manifest"]),
+    (
+        "everwarm-edge",
+        &["everwarm-bundle", "everwarm-engine", "everwarm-manifest"],
+    ),
     (
         "everwarm-node",
         &[
             "everwarm-api",
+            "everwarm-bundle",
             "everwarm-edge",
             "everwarm-engine",
             "everwarm-host",
@@ -40,7 +45,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // What isn't published: tests and measurements, above everything that ships.
-    ("everwarm-e2e", &["everwarm-api", "everwarm-manifest"]),
+    (
+        "everwarm-e2e",
+        &["everwarm-api", "everwarm-bundle", "everwarm-manifest"],
+    ),
     (
         "everwarm-fuzz",
         &[

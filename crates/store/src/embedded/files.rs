@@ -1,5 +1,7 @@
 //! Content-addressed files: a component's bytes in a file that is named by their SHA-256.
 //!
+//! Bundles of assets are kept in the same way, under the same ending.
+//!
 //! Owns the layout `<tenant>/<first two digits>/<digest>.wasm`, and that a file is there whole or
 //! not at all, after power loss too. Knows nothing of threads.
 

@@ -11,13 +11,13 @@ use super::database::{self, Tables};
 use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// Says "this SQLite file is an Everwarm catalog" (`file`(1) shows it).
 const APPLICATION_ID: i64 = 0x4557_4341;
 
 /// Each step takes a file from the version before to the next; the first makes all tables.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE version (
         tenant TEXT NOT NULL,
@@ -138,6 +138,11 @@ const STEPS: [&str; 3] = [
         PRIMARY KEY (tenant, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX version_of_app ON version (app);
+",
+    "
+    -- The bundle of its files.
+    ALTER TABLE version ADD COLUMN assets BLOB;
+    CREATE INDEX version_of_assets ON version (tenant, assets) WHERE assets IS NOT NULL;
 ",
 ];
 
