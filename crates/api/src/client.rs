@@ -100,7 +100,19 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn has_component(&self, digest: &str) -> Result<bool, ClientError> {
-        let request = self.request(&operations::HAS_COMPONENT, &[digest], "", Full::default())?;
+        self.has(&operations::HAS_COMPONENT, digest).await
+    }
+
+    /// Whether the node has a bundle of assets.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn has_assets(&self, digest: &str) -> Result<bool, ClientError> {
+        self.has(&operations::HAS_ASSETS, digest).await
+    }
+
+    async fn has(&self, operation: &Operation, digest: &str) -> Result<bool, ClientError> {
+        let request = self.request(operation, &[digest], "", Full::default())?;
         let response = self.send(request).await?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(true),
@@ -115,12 +127,33 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn put_component(&self, digest: &str, bytes: Bytes) -> Result<(), ClientError> {
-        let mut request =
-            self.request(&operations::PUT_COMPONENT, &[digest], "", Full::new(bytes))?;
-        request.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/wasm"),
-        );
+        let media_type = "application/wasm";
+        self.put(&operations::PUT_COMPONENT, digest, bytes, media_type)
+            .await
+    }
+
+    /// Uploads a bundle of assets.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn put_assets(&self, digest: &str, bytes: Bytes) -> Result<(), ClientError> {
+        let media_type = "application/x-tar";
+        self.put(&operations::PUT_ASSETS, digest, bytes, media_type)
+            .await
+    }
+
+    async fn put(
+        &self,
+        operation: &Operation,
+        digest: &str,
+        bytes: Bytes,
+        media_type: &'static str,
+    ) -> Result<(), ClientError> {
+        let mut request = self.request(operation, &[digest], "", Full::new(bytes))?;
+        let media_type = HeaderValue::from_static(media_type);
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, media_type);
         self.nothing(request).await
     }
 

@@ -47,6 +47,10 @@ use failure::Failed;
 const UPLOADS_MAX: usize = 8;
 /// Those of one tenant, so that one that sends slowly leaves places.
 const UPLOADS_OF_TENANT_MAX: usize = 4;
+/// Bundles of assets that are taken in at once, which may be larger.
+const BUNDLES_MAX: usize = 2;
+/// Those of one tenant.
+const BUNDLES_OF_TENANT_MAX: usize = 1;
 /// Long answers that are made or sent at once.
 const REPORTS_MAX: usize = 4;
 /// Those of one tenant.
@@ -66,6 +70,7 @@ const FOLLOWERS_OF_TENANT_MAX: usize = 64;
 struct Admin {
     node: Arc<Node>,
     uploads: Arc<Turns>,
+    bundles: Arc<Turns>,
     reports: Arc<Turns>,
     requests: Arc<Turns>,
     followers: Arc<Turns>,
@@ -81,6 +86,7 @@ pub async fn serve(
     let router = router(Admin {
         node,
         uploads: Arc::new(Turns::new(UPLOADS_MAX, UPLOADS_OF_TENANT_MAX)),
+        bundles: Arc::new(Turns::new(BUNDLES_MAX, BUNDLES_OF_TENANT_MAX)),
         reports: Arc::new(Turns::new(REPORTS_MAX, REPORTS_OF_TENANT_MAX)),
         requests: Arc::new(Turns::new(REQUESTS_MAX, REQUESTS_OF_TENANT_MAX)),
         followers: Arc::new(Turns::new(FOLLOWERS_MAX, FOLLOWERS_OF_TENANT_MAX)),
@@ -116,6 +122,13 @@ fn router(admin: Admin) -> Router {
         &admin,
         &operations::PUT_COMPONENT,
         components::put,
+    );
+    let operations = add(operations, &admin, &operations::HAS_ASSETS, components::has);
+    let operations = add(
+        operations,
+        &admin,
+        &operations::PUT_ASSETS,
+        components::put_assets,
     );
     let operations = add(operations, &admin, &operations::LIST_APPS, apps::list);
     let operations = add(operations, &admin, &operations::GET_APP, apps::get);

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use everwarm_edge::assets::Library;
 use everwarm_edge::dispatch::{Edge, Policy};
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_edge::services::ServiceCalls;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::apps::Apps;
+use crate::bundles::{ASSETS_BYTES_MAX, StoredBundles};
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
@@ -204,7 +206,11 @@ impl Node {
             report_missing,
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
-        let targets = Arc::new(Targets::new(Arc::clone(&resident)));
+        let library = Library::new(
+            Arc::new(StoredBundles(Arc::clone(&store))),
+            ASSETS_BYTES_MAX,
+        );
+        let targets = Arc::new(Targets::new(Arc::clone(&resident), library));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(
