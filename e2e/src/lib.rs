@@ -22,6 +22,7 @@ pub mod raw;
 pub mod reply;
 pub mod rude;
 pub mod server;
+pub mod site;
 pub mod tls;
 pub mod upstream;
 
@@ -33,6 +34,7 @@ pub use names::NameServer;
 pub use node::{Node, Refusal};
 pub use reply::Reply;
 pub use server::{DataFolder, NewApp, Server};
+pub use site::Site;
 pub use tls::{Authority, Pair, TlsClient};
 pub use upstream::Upstream;
 
