@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,7 +15,11 @@ use tempfile::TempDir;
 use crate::app::World;
 use crate::installed;
 use crate::node::{Node, everwarm_command};
+use crate::reply::Reply;
 use crate::server::digest;
+
+/// Bytes of the large file of [`Site::sample`].
+pub const LARGE_BYTES: usize = (2 << 20) + 777;
 
 /// An app with files. Its name is `site`.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +34,35 @@ impl Site {
     /// One without anything yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One with a page, a folder with another, text that is worth compressing, a large file, and what is hidden.
+    pub fn sample() -> Self {
+        Self::new()
+            .file("public/index.html", "<h1>home</h1>")
+            .file("public/docs/index.html", "<h1>docs</h1>")
+            .file("public/docs/a b.txt", "with a space")
+            .file("public/style.css", "b{}")
+            .file("public/assets/app.0123.js", Self::text())
+            .file("public/large.bin", Self::large())
+            .file("public/.well-known/security.txt", "well known")
+            .file("public/.env", "SECRET=1")
+            .assets("path = \"public\"\nimmutable = [\"assets/**\"]")
+    }
+
+    /// The large file of [`Self::sample`]: more than is kept in memory, and no two pieces alike.
+    pub fn large() -> Bytes {
+        let mut state = 1_u32;
+        let bytes = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        });
+        bytes.take(LARGE_BYTES).collect()
+    }
+
+    /// The text of [`Self::sample`].
+    pub fn text() -> String {
+        "some text that repeats itself, ".repeat(200)
     }
 
     /// Adds a file, at a path relative to the app's folder.
@@ -174,4 +208,23 @@ impl SiteFolder {
         command.args(flags).arg(self.path());
         Node::ready(command).await
     }
+}
+
+/// A response's body as text, whatever it was compressed with.
+///
+/// # Panics
+///
+/// When it isn't what its head says.
+pub fn decoded(reply: &Reply) -> String {
+    let (bytes, mut text) = (reply.bytes(), String::new());
+    let read = match reply.header("content-encoding") {
+        None => return reply.text().to_owned(),
+        Some("gzip") => flate2::read::GzDecoder::new(bytes).read_to_string(&mut text),
+        Some("br") => brotli::Decompressor::new(bytes, 4_096).read_to_string(&mut text),
+        Some("zstd") => zstd::stream::read::Decoder::new(bytes)
+            .and_then(|mut decoder| decoder.read_to_string(&mut text)),
+        Some(other) => panic!("{other} is no coding that we have"),
+    };
+    read.expect("it is what its head says");
+    text
 }

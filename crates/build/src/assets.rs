@@ -149,12 +149,12 @@ fn pack(
     let bytes = Bytes::from(packer.finish()?);
     // What no node would take is told here, with the names in it.
     let contents = everwarm_bundle::read(&*bytes)?;
-    let packed = Packed {
+    let made = Packed {
         digest: contents.digest,
         files: paths.len(),
         bytes,
     };
-    Ok((packed, known))
+    Ok((made, known))
 }
 
 /// The files of all `[[assets]]`, relative to the app's folder.

@@ -1,4 +1,5 @@
 //! What is packed is read again, and what a stranger makes is refused with what is wrong in it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use everwarm_bundle::{BundleError, Coding, FILE_BYTES_MAX, FILES_MAX, Packer, read};
 use everwarm_manifest::AssetPath;

@@ -98,12 +98,6 @@ impl Failure {
                 "EW3024",
                 "Method not allowed",
             ),
-            Self::Files(FilesError::Machine(_)) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                MACHINE_LIMIT,
-                MACHINE_LIMIT_TITLE,
-            ),
-            Self::Files(_) => (StatusCode::INTERNAL_SERVER_ERROR, "EW3026", "Files damaged"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "EW3016", "Bad request"),
             Self::Upgrade => (
                 StatusCode::NOT_IMPLEMENTED,
@@ -126,11 +120,12 @@ impl Failure {
             Self::Refused(Refusal::TenantRate) => {
                 (StatusCode::TOO_MANY_REQUESTS, "EW3021", "Too many requests")
             }
-            Self::Load(LoadError::Machine(_)) => (
+            Self::Load(LoadError::Machine(_)) | Self::Files(FilesError::Machine(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 MACHINE_LIMIT,
                 MACHINE_LIMIT_TITLE,
             ),
+            Self::Files(_) => (StatusCode::INTERNAL_SERVER_ERROR, "EW3026", "Files damaged"),
             Self::Load(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "EW3015",

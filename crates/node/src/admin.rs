@@ -103,6 +103,16 @@ pub async fn serve(
     }
 }
 
+/// What is uploaded before a deploy.
+fn uploads(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    use operations::{HAS_ASSETS, HAS_COMPONENT, PUT_ASSETS, PUT_COMPONENT};
+
+    let router = add(router, admin, &HAS_COMPONENT, components::has);
+    let router = add(router, admin, &PUT_COMPONENT, components::put);
+    let router = add(router, admin, &HAS_ASSETS, components::has);
+    add(router, admin, &PUT_ASSETS, components::put_assets)
+}
+
 fn router(admin: Admin) -> Router {
     let operations = Router::new();
     let operations = add(
@@ -111,25 +121,7 @@ fn router(admin: Admin) -> Router {
         &operations::WHO_AM_I,
         accounts::who_am_i,
     );
-    let operations = add(
-        operations,
-        &admin,
-        &operations::HAS_COMPONENT,
-        components::has,
-    );
-    let operations = add(
-        operations,
-        &admin,
-        &operations::PUT_COMPONENT,
-        components::put,
-    );
-    let operations = add(operations, &admin, &operations::HAS_ASSETS, components::has);
-    let operations = add(
-        operations,
-        &admin,
-        &operations::PUT_ASSETS,
-        components::put_assets,
-    );
+    let operations = uploads(operations, &admin);
     let operations = add(operations, &admin, &operations::LIST_APPS, apps::list);
     let operations = add(operations, &admin, &operations::GET_APP, apps::get);
     let operations = add(operations, &admin, &operations::REMOVE_APP, apps::remove);

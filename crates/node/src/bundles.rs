@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use everwarm_bundle::{BundleError, Contents};
-use everwarm_edge::assets::Bundles;
+use everwarm_edge::assets::{Bundles, Library};
 use everwarm_manifest::{App, AssetPath, Digest, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::accounts::Quotas;
@@ -17,10 +17,16 @@ use crate::deploy::{Bundle, DeployError};
 use crate::node::Node;
 
 /// Bytes of files that a node keeps in memory, of all apps.
-pub(crate) const ASSETS_BYTES_MAX: u64 = 256 << 20;
+const ASSETS_BYTES_MAX: u64 = 256 << 20;
+
+/// What a node keeps in memory of the files in its store.
+pub(crate) fn library(store: &Arc<Embedded>) -> Arc<Library> {
+    let bundles = Arc::new(StoredBundles(Arc::clone(store)));
+    Library::new(bundles, ASSETS_BYTES_MAX)
+}
 
 /// The bundles of a store.
-pub(crate) struct StoredBundles(pub(crate) Arc<Embedded>);
+struct StoredBundles(Arc<Embedded>);
 
 impl Bundles for StoredBundles {
     fn local_file(&self, tenant: &TenantId, bundle: Digest) -> std::path::PathBuf {
@@ -53,7 +59,8 @@ impl Node {
             Bundle::Bytes(bytes) => Source::Bytes(bytes.clone()),
             Bundle::Stored(digest) => Source::File(self.store.artifact_path(tenant, *digest)),
         };
-        // Reading a large one takes a while.
+        // Reading a large one takes a while: one tenant's keep no other's waiting for long.
+        let _turn = self.code.turn(tenant).await;
         let read = tokio::task::spawn_blocking(move || source.read()).await;
         let contents = read.map_err(|error| BundleError::Io(std::io::Error::other(error)))??;
         if let Some(digest) = expected.filter(|digest| *digest != contents.digest) {

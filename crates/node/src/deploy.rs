@@ -258,8 +258,11 @@ impl DeployError {
             Self::Imports { .. } | Self::Load { .. } => "EW2003",
             Self::Compile { source, .. } => source.code(),
             Self::Bundle(error) => error.code(),
-            Self::NotInBundle(_) => "EW2015",
             Self::Files(_) => "EW3026",
+            Self::NotInBundle(_)
+            | Self::Incomplete(IncompleteVersion::NoBundle | IncompleteVersion::NoAssets) => {
+                "EW2015"
+            }
             Self::Incomplete(_) => "EW2011",
             Self::Routes(_) => "EW1005",
             Self::Traffic(_) => "EW5011",

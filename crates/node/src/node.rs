@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everwarm_edge::assets::Library;
 use everwarm_edge::dispatch::{Edge, Policy};
 use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
 use everwarm_edge::services::ServiceCalls;
@@ -29,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::apps::Apps;
-use crate::bundles::{ASSETS_BYTES_MAX, StoredBundles};
+use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
@@ -206,10 +205,7 @@ impl Node {
             report_missing,
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
-        let library = Library::new(
-            Arc::new(StoredBundles(Arc::clone(&store))),
-            ASSETS_BYTES_MAX,
-        );
+        let library = bundles::library(&store);
         let targets = Arc::new(Targets::new(Arc::clone(&resident), library));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));

@@ -64,41 +64,41 @@ pub(crate) async fn reply(
             file.fields(content.etag()),
         ));
     }
-    let mut head = file.head(coding, content);
+    let mut fields = file.head(coding, content);
     if is_head {
-        return Ok(Reply::empty(StatusCode::OK, head));
+        return Ok(Reply::empty(StatusCode::OK, fields));
     }
     let length = content.length();
     let (status, bytes) = match range(headers, content.etag(), length) {
         Range::Whole => (StatusCode::OK, 0..length),
         Range::Part(first, last) => {
             let told = format!("bytes {first}-{last}/{length}");
-            set(&mut head, header::CONTENT_RANGE, &told);
-            head.insert(header::CONTENT_LENGTH, (last - first + 1).into());
+            set(&mut fields, header::CONTENT_RANGE, &told);
+            fields.insert(header::CONTENT_LENGTH, (last - first + 1).into());
             (StatusCode::PARTIAL_CONTENT, first..last + 1)
         }
         Range::None => {
-            let mut head = file.fields(content.etag());
+            let mut fields = file.fields(content.etag());
             set(
-                &mut head,
+                &mut fields,
                 header::CONTENT_RANGE,
                 &format!("bytes */{length}"),
             );
-            return Ok(Reply::empty(StatusCode::RANGE_NOT_SATISFIABLE, head));
+            return Ok(Reply::empty(StatusCode::RANGE_NOT_SATISFIABLE, fields));
         }
     };
-    let content = if content.is_kept() {
-        let held = content.load(file, coding, library).await?;
+    let sent = if content.is_kept() {
+        let all = content.bytes(file, coding, library).await?;
         // Neither is larger than what is kept.
-        let at = |byte: u64| usize::try_from(byte).unwrap_or(0).min(held.bytes.len());
-        Content::Whole(held.bytes.slice(at(bytes.start)..at(bytes.end)))
+        let at = |byte: u64| usize::try_from(byte).unwrap_or(0).min(all.len());
+        Content::Whole(all.slice(at(bytes.start)..at(bytes.end)))
     } else {
         Content::Part(Arc::clone(content), bytes)
     };
     Ok(Reply {
         status,
-        headers: head,
-        content,
+        headers: fields,
+        content: sent,
     })
 }
 

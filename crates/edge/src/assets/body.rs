@@ -24,6 +24,8 @@ const BYTES_PER_SECOND_MIN: u64 = 32 << 10;
 /// Called once, with the bytes that were handed over and what went wrong.
 type OnFileEnd = Box<dyn FnOnce(u64, Option<Failure>)>;
 
+type Reading = Pin<Box<dyn Future<Output = Result<Bytes, FilesError>>>>;
+
 /// See the module's documentation.
 pub struct FileBody {
     content: Arc<Content>,
@@ -32,7 +34,7 @@ pub struct FileBody {
     end: u64,
     sent: u64,
     deadline: Instant,
-    reading: Option<Pin<Box<dyn Future<Output = Result<Bytes, FilesError>>>>>,
+    reading: Option<Reading>,
     on_end: Option<OnFileEnd>,
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
         let is_html = parts
             .next()
             .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
-        is_html && !parts.any(|part| is_zero_weight(part))
+        is_html && !parts.any(is_zero_weight)
     })
 }
 

@@ -179,16 +179,19 @@ impl Content {
         Some(held)
     }
 
-    /// Reads it from the disk and keeps it. However many ask, it is read once.
-    pub(super) async fn load(
+    /// All of it: as it is kept, or read from the disk and kept from now on. However many ask, it is read once.
+    pub(super) async fn bytes(
         &self,
         file: &File,
         coding: Option<Coding>,
         library: &Arc<Library>,
-    ) -> Result<Arc<Held>, FilesError> {
+    ) -> Result<Bytes, FilesError> {
+        if let Some(held) = self.held().as_deref().and_then(Option::as_ref) {
+            return Ok(held.bytes.clone());
+        }
         let _only_one = self.loading.lock().await;
         if let Some(held) = self.held.load_full() {
-            return Ok(held);
+            return Ok(held.bytes.clone());
         }
         let bytes = self.read(0, library).await?;
         let mut headers = file.head(coding, self);
@@ -197,12 +200,12 @@ impl Content {
         let held = Arc::new(Held {
             headers,
             _charge: library.charge(bytes.len() as u64 + HEAD_BYTES),
-            bytes,
+            bytes: bytes.clone(),
         });
         self.used.store(true, Ordering::Relaxed);
-        self.held.store(Some(Arc::clone(&held)));
+        self.held.store(Some(held));
         library.keep(self.this.clone());
-        Ok(held)
+        Ok(bytes)
     }
 
     /// Reads a piece, or all of what has no pieces, on the threads for what blocks.

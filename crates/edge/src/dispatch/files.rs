@@ -59,12 +59,12 @@ pub(super) async fn answer(
             return Err(error.into());
         }
     };
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let is_asked_for = matches!(*method, Method::GET | Method::HEAD);
     let found = match found {
-        Found::Nothing(Some(page)) if is_read && accepts_html(headers) => Found::File(page),
+        Found::Nothing(Some(page)) if is_asked_for && accepts_html(headers) => Found::File(page),
         other => other,
     };
-    let is_answered = is_read && !matches!(found, Found::Nothing(_));
+    let is_answered = is_asked_for && !matches!(found, Found::Nothing(_));
     if !is_answered && let Some(target) = mount.behind(head::host(request), request.uri().path()) {
         return Ok(Answered::Behind(Arc::clone(target)));
     }
@@ -81,11 +81,11 @@ pub(super) async fn answer(
         }
     };
     let library = Arc::clone(permit.gated().mount.site.library());
-    let replied = match found {
-        Found::File(file) if is_read => reply(&file, method, headers, &library)
+    let result = match found {
+        Found::File(file) if is_asked_for => reply(&file, method, headers, &library)
             .await
             .map_err(Failure::from),
-        Found::Folder if is_read => redirect(request.uri()).ok_or(Failure::NoFile),
+        Found::Folder if is_asked_for => redirect(request.uri()).ok_or(Failure::NoFile),
         Found::File(_) | Found::Folder => Err(Failure::MethodNotAllowed),
         Found::Nothing(_) => Err(Failure::NoFile),
     };
@@ -96,7 +96,7 @@ pub(super) async fn answer(
         permit,
     };
     let is_head = *method == Method::HEAD;
-    Ok(Answered::With(match replied {
+    Ok(Answered::With(match result {
         Ok(reply) => responded(reply, books, &library),
         Err(failure) => {
             let response = respond(&failure, &visit.request_id, is_head);
