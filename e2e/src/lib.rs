@@ -23,6 +23,7 @@ pub mod raw;
 pub mod reply;
 pub mod rude;
 pub mod server;
+pub mod site;
 pub mod tls;
 pub mod upstream;
 
@@ -35,6 +36,7 @@ pub use node::{Node, Refusal};
 pub use postgres::Postgres;
 pub use reply::Reply;
 pub use server::{DataFolder, NewApp, Server};
+pub use site::Site;
 pub use tls::{Authority, Pair, TlsClient};
 pub use upstream::Upstream;
 

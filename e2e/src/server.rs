@@ -337,6 +337,7 @@ impl NewApp {
             deploy: Deploy {
                 manifest,
                 components: BTreeMap::new(),
+                assets: None,
                 percent: None,
                 sticky_header: None,
                 health: None,

@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod kv;
 mod secrets;
+mod uploads;
 
 use std::time::Duration;
 
@@ -96,35 +97,6 @@ impl Client {
     /// [`ClientError`].
     pub async fn who_am_i(&self) -> Result<Identity, ClientError> {
         self.json(&operations::WHO_AM_I, &[], "", None).await
-    }
-
-    /// Whether a component is there.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn has_component(&self, digest: &str) -> Result<bool, ClientError> {
-        let request = self.request(&operations::HAS_COMPONENT, &[digest], "", Full::default())?;
-        let response = self.send(request).await?;
-        match response.status() {
-            StatusCode::NO_CONTENT => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            // An answer to HEAD says why in its head only.
-            status => Err(self.problem(status, &Bytes::new(), response.headers())),
-        }
-    }
-
-    /// Uploads a component.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn put_component(&self, digest: &str, bytes: Bytes) -> Result<(), ClientError> {
-        let mut request =
-            self.request(&operations::PUT_COMPONENT, &[digest], "", Full::new(bytes))?;
-        request.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/wasm"),
-        );
-        self.nothing(request).await
     }
 
     /// Lists apps by name.

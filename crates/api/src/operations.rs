@@ -31,7 +31,7 @@ pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 pub enum Body {
     /// None.
     Nothing,
-    /// A component's bytes.
+    /// The bytes of a component or of a bundle.
     Bytes,
     /// Anything else.
     Other {
@@ -203,6 +203,26 @@ pub const PUT_COMPONENT: Operation = operation(
     Body::Nothing,
 );
 
+/// Is a bundle of assets there?
+pub const HAS_ASSETS: Operation = operation(
+    "hasAssets",
+    Way(&Method::HEAD, "/v1/assets/{digest}", Scope::Deploy),
+    "Tells whether a bundle of assets is there, so that it needn't be uploaded (204, or 404)",
+    &[in_path("digest", "`sha256:` and 64 hexadecimal digits.")],
+    Body::Nothing,
+    Body::Nothing,
+);
+
+/// Upload a bundle of assets.
+pub const PUT_ASSETS: Operation = operation(
+    "putAssets",
+    Way(&Method::PUT, "/v1/assets/{digest}", Scope::Deploy),
+    "Uploads a bundle of assets, whose bytes must have that digest. What is in it is looked at when it is deployed",
+    &[in_path("digest", "`sha256:` and 64 hexadecimal digits.")],
+    Body::Bytes,
+    Body::Nothing,
+);
+
 /// List apps.
 pub const LIST_APPS: Operation = operation(
     "listApps",
@@ -277,7 +297,7 @@ pub const GET_LOGS: Operation = operation(
 pub const DEPLOY: Operation = operation(
     "deploy",
     Way(&Method::POST, "/v1/apps/{app}/versions", Scope::Deploy),
-    "Deploys a version whose components have been uploaded. The same content is the same version",
+    "Deploys a version whose components and assets have been uploaded. The same content is the same version",
     &[
         APP,
         Parameter {
@@ -438,6 +458,8 @@ pub const ALL: &[&Operation] = &[
     &WHO_AM_I,
     &HAS_COMPONENT,
     &PUT_COMPONENT,
+    &HAS_ASSETS,
+    &PUT_ASSETS,
     &LIST_APPS,
     &GET_APP,
     &REMOVE_APP,

@@ -1,9 +1,10 @@
-//! Source to component: an app's folder in, the components of its functions out, through cargo or the
-//! command that the manifest names. Prints nothing and deploys nothing: what happens on the way goes
+//! Source to component: an app's folder in, the components of its functions and the bundle of its files out, through
+//! cargo or the command that the manifest names. Prints nothing and deploys nothing: what happens on the way goes
 //! to the caller as [`Event`]s. Knows no Wasmtime.
 
 #![forbid(unsafe_code)]
 
+mod assets;
 mod cargo;
 mod command;
 mod component;
@@ -14,7 +15,9 @@ mod process;
 mod project;
 mod sources;
 mod toolchain;
+mod variants;
 
+pub use assets::{AssetPacker, AssetsError, Packed};
 pub use cargo::{CargoError, SDK_GUEST_STACK_BYTES};
 pub use command::CommandError;
 pub use component::{COMPONENT_BYTES_MAX, Component, ComponentError};

@@ -52,11 +52,17 @@ pub async fn sources(project: &Project) -> Sources {
             sources.files.insert(path);
         }
     }
+    // With a command the files may be what it makes; then they are as its other output.
+    if build.command.is_none() {
+        let assets = project.app().assets.iter();
+        let assets = assets.map(|assets| folder.join(assets.path.as_str()));
+        sources.folders.extend(assets);
+    }
     // Whoever replaces cargo and lists what to watch has said it all.
     if build.command.is_none() || build.watch.is_empty() {
         let wanted = build.package.as_deref();
         let known = packages(folder, wanted, &mut sources).await;
-        if known.is_err() || sources.folders.is_empty() {
+        if known.is_err() || sources.folders.is_empty() || !folder.join("Cargo.toml").is_file() {
             sources.folders.insert(folder.to_owned());
         }
     }

@@ -9,13 +9,16 @@ mod body;
 mod coding;
 
 use bytes::Bytes;
+use everwarm_bundle::media;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_manifest::Compress;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+pub(crate) use self::accept::best_of;
 pub use self::body::ResponseBody;
-use self::coding::{Coding, Encoder};
+pub(crate) use self::coding::Coding;
+use self::coding::Encoder;
 
 /// Bytes of a body below which compressing costs more than it saves: they fit into one packet anyway.
 const BYTES_MIN: u64 = 1_024;
@@ -152,7 +155,7 @@ fn options<'h>(
         .flat_map(|value| value.split(',').map(str::trim))
 }
 
-/// Media types that are text in one form or another. What has a compression of its own isn't one of them.
+/// By the media type.
 fn is_compressible(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return false;
@@ -165,31 +168,7 @@ fn is_compressible(headers: &HeaderMap) -> bool {
         return false;
     };
     let essence = essence.trim().to_ascii_lowercase();
-    let Some((kind, name)) = essence.split_once('/') else {
-        return false;
-    };
-    kind == "text"
-        || name.ends_with("+json")
-        || name.ends_with("+xml")
-        || matches!(
-            essence.as_str(),
-            "application/json"
-                | "application/javascript"
-                | "application/ecmascript"
-                | "application/x-javascript"
-                | "application/xml"
-                | "application/x-ndjson"
-                | "application/jsonl"
-                | "application/yaml"
-                | "application/toml"
-                | "application/graphql"
-                | "application/wasm"
-                | "application/vnd.ms-fontobject"
-                | "font/ttf"
-                | "font/otf"
-                | "image/bmp"
-                | "image/x-icon"
-        )
+    media::is_compressible(&essence)
 }
 
 fn vary(headers: &mut HeaderMap) {

@@ -1,5 +1,6 @@
 //! The way of a request through a node, in one function that calls each stop in order.
 
+mod files;
 mod visit;
 
 use std::sync::Arc;
@@ -18,27 +19,48 @@ use everwarm_engine::stripes::{Apart, STRIPES, Striped};
 use http::{Method, Response};
 
 use crate::admission::{Gate, Gated, Gates};
+use crate::assets::Mount;
 use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
 use crate::head;
 pub use crate::head::Peer;
-use crate::meter::{AccessLog, RequestId};
+use crate::meter::{AccessLog, Answerer, RequestId};
 use crate::placement::{Place, place};
 use crate::previews::Previews;
 use crate::respond::{Failure, respond};
 use crate::router::RouteTable;
 use crate::tally::Tally;
 use crate::traffic::Share;
+use files::Answered;
 use visit::Visit;
 
 /// What a route leads to.
 #[derive(Debug, Clone)]
 pub enum Route {
-    /// A function.
-    One(Arc<Target>),
+    /// What one version has there.
+    One(Served),
     /// An app two versions of which share its requests.
     Split(Arc<Split>),
+}
+
+/// What a version has at a route.
+#[derive(Debug, Clone)]
+pub enum Served {
+    /// A function.
+    Function(Arc<Target>),
+    /// Files, and the functions behind them.
+    Files(Arc<Mount>),
+}
+
+impl Served {
+    /// Who answers.
+    pub fn answerer(&self) -> Answerer {
+        match self {
+            Self::Function(target) => target.answerer.clone(),
+            Self::Files(mount) => mount.site.answerer().clone(),
+        }
+    }
 }
 
 /// A function that can be asked.
@@ -46,6 +68,8 @@ pub enum Route {
 pub struct Target {
     /// The function.
     pub slot: Arc<Slot>,
+    /// As whom it answers.
+    pub answerer: Answerer,
     /// Bounds on its requests.
     pub gates: Gates,
     /// What its requests used.
@@ -56,9 +80,9 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Split {
     /// Gets what the canary doesn't.
-    pub main: RouteTable<Arc<Target>>,
+    pub main: RouteTable<Served>,
     /// Gets its share.
-    pub canary: RouteTable<Arc<Target>>,
+    pub canary: RouteTable<Served>,
     /// The canary's part.
     pub share: Share,
 }
@@ -232,10 +256,19 @@ async fn answer(
     }
 
     // Which function? The guard of the table is given back before the first wait.
-    let target = match route(edge, origin, visit.request_id.number(), &request) {
+    let served = match route(edge, origin, visit.request_id.number(), &request) {
         // What few requests need is in a box, so that the futures of all others stay small: each is moved once.
         Err(Failure::NoRoute) => Box::pin(preview(edge, origin, &request)).await?,
         found => found?,
+    };
+    let target = match served {
+        Served::Function(target) => target,
+        Served::Files(mount) => {
+            match Box::pin(files::answer(edge, visit, mount, &request)).await? {
+                Answered::With(response) => return Ok(response),
+                Answered::Behind(target) => target,
+            }
+        }
     };
 
     let is_head = request.method() == Method::HEAD;
@@ -308,20 +341,15 @@ pub(crate) async fn dispatch_call(
     })
 }
 
-/// The function that a request is for. Where two versions share an app's requests, the version is chosen first, and
+/// The function or the files that a request is for. Where two versions share an app's requests, the version is chosen first, and
 /// its own routes decide.
-fn route(
-    edge: &Edge,
-    origin: &Origin,
-    draw: u64,
-    request: &Request,
-) -> Result<Arc<Target>, Failure> {
+fn route(edge: &Edge, origin: &Origin, draw: u64, request: &Request) -> Result<Served, Failure> {
     let (host, path) = (head::host(request), request.uri().path());
     let routes = edge.routes.load();
     let routes = origin.routes.as_ref().unwrap_or(&routes);
     let matched = routes.lookup(host, path).ok_or(Failure::NoRoute)?;
     match matched.value {
-        Route::One(target) => Ok(Arc::clone(target)),
+        Route::One(served) => Ok(served.clone()),
         Route::Split(split) => {
             let table = if split.share.takes(request.headers(), draw) {
                 &split.canary
@@ -329,20 +357,20 @@ fn route(
                 &split.main
             };
             let matched = table.lookup(host, path).ok_or(Failure::NoRoute)?;
-            Ok(Arc::clone(matched.value))
+            Ok(matched.value.clone())
         }
     }
 }
 
-/// The function of a version that is asked for by a host of its own.
-async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Arc<Target>, Failure> {
+/// What a version has that is asked for by a host of its own.
+async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Served, Failure> {
     let host = head::host(request).filter(|host| edge.previews.is_preview(host));
     let host = host.filter(|_| origin.routes.is_none());
     let table = edge.previews.find(host.ok_or(Failure::NoRoute)?).await;
     let table = table.ok_or(Failure::NoRoute)?;
     let matched = table.lookup(None, request.uri().path());
     match matched.ok_or(Failure::NoRoute)?.value {
-        Route::One(target) => Ok(Arc::clone(target)),
+        Route::One(served) => Ok(served.clone()),
         // A version shares nothing with itself.
         Route::Split(_) => Err(Failure::NoRoute),
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod assets;
 pub mod compress;
 pub mod dispatch;
 pub mod failures;

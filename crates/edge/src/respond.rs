@@ -11,6 +11,7 @@ use everwarm_engine::resident::LoadError;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::admission::Refusal;
+use crate::assets::FilesError;
 use crate::meter::RequestId;
 
 /// Where the pages on error codes are.
@@ -28,6 +29,15 @@ pub enum Failure {
     /// No route matches.
     #[error("no route matches this host and path")]
     NoRoute,
+    /// The route is that of files, and there is none at the path.
+    #[error("the app has no file at this path")]
+    NoFile,
+    /// There is a file, and the method is none that it has.
+    #[error("a file is asked for with GET or HEAD")]
+    MethodNotAllowed,
+    /// The files of the app can't be read, or aren't what was deployed.
+    #[error("{0}")]
+    Files(#[from] FilesError),
     /// The request can't be understood.
     #[error("{0}")]
     BadRequest(&'static str),
@@ -74,6 +84,7 @@ impl Failure {
         match self {
             Self::Guest(fault) => fault.detail_for_log().map(ToOwned::to_owned),
             Self::Load(error) => Some(error.to_string()),
+            Self::Files(error) => Some(error.to_string()),
             _ => None,
         }
     }
@@ -81,6 +92,12 @@ impl Failure {
     fn told(&self) -> Told {
         let (status, code, title) = match self {
             Self::NoRoute => (StatusCode::NOT_FOUND, "EW3001", "No route"),
+            Self::NoFile => (StatusCode::NOT_FOUND, "EW3025", "No such file"),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "EW3024",
+                "Method not allowed",
+            ),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "EW3016", "Bad request"),
             Self::Upgrade => (
                 StatusCode::NOT_IMPLEMENTED,
@@ -103,11 +120,12 @@ impl Failure {
             Self::Refused(Refusal::TenantRate) => {
                 (StatusCode::TOO_MANY_REQUESTS, "EW3021", "Too many requests")
             }
-            Self::Load(LoadError::Machine(_)) => (
+            Self::Load(LoadError::Machine(_)) | Self::Files(FilesError::Machine(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 MACHINE_LIMIT,
                 MACHINE_LIMIT_TITLE,
             ),
+            Self::Files(_) => (StatusCode::INTERNAL_SERVER_ERROR, "EW3026", "Files damaged"),
             Self::Load(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "EW3015",
@@ -125,8 +143,12 @@ impl Failure {
     /// The sentence for the client. Guests' traps and host details are not in it.
     fn detail(&self) -> String {
         match self {
-            Self::Load(LoadError::Machine(_)) => {
+            Self::Files(FilesError::Machine(_)) | Self::Load(LoadError::Machine(_)) => {
                 "the machine has no memory mapping or file left for this request".to_owned()
+            }
+            Self::Files(_) => {
+                "the files of this app are missing or damaged on this node: its owner can deploy it again"
+                    .to_owned()
             }
             Self::Load(_) => "the function's code is not compiled yet: try again soon".to_owned(),
             Self::Guest(Fault::BadAnswer(_)) => "the function gave no valid response".to_owned(),
@@ -216,6 +238,9 @@ pub fn respond(failure: &Failure, request_id: &RequestId, is_head: bool) -> Resp
     headers.insert(header::CONTENT_TYPE, problem_json);
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert("everwarm-error", HeaderValue::from_static(code));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     if [
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::TOO_MANY_REQUESTS,

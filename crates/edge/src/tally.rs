@@ -1,4 +1,4 @@
-//! What a function's requests used, added up until somebody asks.
+//! What the requests of a function, or for the files of a version, used, added up until somebody asks.
 //!
 //! Owns the sums, by how requests started and how they ended. Adding takes no lock, and threads add in different
 //! places; a combination that never occurred takes no memory. Knows nothing of hours, tenants or where sums go.
@@ -7,13 +7,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use everwarm_engine::resident::StartLevel;
 use everwarm_engine::stripes::{self, STRIPES};
 use everwarm_engine::usage::Usage;
 use http::StatusCode;
 
+use crate::meter::Start;
+
 /// How requests start.
-const LEVELS: [StartLevel; 2] = [StartLevel::Warm, StartLevel::Disk];
+const STARTS: [Start; 3] = [Start::Warm, Start::Disk, Start::Asset];
 /// Hundreds of a status: 0 (none that HTTP knows) to 5, and 499 and the like are 4.
 const CLASSES: usize = 6;
 /// Upper ends of the latency buckets, in microseconds: from what a warm hello takes to what a model takes.
@@ -31,7 +32,7 @@ pub struct Tally {
 /// What the threads of one place added.
 #[derive(Debug, Default)]
 struct Stripe {
-    cells: [[OnceLock<Box<Cell>>; CLASSES]; LEVELS.len()],
+    cells: [[OnceLock<Box<Cell>>; CLASSES]; STARTS.len()],
     latency: Latency,
 }
 
@@ -88,18 +89,18 @@ pub struct LatencyCounts {
 /// How requests started and ended that were added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// How they got their function.
-    pub start_level: StartLevel,
+    /// How they got their function, or that they are files.
+    pub start: Start,
     /// The hundreds of their status.
     pub status_class: u8,
 }
 
 impl Tally {
     /// Adds a request whose books are closed.
-    pub fn add(&self, start_level: StartLevel, status: StatusCode, usage: &Usage) {
+    pub fn add(&self, start: Start, status: StatusCode, usage: &Usage) {
         let stripe = self.stripes[stripes::mine()].get_or_init(Box::default);
         let class = usize::from(status.as_u16() / 100);
-        let row = &stripe.cells[start_level as usize];
+        let row = &stripe.cells[start as usize];
         let cell = row[if class < CLASSES { class } else { 0 }].get_or_init(Box::default);
         let wall_us = micros(usage.wall);
         let byte_ms = u128::from(usage.memory_peak_bytes) * u128::from(wall_us) / 1_000;
@@ -182,7 +183,7 @@ impl Tally {
     /// The sums of a kind, one for each place where there was such a request.
     fn cells(&self, kind: Kind) -> impl Iterator<Item = &Cell> {
         self.stripes().filter_map(move |stripe| {
-            let row = &stripe.cells[kind.start_level as usize];
+            let row = &stripe.cells[kind.start as usize];
             Some(&**row[usize::from(kind.status_class)].get()?)
         })
     }
@@ -191,9 +192,9 @@ impl Tally {
 impl Kind {
     fn all() -> impl Iterator<Item = Self> {
         let classes = 0..u8::try_from(CLASSES).unwrap_or(0);
-        LEVELS.into_iter().flat_map(move |start_level| {
+        STARTS.into_iter().flat_map(move |start| {
             classes.clone().map(move |status_class| Self {
-                start_level,
+                start,
                 status_class,
             })
         })
@@ -253,15 +254,15 @@ mod tests {
     fn sums_are_taken_once_and_kept_apart_by_start_and_status() {
         let tally = Tally::default();
         assert_eq!(tally.take(), []);
-        tally.add(StartLevel::Warm, StatusCode::OK, &usage(2_000, 1_000));
-        tally.add(StartLevel::Warm, StatusCode::CREATED, &usage(4_000, 500));
-        tally.add(StartLevel::Disk, StatusCode::BAD_GATEWAY, &usage(1_000, 7));
+        tally.add(Start::Warm, StatusCode::OK, &usage(2_000, 1_000));
+        tally.add(Start::Warm, StatusCode::CREATED, &usage(4_000, 500));
+        tally.add(Start::Disk, StatusCode::BAD_GATEWAY, &usage(1_000, 7));
         let taken = tally.take();
         let kinds: Vec<_> = taken
             .iter()
-            .map(|(kind, sums)| (kind.start_level, kind.status_class, sums.requests))
+            .map(|(kind, sums)| (kind.start, kind.status_class, sums.requests))
             .collect();
-        assert_eq!(kinds, [(StartLevel::Warm, 2, 2), (StartLevel::Disk, 5, 1)]);
+        assert_eq!(kinds, [(Start::Warm, 2, 2), (Start::Disk, 5, 1)]);
         let expected = Sums {
             requests: 2,
             cpu_us: 20,
@@ -284,7 +285,7 @@ mod tests {
             for peak in 0..2 * STRIPES as u64 {
                 let tally = &tally;
                 scope.spawn(move || {
-                    tally.add(StartLevel::Warm, StatusCode::OK, &usage(1_000, peak));
+                    tally.add(Start::Warm, StatusCode::OK, &usage(1_000, peak));
                 });
             }
         });
@@ -303,7 +304,7 @@ mod tests {
         let tally = Tally::default();
         assert_eq!(tally.latency(), None);
         for wall_us in [0, 50, 51, 30_000_000, 30_000_001] {
-            tally.add(StartLevel::Warm, StatusCode::OK, &usage(wall_us, 0));
+            tally.add(Start::Warm, StatusCode::OK, &usage(wall_us, 0));
         }
         let latency = tally.latency().unwrap();
         assert_eq!((latency.counts[0], latency.counts[1]), (2, 1));

@@ -134,7 +134,7 @@ pub(crate) fn machine_limit(error: &wasmtime::Error) -> Option<io::Error> {
 }
 
 /// Whether it says that the process has as many files or mappings as it may.
-pub(crate) fn is_limit(error: &io::Error) -> bool {
+pub fn is_limit(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::NOMEM | Errno::MFILE | Errno::NFILE)

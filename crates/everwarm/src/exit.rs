@@ -6,7 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use everwarm_api::client::ClientError;
-use everwarm_build::{BuildError, ProjectError};
+use everwarm_build::{AssetsError, BuildError, ProjectError};
 use everwarm_manifest::ManifestErrors;
 use everwarm_node::backup::RestoreError;
 
@@ -121,6 +121,12 @@ impl From<BuildError> for Failure {
         let mut failure = Self::new(Exit::Build, error.code(), told(&error));
         failure.output = error.output().map(str::to_owned);
         failure
+    }
+}
+
+impl From<AssetsError> for Failure {
+    fn from(error: AssetsError) -> Self {
+        Self::new(Exit::Build, error.code(), told(&error))
     }
 }
 

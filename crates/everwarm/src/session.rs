@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_build::Component;
 use everwarm_manifest::{App, Digest, FunctionName, TenantId};
 use everwarm_node::operate::Actor;
 use everwarm_node::secrets::SecretMap;
 use everwarm_node::{
-    CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas, StartError,
+    Bundle, CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas,
+    StartError,
 };
 
 use crate::args::BoundsArgs;
+use crate::commands::build::Made;
 use crate::exit::{Exit, Failure, told};
 use crate::port;
 use crate::printer::Printer;
@@ -40,6 +41,7 @@ pub(crate) struct Session {
 struct Live {
     app: App,
     components: Vec<(FunctionName, Digest)>,
+    assets: Option<Digest>,
 }
 
 /// How a deploy ended, if it didn't fail.
@@ -106,12 +108,9 @@ impl Session {
         })
     }
 
-    /// Takes the app live with these components, unless that is what serves already.
-    pub(crate) async fn deploy(
-        &mut self,
-        app: &App,
-        components: &[Component],
-    ) -> Result<Outcome, Failure> {
+    /// Takes the app live with what was made of it, unless that is what serves already.
+    pub(crate) async fn deploy(&mut self, app: &App, made: &Made) -> Result<Outcome, Failure> {
+        let components = &made.components;
         if let Some(live) = &self.live
             && live.app.name != app.name
         {
@@ -129,6 +128,7 @@ impl Session {
                 .iter()
                 .map(|component| (component.function.clone(), component.digest))
                 .collect(),
+            assets: made.assets.as_ref().map(|assets| assets.digest),
         };
         if self.live.as_ref() == Some(&live) {
             return Ok(Outcome::Unchanged);
@@ -137,7 +137,9 @@ impl Session {
             .iter()
             .map(|component| (component.function.clone(), component.bytes.clone()))
             .collect();
-        let deploy = Deploy::all_to(app.clone(), bytes);
+        let mut deploy = Deploy::all_to(app.clone(), bytes);
+        let assets = made.assets.as_ref();
+        deploy.assets = assets.map(|assets| Bundle::Bytes(assets.bytes.clone()));
         let tenant = TenantId::default_tenant();
         let by = Actor::node();
         let deployed = self

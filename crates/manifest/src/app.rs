@@ -8,13 +8,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::assets::Assets;
 use crate::config::ConfigName;
 use crate::grants::Grants;
 use crate::limits::Limits;
 use crate::names::{AppName, FunctionName};
 use crate::route::RoutePattern;
 
-/// What a user deploys: one manifest, one or more functions.
+/// What a user deploys: one manifest, its functions and its files.
 ///
 /// [`App::parse`] is the only way from text that people wrote. The serde form is for what Everwarm
 /// stores itself: it checks the shape of each name, route and amount again, but not the rules between
@@ -27,9 +28,12 @@ pub struct App {
     /// How its components are built, where the manifest says so.
     #[serde(default, skip_serializing_if = "Build::is_default")]
     pub build: Build,
-    /// Its functions, in the manifest's order. At least one.
-    #[serde(rename = "function")]
+    /// Its functions, in the manifest's order. At least one, unless it has assets.
+    #[serde(rename = "function", default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
+    /// Its files, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<Assets>,
 }
 
 /// How components are built from source.
@@ -102,6 +106,12 @@ impl Function {
 }
 
 impl App {
+    /// All that it answers: the routes of its functions, and those that its files stand for.
+    pub fn routes(&self) -> impl Iterator<Item = &RoutePattern> {
+        let functions = self.functions.iter().flat_map(|function| &function.routes);
+        functions.chain(self.assets.iter().map(|assets| assets.at.route()))
+    }
+
     /// The function of that name.
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions

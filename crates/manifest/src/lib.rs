@@ -10,6 +10,7 @@ mod digest;
 mod parse;
 mod schema;
 
+pub mod assets;
 pub mod grants;
 pub mod limits;
 pub mod names;
@@ -17,6 +18,10 @@ pub mod quantity;
 pub mod route;
 
 pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
+pub use assets::{
+    ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
+    IMMUTABLE_MAX,
+};
 pub use config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX, ConfigName, ConfigNameError};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
+use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
     ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
@@ -12,16 +13,19 @@ use crate::grants::{
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
-use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
+use crate::parse::keys::{ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
 use crate::parse::{ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 
 /// The schema as pretty JSON with a newline at its end.
 pub fn schema() -> String {
-    let mut root = table(&ROOT, &["name", "function"], |key| match key {
+    let mut root = table(&ROOT, &["name"], |key| match key {
         "name" => name(),
         "build" => build(),
+        "assets" => {
+            json!({ "type": "array", "items": assets(), "minItems": 1, "maxItems": ASSETS_MAX })
+        }
         _ => {
             json!({ "type": "array", "items": function(), "minItems": 1, "maxItems": FUNCTIONS_MAX })
         }
@@ -36,6 +40,8 @@ pub fn schema() -> String {
             json!("https://everwarm.dev/everwarm.schema.json"),
         );
         root.insert("title".into(), json!("everwarm.toml"));
+        let either = ["function", "assets"].map(|key| json!({ "required": [key] }));
+        root.insert("anyOf".into(), json!(either));
     }
     format!("{root:#}\n")
 }
@@ -109,6 +115,26 @@ fn function() -> Value {
         "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
         _ => text(),
+    })
+}
+
+fn assets() -> Value {
+    let file = || json!({ "type": "string", "minLength": 1, "maxLength": PATH_BYTES_MAX });
+    table(&ASSETS, &["path"], |key| match key {
+        "at" => json!({
+            "type": "string",
+            "pattern": "^[^/*{}]*/[^*{}]*$",
+            "maxLength": PATTERN_BYTES_MAX,
+            "default": "/",
+            "examples": ["/static", "www.example.com/"],
+        }),
+        "immutable" => json!({
+            "type": "array",
+            "items": { "type": "string", "minLength": 1, "maxLength": GLOB_BYTES_MAX },
+            "maxItems": IMMUTABLE_MAX,
+            "examples": [["assets/**", "**/*.woff2"]],
+        }),
+        _ => file(),
     })
 }
 

@@ -56,6 +56,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties(function),
         properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
+        properties("/properties/assets/items/properties"),
     ];
     for key in keys.concat() {
         assert!(reference.contains(&format!("`{key}`")), "{key}");

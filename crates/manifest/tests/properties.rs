@@ -236,6 +236,7 @@ fn app() -> impl Strategy<Value = App> {
         name: AppName::new(&name).expect("a valid name"),
         build,
         functions,
+        assets: Vec::new(),
     })
 }
 

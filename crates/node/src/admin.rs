@@ -49,6 +49,10 @@ use failure::Failed;
 const UPLOADS_MAX: usize = 8;
 /// Those of one tenant, so that one that sends slowly leaves places.
 const UPLOADS_OF_TENANT_MAX: usize = 4;
+/// Bundles of assets that are taken in at once, which may be larger.
+const BUNDLES_MAX: usize = 2;
+/// Those of one tenant.
+const BUNDLES_OF_TENANT_MAX: usize = 1;
 /// Long answers that are made or sent at once.
 const REPORTS_MAX: usize = 4;
 /// Those of one tenant.
@@ -68,6 +72,7 @@ const FOLLOWERS_OF_TENANT_MAX: usize = 64;
 struct Admin {
     node: Arc<Node>,
     uploads: Arc<Turns>,
+    bundles: Arc<Turns>,
     reports: Arc<Turns>,
     requests: Arc<Turns>,
     followers: Arc<Turns>,
@@ -85,6 +90,7 @@ pub async fn serve(
     let router = router(Admin {
         node,
         uploads: Arc::new(Turns::new(UPLOADS_MAX, UPLOADS_OF_TENANT_MAX)),
+        bundles: Arc::new(Turns::new(BUNDLES_MAX, BUNDLES_OF_TENANT_MAX)),
         reports: Arc::new(Turns::new(REPORTS_MAX, REPORTS_OF_TENANT_MAX)),
         requests: Arc::new(Turns::new(REQUESTS_MAX, REQUESTS_OF_TENANT_MAX)),
         followers: Arc::new(Turns::new(FOLLOWERS_MAX, FOLLOWERS_OF_TENANT_MAX)),
@@ -103,6 +109,16 @@ pub async fn serve(
     }
 }
 
+/// What is uploaded before a deploy.
+fn uploads(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    use operations::{HAS_ASSETS, HAS_COMPONENT, PUT_ASSETS, PUT_COMPONENT};
+
+    let router = add(router, admin, &HAS_COMPONENT, components::has);
+    let router = add(router, admin, &PUT_COMPONENT, components::put);
+    let router = add(router, admin, &HAS_ASSETS, components::has);
+    add(router, admin, &PUT_ASSETS, components::put_assets)
+}
+
 fn router(admin: Admin) -> Router {
     let operations = Router::new();
     let operations = add(
@@ -111,18 +127,7 @@ fn router(admin: Admin) -> Router {
         &operations::WHO_AM_I,
         accounts::who_am_i,
     );
-    let operations = add(
-        operations,
-        &admin,
-        &operations::HAS_COMPONENT,
-        components::has,
-    );
-    let operations = add(
-        operations,
-        &admin,
-        &operations::PUT_COMPONENT,
-        components::put,
-    );
+    let operations = uploads(operations, &admin);
     let operations = add(operations, &admin, &operations::LIST_APPS, apps::list);
     let operations = add(operations, &admin, &operations::GET_APP, apps::get);
     let operations = add(operations, &admin, &operations::REMOVE_APP, apps::remove);

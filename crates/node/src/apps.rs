@@ -5,12 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use everwarm_edge::dispatch::{Route, Split, Target};
+use everwarm_edge::assets::{Mount, Site, SiteSpec};
+use everwarm_edge::dispatch::{Route, Served, Split, Target};
+use everwarm_edge::meter::{Answerer, SiteName};
 use everwarm_edge::router::{RouteConflict, RouteTable};
 use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
-use everwarm_manifest::{AppName, ConfigName, FunctionName, HostPattern, RoutePattern, TenantId};
+use everwarm_manifest::{
+    ASSETS_NAME, AppName, ConfigName, FunctionName, HostPattern, RoutePattern, TenantId,
+};
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
 use http::HeaderName;
@@ -42,6 +46,8 @@ pub(crate) struct LiveApp {
 pub(crate) struct LiveVersion {
     /// Its functions, each with its routes as the node serves them.
     pub(crate) functions: Vec<(Arc<Target>, Vec<RoutePattern>)>,
+    /// Its files, each folder with the route that the node serves it at.
+    pub(crate) files: Option<(Arc<Site>, Vec<RoutePattern>)>,
 }
 
 impl LiveApp {
@@ -57,6 +63,12 @@ impl LiveApp {
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         let versions = std::iter::once(&self.main).chain(&self.canary);
         versions.flat_map(LiveVersion::targets)
+    }
+
+    /// The files of its versions.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = &Arc<Site>> {
+        let versions = std::iter::once(&self.main).chain(&self.canary);
+        versions.filter_map(LiveVersion::site)
     }
 
     /// The keys of its functions.
@@ -82,46 +94,113 @@ impl LiveVersion {
                     let routes = routes.map(|route| domain.route(app, route)).collect();
                     (targets.get(spec), routes)
                 });
+        let files = site(tenant, version).map(|spec| {
+            let routes = spec.assets.iter();
+            let routes = routes.map(|assets| domain.route(app, assets.at.route()));
+            let routes = routes.collect();
+            (targets.site(spec), routes)
+        });
         Self {
             functions: functions.collect(),
+            files,
         }
+    }
+
+    /// The files of the version, if it has any.
+    pub(crate) fn site(&self) -> Option<&Arc<Site>> {
+        self.files.as_ref().map(|(site, _)| site)
     }
 
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
         self.functions.iter().map(|(target, _)| target)
     }
 
-    fn routes(&self) -> impl Iterator<Item = (RoutePattern, Arc<Target>)> {
-        self.functions.iter().flat_map(|(target, routes)| {
-            routes
-                .iter()
-                .map(|route| (route.clone(), Arc::clone(target)))
-        })
+    /// All its patterns. Where a function has that of files, it is there twice.
+    fn patterns(&self) -> impl Iterator<Item = &RoutePattern> {
+        let functions = self.functions.iter().flat_map(|(_, routes)| routes);
+        let files = self.files.iter().flat_map(|(_, routes)| routes);
+        functions.chain(files)
+    }
+
+    /// What is at each pattern, `at` as the node has it. Files come before functions that have the same pattern.
+    fn routes(
+        &self,
+        at: impl Fn(&RoutePattern) -> RoutePattern,
+    ) -> Result<Vec<(RoutePattern, Served)>, String> {
+        let functions = || {
+            self.functions.iter().flat_map(|(target, routes)| {
+                routes.iter().map(|route| (at(route), Arc::clone(target)))
+            })
+        };
+        let Some((site, mounts)) = &self.files else {
+            let functions = functions().map(|(route, target)| (route, Served::Function(target)));
+            return Ok(functions.collect());
+        };
+        // Two hosts of a version may have the same paths at a preview: the first one's function is the preview's.
+        let mut seen = HashSet::new();
+        let behind = functions().filter(|(route, _)| seen.insert(route.to_string()));
+        let behind = RouteTable::build(behind).map_err(|conflict| {
+            let (first, second) = (conflict.first, conflict.second);
+            told(
+                (&first.0, &Served::Function(first.1)),
+                (&second.0, &Served::Function(second.1)),
+            )
+        })?;
+        let behind = Arc::new(behind);
+        let mounts: Vec<(RoutePattern, Arc<Mount>)> = mounts
+            .iter()
+            .enumerate()
+            .filter_map(|(folder, route)| {
+                let mount = Mount::new(site, folder, &behind)?;
+                Some((at(route), Arc::new(mount)))
+            })
+            .collect();
+        let is_behind =
+            |route: &RoutePattern| mounts.iter().any(|(mount, _)| mount.conflicts_with(route));
+        let mut routes: Vec<(RoutePattern, Served)> = functions()
+            .filter(|(route, _)| !is_behind(route))
+            .map(|(route, target)| (route, Served::Function(target)))
+            .collect();
+        let files = mounts.into_iter();
+        routes.extend(files.map(|(route, mount)| (route, Served::Files(mount))));
+        Ok(routes)
     }
 
     /// The table of this version alone.
-    pub(crate) fn table(&self) -> Result<RouteTable<Arc<Target>>, String> {
-        RouteTable::build(self.routes()).map_err(|conflict| {
-            told(
-                &conflict.first.0,
-                &*conflict.first.1,
-                &conflict.second.0,
-                &*conflict.second.1,
-            )
+    pub(crate) fn table(&self) -> Result<RouteTable<Served>, String> {
+        let routes = self.routes(RoutePattern::clone)?;
+        RouteTable::build(routes).map_err(|conflict| {
+            let (first, second) = (&conflict.first, &conflict.second);
+            told((&first.0, &first.1), (&second.0, &second.1))
         })
     }
 
     /// The table of this version alone, at whatever host it is asked for: its preview and its health check.
     pub(crate) fn table_at_any_host(&self) -> Result<RouteTable<Route>, String> {
-        let routes = self.routes().map(|(mut route, target)| {
-            route.host = HostPattern::Any;
-            (route, Route::One(target))
-        });
+        let routes = self.routes(|route| route.on_host(HostPattern::Any))?;
         // Two hosts of a version may have the same paths: the first one's function is the preview's.
         let mut seen = HashSet::new();
-        let routes = routes.filter(|(route, _)| seen.insert(route.to_string()));
+        let routes = routes
+            .into_iter()
+            .filter(|(route, _)| seen.insert(route.to_string()))
+            .map(|(route, served)| (route, Route::One(served)));
         RouteTable::build(routes).map_err(|conflict| conflict.second.0.to_string())
     }
+}
+
+/// A version's files as the edge takes them.
+pub(crate) fn site(tenant: &TenantId, version: &Version) -> Option<SiteSpec> {
+    let name = FunctionName::new(ASSETS_NAME).ok()?;
+    Some(SiteSpec {
+        name: Arc::new(SiteName {
+            tenant: tenant.clone(),
+            app: version.manifest.name.clone(),
+            name,
+            version: version.id.to_string().into(),
+        }),
+        bundle: version.assets?,
+        assets: version.manifest.assets.clone(),
+    })
 }
 
 /// A version's functions as the engine takes them, in the manifest's order.
@@ -198,8 +277,8 @@ impl Apps {
             let versions = std::iter::once(&app.main);
             versions.chain(&app.canary)
         });
-        let routes = versions.flat_map(LiveVersion::routes);
-        let hosts = routes.filter_map(|(route, _)| match route.host {
+        let routes = versions.flat_map(LiveVersion::patterns);
+        let hosts = routes.filter_map(|route| match &route.host {
             HostPattern::Exact(host) => Some(host.as_str().to_owned()),
             _ => None,
         });
@@ -244,15 +323,15 @@ impl LiveApp {
     /// The patterns of its part of the node's table.
     fn patterns(&self) -> impl Iterator<Item = RoutePattern> {
         let versions = std::iter::once(&self.main).chain(&self.canary);
-        versions.flat_map(|version| version.routes().map(|(route, _)| route))
+        versions.flat_map(|version| version.patterns().cloned())
     }
 
     /// Its part of the node's table.
     fn entries(&self, name: &AppName) -> Result<Vec<(RoutePattern, Route)>, String> {
         match &self.canary {
             None => {
-                let routes = self.main.routes();
-                let entries = routes.map(|(route, target)| (route, Route::One(target)));
+                let routes = self.main.routes(RoutePattern::clone)?.into_iter();
+                let entries = routes.map(|(route, served)| (route, Route::One(served)));
                 Ok(entries.collect())
             }
             Some(canary) => split_routes(name, self, canary),
@@ -263,10 +342,8 @@ impl LiveApp {
 fn conflict_told(conflict: &RouteConflict<Route>) -> String {
     let (first, second) = (&conflict.first, &conflict.second);
     told(
-        &first.0,
-        any_target(&first.1),
-        &second.0,
-        any_target(&second.1),
+        (&first.0, any_served(&first.1)),
+        (&second.0, any_served(&second.1)),
     )
 }
 
@@ -290,38 +367,34 @@ fn split_routes(
         share,
     });
     let mut seen = HashSet::new();
-    let routes = app.main.routes().chain(canary.routes());
+    let routes = app.main.patterns().chain(canary.patterns());
     Ok(routes
-        .filter(|(route, _)| seen.insert(route.to_string()))
-        .map(|(route, _)| (route, Route::Split(Arc::clone(&split))))
+        .filter(|route| seen.insert(route.to_string()))
+        .map(|route| (route.clone(), Route::Split(Arc::clone(&split))))
         .collect())
 }
 
-fn any_target(route: &Route) -> Option<&Target> {
+fn any_served(route: &Route) -> Option<&Served> {
     match route {
-        Route::One(target) => Some(target),
-        Route::Split(split) => split.main.routes().next().map(|(_, target)| &**target),
+        Route::One(served) => Some(served),
+        Route::Split(split) => split.main.routes().next().map(|(_, served)| served),
     }
 }
 
 fn told<'a>(
-    first: &RoutePattern,
-    first_target: impl Into<Option<&'a Target>>,
-    second: &RoutePattern,
-    second_target: impl Into<Option<&'a Target>>,
+    (first, served_first): (&RoutePattern, impl Into<Option<&'a Served>>),
+    (second, served_second): (&RoutePattern, impl Into<Option<&'a Served>>),
 ) -> String {
-    let owner = |target: Option<&Target>| {
-        target.map_or_else(
-            || "another app".to_owned(),
-            |target| {
-                let spec = target.slot.spec();
-                format!("function `{}` of app `{}`", spec.name, spec.app)
-            },
-        )
+    let owner = |served: Option<&Served>| match served.map(Served::answerer) {
+        None => "another app".to_owned(),
+        Some(Answerer::Function(spec)) => {
+            format!("function `{}` of app `{}`", spec.name, spec.app)
+        }
+        Some(Answerer::Assets(site)) => format!("the assets of app `{}`", site.app),
     };
     format!(
         "the route `{second}` of {} matches the same requests as `{first}` of {}",
-        owner(second_target.into()),
-        owner(first_target.into())
+        owner(served_second.into()),
+        owner(served_first.into())
     )
 }

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use everwarm_bundle::BundleError;
+use everwarm_edge::assets::FilesError;
 use everwarm_engine::compile::CompileError;
 use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;
@@ -26,6 +28,8 @@ pub struct Deploy {
     pub app: App,
     /// The component of each of its functions.
     pub components: Components,
+    /// The bundle of its files, if it has assets.
+    pub assets: Option<Bundle>,
     /// What part of the requests it gets.
     pub rollout: Rollout,
     /// The path of a request that it has to answer with 2xx before it gets any other.
@@ -40,6 +44,7 @@ impl Deploy {
         Self {
             app,
             components: Components::Bytes(components),
+            assets: None,
             rollout: Rollout::All,
             health: None,
             once: None,
@@ -54,6 +59,15 @@ pub enum Components {
     Bytes(Vec<(FunctionName, Bytes)>),
     /// They have been stored before.
     Stored(BTreeMap<FunctionName, Digest>),
+}
+
+/// The files of a deploy, as one archive.
+#[derive(Debug, Clone)]
+pub enum Bundle {
+    /// Its bytes: they are stored on the way.
+    Bytes(Bytes),
+    /// It has been stored before.
+    Stored(Digest),
 }
 
 /// What part of its app's requests a version gets.
@@ -140,6 +154,17 @@ pub enum DeployError {
         /// Why.
         source: WorldError,
     },
+    /// The bundle of assets isn't one that can be served.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bundle doesn't have what the manifest names.
+    #[error(
+        "the bundle of assets has no `{0}`, which the manifest names: pack the app again with `everwarm deploy`"
+    )]
+    NotInBundle(String),
+    /// The files of a version can't be read.
+    #[error("{0}")]
+    Files(#[from] FilesError),
     /// A component imports what nothing provides.
     #[error("function `{function}` imports what this host doesn't provide: {}", list(.missing))]
     Imports {
@@ -236,6 +261,12 @@ impl DeployError {
             Self::World { source, .. } => source.code(),
             Self::Imports { .. } | Self::Load { .. } => "EW2003",
             Self::Compile { source, .. } => source.code(),
+            Self::Bundle(error) => error.code(),
+            Self::Files(_) => "EW3026",
+            Self::NotInBundle(_)
+            | Self::Incomplete(IncompleteVersion::NoBundle | IncompleteVersion::NoAssets) => {
+                "EW2015"
+            }
             Self::Incomplete(_) => "EW2011",
             Self::Routes(_) => "EW1005",
             Self::Traffic(_) => "EW5011",

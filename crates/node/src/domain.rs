@@ -108,9 +108,8 @@ impl Domain {
     /// The first host under the base that isn't the app's own: it can't be had.
     pub(crate) fn claims(&self, app: &App) -> Result<BTreeSet<HostPattern>, HostPattern> {
         let own = self.own(&app.name);
-        let routes = app.functions.iter().flat_map(|function| &function.routes);
         let mut claims: BTreeSet<HostPattern> = own.iter().cloned().collect();
-        for route in routes {
+        for route in app.routes() {
             let host = &route.host;
             if *host == HostPattern::Any || Some(host) == own.as_ref() {
                 continue;

@@ -7,6 +7,7 @@
 pub mod admin;
 mod apps;
 pub mod backup;
+mod bundles;
 pub mod config;
 pub mod deploy;
 mod domain;
@@ -32,7 +33,9 @@ pub mod telemetry;
 mod turns;
 
 pub use config::NodeConfig;
-pub use deploy::{Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage};
+pub use deploy::{
+    Bundle, Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage,
+};
 pub use domain::Domain;
 pub use everwarm_edge::forwarded::TrustedProxies;
 pub use everwarm_edge::ingress::{Ending, Limits as IngressLimits, Listener};

@@ -21,7 +21,7 @@ use secrecy::SecretBox;
 use tokio::sync::mpsc;
 
 use crate::deploy::DeployError;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 /// Functions that may wait to have their code made again. One that finds no place is asked for again by its
 /// next request.
@@ -69,6 +69,11 @@ impl MachineCode {
             turns: Turns::new(all.get(), share.get()),
             incremental,
         }
+    }
+
+    /// Waits until a tenant may have something that it sent read, as long as what this returns lives.
+    pub(crate) async fn turn(&self, tenant: &TenantId) -> Turn {
+        self.turns.wait(tenant).await
     }
 
     /// Reads what a tenant's component says of itself, in a process of its own.

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use everwarm_edge::dispatch::Target;
-use everwarm_edge::tally::{Kind, Sums};
+use everwarm_edge::meter::Answerer;
+use everwarm_edge::tally::{Kind, Sums, Tally};
 use everwarm_store::Store as _;
 use everwarm_store::catalog::{UnixMillis, VersionId};
 use everwarm_store::usage::{self, Batch, Row, UnixHour, UsageError};
@@ -159,17 +159,17 @@ impl Node {
     fn taken_rows(&self) -> Vec<Row> {
         let hour = UnixHour(u32::try_from(UnixMillis::now().0 / HOUR_MS).unwrap_or(u32::MAX));
         let mut rows = Vec::new();
-        for target in self.targets.all() {
-            if rows.len() >= WAITING_ROWS_MAX {
-                break;
+        let mut take = |answerer: &Answerer, tally: &Tally| {
+            if rows.len() < WAITING_ROWS_MAX {
+                let taken = tally.take().into_iter();
+                rows.extend(taken.filter_map(|(kind, sums)| row(hour, answerer, kind, sums)));
             }
-            rows.extend(
-                target
-                    .tally
-                    .take()
-                    .into_iter()
-                    .filter_map(|(kind, sums)| row(hour, &target, kind, sums)),
-            );
+        };
+        for target in self.targets.all() {
+            take(&target.answerer, &target.tally);
+        }
+        for site in self.targets.sites() {
+            take(site.answerer(), &site.tally);
         }
         self.targets.bury();
         rows
@@ -186,17 +186,16 @@ impl Node {
     }
 }
 
-fn row(hour: UnixHour, target: &Target, kind: Kind, sums: Sums) -> Option<Row> {
-    let spec = target.slot.spec();
+fn row(hour: UnixHour, answerer: &Answerer, kind: Kind, sums: Sums) -> Option<Row> {
     // The engine knows versions by their text.
-    let version: everwarm_manifest::Digest = spec.version.parse().ok()?;
+    let version: everwarm_manifest::Digest = answerer.version().parse().ok()?;
     Some(Row {
         hour,
-        tenant: spec.tenant.clone(),
-        app: spec.app.clone(),
+        tenant: answerer.tenant().clone(),
+        app: answerer.app().clone(),
         version: VersionId::from_bytes(*version.as_bytes()),
-        function: spec.name.clone(),
-        start_level: kind.start_level.as_str().to_owned(),
+        function: answerer.name().clone(),
+        start_level: kind.start.as_str().to_owned(),
         status_class: kind.status_class,
         sums: usage::Sums {
             requests: sums.requests,

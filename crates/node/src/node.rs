@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::apps::Apps;
+use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
@@ -221,7 +222,8 @@ impl Node {
             report_missing,
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
-        let targets = Arc::new(Targets::new(Arc::clone(&resident)));
+        let library = bundles::library(&store);
+        let targets = Arc::new(Targets::new(Arc::clone(&resident), library));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(

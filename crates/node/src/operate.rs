@@ -110,9 +110,18 @@ impl Node {
             .verified(tenant, &deploy.app, deploy.components)
             .await?;
 
+        let assets = self
+            .verified_bundle(tenant, &deploy.app, deploy.assets)
+            .await?;
+
         watch.next(Stage::Store);
         let components = self.stored(tenant, components, quotas).await?;
-        let version = NewVersion::new(deploy.app, components, UnixMillis::now())?;
+        let assets = match assets {
+            Some(bundle) => Some(self.stored_bundle(tenant, bundle, quotas).await?),
+            None => None,
+        };
+        let now = UnixMillis::now();
+        let version = NewVersion::with_assets(deploy.app, components, assets, now)?;
         let catalog = self.store.catalog();
         if catalog.is_removed(tenant, &key.1).await? {
             // What an app of that name kept, if its removal was cut short or a late request wrote once more.
@@ -441,6 +450,9 @@ impl Node {
 
     /// Maps the functions of what will serve before they get their first request.
     async fn load(&self, app: &LiveApp) -> Result<(), DeployError> {
+        for site in app.sites() {
+            site.open().await?;
+        }
         for target in app.targets() {
             let loaded = self.resident.get(&target.slot, Instant::now()).await;
             loaded.map_err(|source| DeployError::Load {

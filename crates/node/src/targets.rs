@@ -1,13 +1,15 @@
-//! The functions that requests can be sent to, with their gates and tallies.
+//! The functions and files that requests can be sent to, with their gates and tallies.
 //!
-//! Owns that a function keeps its gate and its sums for as long as anything serves it, however often routes are
+//! Owns that each keeps its gate and its sums for as long as anything serves it, however often routes are
 //! made anew. Knows nothing of routes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use everwarm_edge::admission::{Gate, Gates, TenantGate};
+use everwarm_edge::assets::{Library, Site, SiteSpec};
 use everwarm_edge::dispatch::Target;
+use everwarm_edge::meter::Answerer;
 use everwarm_edge::services::Siblings;
 use everwarm_edge::tally::Tally;
 use everwarm_engine::function::FunctionSpec;
@@ -19,6 +21,7 @@ use parking_lot::Mutex;
 /// See the module's documentation.
 pub(crate) struct Targets {
     resident: Arc<ResidentSet>,
+    library: Arc<Library>,
     state: Mutex<State>,
 }
 
@@ -28,14 +31,25 @@ struct State {
     functions: HashMap<FunctionKey, Arc<Target>>,
     /// The same, by version and name: functions call each other by name.
     by_name: HashMap<Named, Arc<Target>>,
+    /// Files of versions. Those that nothing serves any more are forgotten once their last sums are taken.
+    sites: HashMap<SiteKey, Arc<Site>>,
     /// No longer served, but requests may still be in them, and their last sums aren't taken.
     retired: Vec<Arc<Target>>,
 }
 
+/// Names the files of a version across the whole node.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SiteKey {
+    tenant: TenantId,
+    app: AppName,
+    version: Arc<str>,
+}
+
 impl Targets {
-    pub(crate) fn new(resident: Arc<ResidentSet>) -> Self {
+    pub(crate) fn new(resident: Arc<ResidentSet>, library: Arc<Library>) -> Self {
         Self {
             resident,
+            library,
             state: Mutex::default(),
         }
     }
@@ -65,12 +79,44 @@ impl Targets {
                         memory_bytes: memory_of_a_request(&spec),
                     },
                     tally: Tally::default(),
+                    answerer: Answerer::Function(Arc::clone(&spec)),
                     slot: self.resident.slot(spec),
                 })
             });
         let target = Arc::clone(target);
         state.by_name.insert(named, Arc::clone(&target));
         target
+    }
+
+    /// The files of a version; the same for the same version.
+    pub(crate) fn site(&self, spec: SiteSpec) -> Arc<Site> {
+        let mut state = self.state.lock();
+        let tenant = state.gate(&spec.name.tenant);
+        let key = SiteKey {
+            tenant: spec.name.tenant.clone(),
+            app: spec.name.app.clone(),
+            version: Arc::clone(&spec.name.version),
+        };
+        let site = state.sites.entry(key).or_insert_with(|| {
+            let gates = Gates {
+                // A file needs no instance: the tenant's bounds and the node's are enough.
+                function: Gate::new(u32::MAX),
+                tenant,
+                memory_bytes: 0,
+            };
+            Site::new(spec, gates, &self.library)
+        });
+        Arc::clone(site)
+    }
+
+    /// The files of all versions that are or were served.
+    pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
+        self.state.lock().sites.values().cloned().collect()
+    }
+
+    /// What is kept of files in memory.
+    pub(crate) fn library(&self) -> &Library {
+        &self.library
     }
 
     /// Retires functions; requests that are in go on.
@@ -104,6 +150,9 @@ impl Targets {
         state
             .retired
             .retain(|target| Arc::strong_count(target) > 1 || !target.tally.is_taken());
+        state
+            .sites
+            .retain(|_, site| Arc::strong_count(site) > 1 || !site.tally.is_taken());
     }
 }
 

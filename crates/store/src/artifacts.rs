@@ -1,6 +1,6 @@
-//! The port for the bytes of components, named by their SHA-256.
+//! The port for the bytes of components and of bundles of assets, named by their SHA-256.
 //!
-//! Owns the contract. Doesn't know what a component is, nor anything of compiled artifacts: those
+//! Owns the contract. Doesn't know what a component or a bundle is, nor anything of compiled artifacts: those
 //! are a node's own and never come from a store.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
-/// The bytes of components.
+/// The bytes of components and bundles.
 ///
 /// Bytes that come back are always the bytes that the digest names: every read checks.
 pub trait Artifacts: Send + Sync {

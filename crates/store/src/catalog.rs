@@ -25,11 +25,11 @@ pub const REMOVED_MAX: u32 = 10_000;
 /// transaction: what was changed is in the audit log, and nothing else is.
 pub trait Catalog: Send + Sync {
     /// Keeps a version. The same content is the same version: putting it again changes nothing and answers the
-    /// version as first put. Every component has to be kept already.
+    /// version as first put. Every component, and the bundle of assets, has to be kept already.
     ///
     /// # Errors
     ///
-    /// [`CatalogError::ComponentMissing`] when a component isn't kept, [`CatalogError::Quota`] when the app is new
+    /// [`CatalogError::ComponentMissing`] or [`CatalogError::AssetsMissing`] when one isn't kept, [`CatalogError::Quota`] when the app is new
     /// and the tenant has as many as it may, [`CatalogError::Failed`] when the engine can't keep it.
     fn put_version<'a>(
         &'a self,
@@ -230,6 +230,8 @@ pub struct Version {
     pub manifest: App,
     /// The component of each function of the manifest.
     pub components: BTreeMap<FunctionName, Component>,
+    /// The bundle of its files, if the manifest has assets.
+    pub assets: Option<Digest>,
     /// When it was first put.
     pub created: UnixMillis,
 }
@@ -287,15 +289,16 @@ impl UnixMillis {
 /// Digits of a version's short name: two of a million versions share one with a chance of one in five hundred.
 pub const SHORT_DIGITS: usize = 12;
 
-/// Names a version by its content: SHA-256 over the manifest and the component of each function.
+/// Names a version by its content: SHA-256 over the manifest, the component of each function, and the bundle of assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VersionId(Digest);
 
 impl VersionId {
-    /// The identity of a manifest's JSON together with its components.
+    /// The identity of a manifest's JSON together with its components and its bundle.
     pub(crate) fn of(
         manifest_json: &str,
         components: &BTreeMap<FunctionName, Component>,
+        assets: Option<Digest>,
     ) -> VersionId {
         let mut hasher = Sha256::new();
         hasher.update(b"everwarm version 1\0");
@@ -306,6 +309,11 @@ impl VersionId {
             hasher.update((name.len() as u64).to_le_bytes());
             hasher.update(name);
             hasher.update(component.digest.as_bytes());
+        }
+        // No name of a function is as long: versions without assets keep their identity.
+        if let Some(assets) = assets {
+            hasher.update(u64::MAX.to_le_bytes());
+            hasher.update(assets.as_bytes());
         }
         Self(Digest::from_bytes(hasher.finalize().into()))
     }
@@ -334,7 +342,7 @@ impl fmt::Display for VersionId {
     }
 }
 
-/// A version that isn't kept yet: every function of the manifest has its component.
+/// A version that isn't kept yet: every function of the manifest has its component, and its assets their bundle.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
     pub(crate) version: Version,
@@ -342,16 +350,36 @@ pub struct NewVersion {
 }
 
 impl NewVersion {
-    /// Puts a version together.
+    /// Puts a version without assets together.
     ///
     /// # Errors
     ///
-    /// When a function of the manifest has no component, or a component has no function.
+    /// As [`NewVersion::with_assets`].
     pub fn new(
         manifest: App,
         components: BTreeMap<FunctionName, Component>,
         created: UnixMillis,
     ) -> Result<Self, IncompleteVersion> {
+        Self::with_assets(manifest, components, None, created)
+    }
+
+    /// Puts a version together.
+    ///
+    /// # Errors
+    ///
+    /// When a function of the manifest has no component, or a component has no function; when the manifest has assets
+    /// and there is no bundle, or the other way round.
+    pub fn with_assets(
+        manifest: App,
+        components: BTreeMap<FunctionName, Component>,
+        assets: Option<Digest>,
+        created: UnixMillis,
+    ) -> Result<Self, IncompleteVersion> {
+        match (manifest.assets.is_empty(), assets) {
+            (false, None) => return Err(IncompleteVersion::NoBundle),
+            (true, Some(_)) => return Err(IncompleteVersion::NoAssets),
+            _ => {}
+        }
         let functions = || manifest.functions.iter().map(|function| &function.name);
         if let Some(function) = functions().find(|name| !components.contains_key(*name)) {
             return Err(IncompleteVersion::NoComponent(function.clone()));
@@ -364,12 +392,13 @@ impl NewVersion {
         }
         let manifest_json =
             serde_json::to_string(&manifest).map_err(IncompleteVersion::Manifest)?;
-        let id = VersionId::of(&manifest_json, &components);
+        let id = VersionId::of(&manifest_json, &components, assets);
         Ok(Self {
             version: Version {
                 id,
                 manifest,
                 components,
+                assets,
                 created,
             },
             manifest_json,
@@ -391,6 +420,12 @@ pub enum IncompleteVersion {
     /// A component that belongs to no function.
     #[error("a component was given for `{0}`, which is no function of the manifest")]
     NoFunction(FunctionName),
+    /// Assets without their files.
+    #[error("the manifest has `[[assets]]`, and no bundle of them was given: upload it before")]
+    NoBundle,
+    /// Files without assets.
+    #[error("a bundle of assets was given, and the manifest has no `[[assets]]`")]
+    NoAssets,
     /// The manifest has no JSON form.
     #[error("the manifest can't be written as JSON")]
     Manifest(#[source] serde_json::Error),
@@ -412,6 +447,12 @@ pub enum CatalogError {
     ComponentMissing {
         /// Whose it would be.
         function: FunctionName,
+        /// Its name.
+        digest: Digest,
+    },
+    /// The bundle of assets isn't kept.
+    #[error("the bundle of assets {digest} isn't in the store: upload it again")]
+    AssetsMissing {
         /// Its name.
         digest: Digest,
     },
@@ -454,7 +495,7 @@ impl CatalogError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownVersion { .. } => "EW5005",
-            Self::ComponentMissing { .. } => "EW5006",
+            Self::ComponentMissing { .. } | Self::AssetsMissing { .. } => "EW5006",
             Self::HostTaken(_) => "EW5007",
             Self::Quota { .. } => "EW5008",
             Self::Damaged { .. } | Self::Failed { .. } => "EW4003",

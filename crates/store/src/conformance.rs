@@ -64,6 +64,7 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     artifacts::empty_and_large_artifacts_are_kept,
     artifacts::artifact_beyond_the_quota_is_refused,
     artifacts::collection_takes_what_no_version_needs,
+    artifacts::bundle_of_assets_is_kept_for_as_long_as_its_version,
     accounts::tenant_reads_back_with_its_quotas,
     accounts::tenant_with_apps_is_not_removed,
     accounts::token_reads_back_and_is_its_owners,

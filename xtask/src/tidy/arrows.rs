@@ -15,17 +15,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-store", &["everwarm-manifest"]),
     ("everwarm-secrets", &["everwarm-manifest"]),
     ("everwarm-tls", &[]),
-    ("everwarm-build", &["everwarm-manifest"]),
+    ("everwarm-bundle", &["everwarm-manifest"]),
+    ("everwarm-build", &["everwarm-bundle", "everwarm-manifest"]),
     ("everwarm-engine", &["everwarm-manifest"]),
     (
         "everwarm-host",
         &["everwarm-engine", "everwarm-manifest", "everwarm-store"],
     ),
-    ("everwarm-edge", &["everwarm-engine", "everwarm-manifest"]),
+    (
+        "everwarm-edge",
+        &["everwarm-bundle", "everwarm-engine", "everwarm-manifest"],
+    ),
     (
         "everwarm-node",
         &[
             "everwarm-api",
+            "everwarm-bundle",
             "everwarm-edge",
             "everwarm-engine",
             "everwarm-host",
@@ -45,7 +50,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // What isn't published: tests and measurements, above everything that ships.
-    ("everwarm-e2e", &["everwarm-api", "everwarm-manifest"]),
+    (
+        "everwarm-e2e",
+        &["everwarm-api", "everwarm-bundle", "everwarm-manifest"],
+    ),
     (
         "everwarm-fuzz",
         &[

@@ -192,6 +192,7 @@ pub(super) async fn deploy(client: &Client, app: &App) -> anyhow::Result<Deploye
     let mut deploy = Deploy {
         manifest: app.manifest.clone(),
         components: std::collections::BTreeMap::new(),
+        assets: None,
         percent: None,
         sticky_header: None,
         health: None,

@@ -95,6 +95,9 @@ pub struct Version {
     pub preview_url: Option<String>,
     /// Its functions.
     pub functions: Vec<FunctionInfo>,
+    /// The digest of the bundle of its assets. Absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets: Option<String>,
 }
 
 /// Versions, newest first.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::apps::{Traffic, Version};
 
-/// A version to be deployed. Its components have been uploaded before.
+/// A version to be deployed. Its components and its assets have been uploaded before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deploy {
@@ -19,6 +19,9 @@ pub struct Deploy {
     /// The digest of each function's component. A name that is there twice is an error.
     #[serde(deserialize_with = "names_once")]
     pub components: BTreeMap<String, String>,
+    /// The digest of the bundle of its assets. Absent where the manifest has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets: Option<String>,
     /// Its part of the requests. Absent: all of them; 0: none, it only has its preview URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 99)]

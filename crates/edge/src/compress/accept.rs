@@ -10,6 +10,11 @@ const ELEMENTS_MAX: usize = 32;
 /// The coding that the client likes best; of those that it likes alike, the one that is quickest for what it saves.
 /// `None` when it takes none, or likes none better than nothing.
 pub(super) fn best(headers: &HeaderMap) -> Option<Coding> {
+    best_of(headers, &Coding::ALL)
+}
+
+/// As [`best`] of some codings, the one first that is preferred.
+pub(crate) fn best_of(headers: &HeaderMap, among: &[Coding]) -> Option<Coding> {
     let mut weights = [None; Coding::ALL.len()];
     let (mut others, mut identity) = (None, None);
     let mut values = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
@@ -31,8 +36,11 @@ pub(super) fn best(headers: &HeaderMap) -> Option<Coding> {
             None => {}
         }
     }
-    let weighed = Coding::ALL.into_iter().zip(weights);
-    let weighed = weighed.map(|(coding, weight)| (coding, weight.or(others).unwrap_or(0)));
+    let weighed = among.iter().map(|coding| {
+        let place = Coding::ALL.iter().position(|one| one == coding);
+        let weight = place.and_then(|place| weights[place]);
+        (*coding, weight.or(others).unwrap_or(0))
+    });
     // The first of those that weigh the same.
     let (coding, weight) = weighed.rev().max_by_key(|(_, weight)| *weight)?;
     (weight > 0 && weight >= identity.unwrap_or(0)).then_some(coding)

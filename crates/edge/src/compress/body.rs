@@ -1,4 +1,4 @@
-//! The body of a response on its way to the client: as the guest gave it, or compressed.
+//! The body of a response on its way to the client: as the guest gave it, compressed, or a file from the disk.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::PIECE_BYTES;
 use super::coding::Encoder;
+use crate::assets::FileBody;
 
 /// See the module's documentation.
 pub struct ResponseBody(Kind);
@@ -19,6 +20,7 @@ pub struct ResponseBody(Kind);
 enum Kind {
     AsGiven(GuestBody),
     Compressed(Box<Compressed>),
+    File(Box<FileBody>),
 }
 
 struct Compressed {
@@ -40,12 +42,19 @@ impl From<GuestBody> for ResponseBody {
     }
 }
 
+impl From<FileBody> for ResponseBody {
+    fn from(body: FileBody) -> Self {
+        Self(Kind::File(Box::new(body)))
+    }
+}
+
 impl ResponseBody {
     /// Whether all of it was asked for.
     pub(crate) fn is_handed_over(&self) -> bool {
         match &self.0 {
             Kind::AsGiven(body) => body.is_handed_over(),
             Kind::Compressed(compressed) => compressed.encoder.is_none(),
+            Kind::File(file) => file.is_end_stream(),
         }
     }
 
@@ -54,6 +63,7 @@ impl ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.deadline(),
             Kind::Compressed(compressed) => compressed.body.deadline(),
+            Kind::File(file) => Some(file.deadline()),
         }
     }
 
@@ -62,6 +72,8 @@ impl ResponseBody {
         match self.0 {
             Kind::AsGiven(body) => body.expire(),
             Kind::Compressed(compressed) => compressed.body.expire(),
+            // Its end tells of a client that didn't take all of it.
+            Kind::File(file) => drop(file),
         }
     }
 
@@ -88,6 +100,7 @@ impl Body for ResponseBody {
         match &mut self.get_mut().0 {
             Kind::AsGiven(body) => Pin::new(body).poll_frame(cx),
             Kind::Compressed(compressed) => compressed.poll_frame(cx),
+            Kind::File(file) => Pin::new(file).poll_frame(cx),
         }
     }
 
@@ -95,6 +108,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.is_end_stream(),
             Kind::Compressed(_) => false,
+            Kind::File(file) => file.is_end_stream(),
         }
     }
 
@@ -102,6 +116,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.size_hint(),
             Kind::Compressed(_) => SizeHint::default(),
+            Kind::File(file) => file.size_hint(),
         }
     }
 }

@@ -13,7 +13,7 @@ const BROTLI_BUFFER_BYTES: usize = 4 << 10;
 
 /// A content coding (RFC 9110, section 8.4.1; RFC 7932; RFC 8878).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     Zstd,
     Brotli,
     Gzip,
@@ -23,7 +23,7 @@ impl Coding {
     /// All, the one that is preferred first.
     pub(super) const ALL: [Self; 3] = [Self::Zstd, Self::Brotli, Self::Gzip];
 
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
             Self::Brotli => "br",
@@ -34,6 +34,16 @@ impl Coding {
     pub(super) fn is_called(self, name: &str) -> bool {
         let old = self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip");
         old || name.eq_ignore_ascii_case(self.as_str())
+    }
+}
+
+impl From<everwarm_bundle::Coding> for Coding {
+    fn from(coding: everwarm_bundle::Coding) -> Self {
+        match coding {
+            everwarm_bundle::Coding::Brotli => Self::Brotli,
+            everwarm_bundle::Coding::Gzip => Self::Gzip,
+            everwarm_bundle::Coding::Zstd => Self::Zstd,
+        }
     }
 }
 

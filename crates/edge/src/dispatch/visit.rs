@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request};
@@ -15,7 +14,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use super::{Asked, Edge, Target};
 use crate::admission::Permit;
 use crate::head::Arrival;
-use crate::meter::{AccessEvent, RequestId};
+use crate::meter::{AccessEvent, Answerer, RequestId, Start};
 use crate::respond::Failure;
 
 /// What is known of a request while it is on its way.
@@ -36,7 +35,7 @@ pub(super) struct Visit {
 #[derive(Default)]
 pub(super) struct Reached {
     /// It didn't let the request in.
-    refused_by: Option<Arc<Target>>,
+    refused_by: Option<Answerer>,
     /// It did, and there are no books yet.
     inside: Option<Permit<Asked>>,
 }
@@ -52,24 +51,29 @@ impl Reached {
         match Permit::take(Asked { edge, target }, now) {
             Ok(permit) => Ok(self.inside.insert(permit).gated()),
             Err((refusal, asked)) => {
-                self.refused_by = Some(asked.target);
+                self.refused_by = Some(asked.target.answerer.clone());
                 Err(Failure::Refused(refusal))
             }
         }
     }
 
-    fn function(&self) -> Option<&Arc<FunctionSpec>> {
-        let inside = self.inside.as_ref().map(|permit| &permit.gated().target);
-        let target = inside.or(self.refused_by.as_ref())?;
-        Some(target.slot.spec())
+    /// Files were reached, and refused the request or have no answer.
+    pub(super) fn refused_by(&mut self, answerer: &Answerer) {
+        self.refused_by = Some(answerer.clone());
+    }
+
+    fn answerer(&self) -> Option<&Answerer> {
+        let inside = self.inside.as_ref();
+        let inside = inside.map(|permit| &permit.gated().target.answerer);
+        inside.or(self.refused_by.as_ref())
     }
 }
 
 /// What an access event says of a request's head.
-struct Record {
-    client: Option<IpAddr>,
-    method: Method,
-    uri: Uri,
+pub(super) struct Record {
+    pub(super) client: Option<IpAddr>,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
 }
 
 impl Visit {
@@ -87,6 +91,11 @@ impl Visit {
             reached: Reached::default(),
             start_level: None,
         }
+    }
+
+    /// What the access event says of the head: whoever takes it makes the event.
+    pub(super) fn take_record(&mut self) -> Option<Record> {
+        self.record.take()
     }
 
     /// The access event is made when the books close; the permit is given back then too.
@@ -108,7 +117,7 @@ impl Visit {
                 .or_else(|| failure.as_ref().map(Failure::status))
                 .unwrap_or(StatusCode::OK);
             if let Some(start_level) = start_level {
-                target.tally.add(start_level, status, &usage);
+                target.tally.add(start_level.into(), status, &usage);
             }
             edge.log.record(&AccessEvent {
                 request_id,
@@ -116,8 +125,8 @@ impl Visit {
                 method: record.method,
                 uri: record.uri,
                 status,
-                function: Some(target.slot.spec()),
-                start_level,
+                function: Some(&target.answerer),
+                start: start_level.map(Start::from),
                 took: usage.wall,
                 code: failure.as_ref().map(Failure::code),
                 detail: failure.as_ref().and_then(Failure::detail_for_log),
@@ -138,8 +147,8 @@ impl Visit {
             method: record.method,
             uri: record.uri,
             status,
-            function: self.reached.function(),
-            start_level: self.start_level,
+            function: self.reached.answerer(),
+            start: self.start_level.map(Start::from),
             took: self.started.elapsed(),
             code: Some(failure.code()),
             detail: failure.detail_for_log(),

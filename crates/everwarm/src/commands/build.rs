@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use everwarm_build::{BuildOptions, Component, Event, Project};
+use everwarm_build::{AssetPacker, BuildOptions, Component, Event, Packed, Project};
 use serde::Serialize;
 
 use crate::args::BuildArgs;
@@ -17,6 +17,34 @@ struct Built<'a> {
     app: &'a str,
     elapsed_ms: f64,
     components: Vec<BuiltComponent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assets: Option<PackedAssets>,
+}
+
+/// What was made of an app.
+pub(crate) struct Made {
+    pub(crate) components: Vec<Component>,
+    pub(crate) assets: Option<Packed>,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+/// What JSON says about the files of an app.
+#[derive(Debug, Serialize)]
+pub(crate) struct PackedAssets {
+    files: usize,
+    bytes: usize,
+    sha256: String,
+}
+
+impl From<&Packed> for PackedAssets {
+    fn from(packed: &Packed) -> Self {
+        Self {
+            files: packed.files,
+            bytes: packed.bytes.len(),
+            sha256: packed.digest.hex(),
+        }
+    }
 }
 
 /// What JSON says about one component.
@@ -43,20 +71,21 @@ impl<'a> From<&'a Component> for BuiltComponent<'a> {
 
 pub(crate) async fn run(args: BuildArgs, printer: &Printer) -> Result<Exit, Failure> {
     let project = Project::open(&settings::app_folder(args.app.folder))?;
-    let (components, elapsed) = build(&project, printer).await?;
+    let made = build(&project, &mut AssetPacker::default(), printer).await?;
     let built = Built {
         app: project.app().name.as_str(),
-        elapsed_ms: printer::milliseconds(elapsed),
-        components: components.iter().map(BuiltComponent::from).collect(),
+        elapsed_ms: printer::milliseconds(made.took),
+        components: made.components.iter().map(BuiltComponent::from).collect(),
+        assets: made.assets.as_ref().map(PackedAssets::from),
     };
-    printer.data(&built, || for_people(printer, &components, elapsed));
+    printer.data(&built, || for_people(printer, &made));
     Ok(Exit::Success)
 }
 
-fn for_people(printer: &Printer, components: &[Component], elapsed: Duration) -> String {
+fn for_people(printer: &Printer, made: &Made) -> String {
     // Writing to a String can't fail.
     let mut text = String::new();
-    for component in components {
+    for component in &made.components {
         let world = component
             .world
             .map_or("no HTTP handler", |world| world.as_str());
@@ -69,15 +98,26 @@ fn for_people(printer: &Printer, components: &[Component], elapsed: Duration) ->
             component.digest.hex(),
         );
     }
-    let _ = writeln!(text, "built in {}", printer::elapsed(elapsed));
+    if let Some(assets) = &made.assets {
+        let _ = write!(
+            text,
+            "{}  {} files, {}\n  sha256:{}\n",
+            printer.out("assets").bold(),
+            assets.files,
+            printer::size(assets.bytes.len()),
+            assets.digest.hex(),
+        );
+    }
+    let _ = writeln!(text, "built in {}", printer::elapsed(made.took));
     text
 }
 
-/// Builds the app and shows what goes on: the compiler's own words as they come.
+/// Builds the app, packs its files, and shows what goes on: the compiler's own words as they come.
 pub(crate) async fn build(
     project: &Project,
+    packer: &mut AssetPacker,
     printer: &Printer,
-) -> Result<(Vec<Component>, Duration), Failure> {
+) -> Result<Made, Failure> {
     let started = Instant::now();
     let options = BuildOptions {
         color: printer.output().color_stderr,
@@ -101,5 +141,15 @@ pub(crate) async fn build(
     };
     let built = everwarm_build::build(project, options, &mut events).await;
     drop(stage);
-    Ok((built?, started.elapsed()))
+    let components = built?;
+    // After the build, which may make them.
+    let assets = {
+        let _stage = (!project.app().assets.is_empty()).then(|| printer.stage("packing assets"));
+        packer.pack(project).await?
+    };
+    Ok(Made {
+        components,
+        assets,
+        took: started.elapsed(),
+    })
 }

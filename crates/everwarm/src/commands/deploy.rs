@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use everwarm_api::client::{Client, ClientError};
 use everwarm_api::messages::{Deploy, Deployed, HealthCheck, StageTime};
-use everwarm_build::{Component, Project};
+use everwarm_build::{AssetPacker, Project};
 
 use crate::args::DeployArgs;
-use crate::commands::build;
+use crate::commands::build::{self, Made};
 use crate::credentials;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -20,7 +20,7 @@ const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs
 pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Failure> {
     let project = Project::open(&settings::app_folder(args.app.folder))?;
     let client = credentials::client(&args.node)?;
-    let (components, build_time) = build::build(&project, printer).await?;
+    let made = build::build(&project, &mut AssetPacker::default(), printer).await?;
     let app = project.app();
     let manifest = app
         .to_toml()
@@ -29,15 +29,17 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
     let started = Instant::now();
     let uploaded = {
         let _stage = printer.stage("uploading");
-        upload(&client, &components).await?
+        upload(&client, &made).await?
     };
     let upload_time = started.elapsed();
     let deploy = Deploy {
         manifest,
-        components: components
+        components: made
+            .components
             .iter()
             .map(|component| (component.function.to_string(), component.digest.to_string()))
             .collect::<BTreeMap<_, _>>(),
+        assets: made.assets.as_ref().map(|assets| assets.digest.to_string()),
         percent: args.percent,
         sticky_header: args.sticky_header,
         health: args.health.map(|path| HealthCheck { path }),
@@ -46,7 +48,7 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
         let _stage = printer.stage("deploying");
         send(&client, app.name.as_str(), &deploy, args.idempotency_key).await?
     };
-    let ours = [("build", build_time), ("upload", upload_time)];
+    let ours = [("build", made.took), ("upload", upload_time)];
     let ours = ours.map(|(stage, took)| StageTime {
         stage: stage.to_owned(),
         ms: took.as_secs_f64() * 1e3,
@@ -85,14 +87,21 @@ fn random_key() -> Result<String, Failure> {
 }
 
 /// Uploads what isn't there, and says how many that was.
-async fn upload(client: &Client, components: &[Component]) -> Result<usize, Failure> {
+async fn upload(client: &Client, made: &Made) -> Result<usize, Failure> {
     let mut uploaded = 0;
-    for component in components {
+    for component in &made.components {
         let digest = component.digest.to_string();
         if !client.has_component(&digest).await? {
             client
                 .put_component(&digest, component.bytes.clone())
                 .await?;
+            uploaded += 1;
+        }
+    }
+    if let Some(assets) = &made.assets {
+        let digest = assets.digest.to_string();
+        if !client.has_assets(&digest).await? {
+            client.put_assets(&digest, assets.bytes.clone()).await?;
             uploaded += 1;
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use bytes::Bytes;
-use everwarm_build::Project;
+use everwarm_build::{AssetPacker, Project};
 use everwarm_node::{Request, RequestBody};
 use http::{HeaderName, HeaderValue, Method, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
@@ -35,14 +35,14 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
     if is_default {
         data_dir.push(DATA_DIR);
     }
-    let (components, _took) = build::build(&project, printer).await?;
+    let made = build::build(&project, &mut AssetPacker::default(), printer).await?;
     let egress = settings::Egress::from(args.egress.clone());
     let mut session =
         Session::start(&data_dir, None, BoundsArgs::default(), &egress, printer).await?;
     session.lend_secrets(project.app(), secrets);
     {
         let _stage = printer.stage("compiling to machine code");
-        session.deploy(project.app(), &components).await?;
+        session.deploy(project.app(), &made).await?;
     }
     let answered = {
         let _stage = printer.stage("waiting for the function");

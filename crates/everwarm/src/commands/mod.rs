@@ -3,7 +3,7 @@
 mod apps;
 mod audit;
 mod backup;
-mod build;
+pub(crate) mod build;
 mod completions;
 mod deploy;
 mod doctor;

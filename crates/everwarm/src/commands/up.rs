@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use everwarm_build::{Component, Project};
+use everwarm_build::{AssetPacker, Project};
 
 use crate::args::UpArgs;
-use crate::commands::build;
+use crate::commands::build::{self, Made};
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::session::{Outcome, Session, check_port};
@@ -39,12 +39,13 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     } else {
         watch(&project, printer).await
     };
-    let (components, build_time) = tokio::select! {
+    let mut packer = AssetPacker::default();
+    let made = tokio::select! {
         biased;
         () = stop.requested() => return Ok(Exit::Interrupted),
-        built = build::build(&project, printer) => built?,
+        built = build::build(&project, &mut packer, printer) => built?,
     };
-    report::built(printer, &components, build_time);
+    report::built(printer, &made);
 
     let started = Instant::now();
     let egress = settings::Egress::from(args.egress);
@@ -55,14 +56,14 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     let deployed = tokio::select! {
         biased;
         () = stop.requested() => return Ok(Exit::Interrupted),
-        deployed = deploy(&mut session, &project, &components, printer) => deployed?,
+        deployed = deploy(&mut session, &project, &made, printer) => deployed?,
     };
     let Outcome::Live(deployed) = deployed else {
         return Err(Failure::uncoded(Exit::Node, "the node took no version"));
     };
     let address = session.node().local_addr().unwrap_or(args.listen);
     let mut stages = vec![
-        Timed::new("build", build_time),
+        Timed::new("build", made.took),
         Timed::new("start", start_time),
     ];
     stages.extend(report::stages(&deployed));
@@ -72,6 +73,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     let mut app = LiveApp {
         folder,
         project,
+        packer,
         session,
         watcher,
         printer,
@@ -107,11 +109,11 @@ async fn watch(project: &Project, printer: &Printer) -> Option<Watcher> {
 async fn deploy(
     session: &mut Session,
     project: &Project,
-    components: &[Component],
+    made: &Made,
     printer: &Printer,
 ) -> Result<Outcome, Failure> {
     let _stage = printer.stage("compiling to machine code");
-    session.deploy(project.app(), components).await
+    session.deploy(project.app(), made).await
 }
 
 /// An app that is served while it is worked on.
@@ -119,6 +121,7 @@ struct LiveApp<'a> {
     /// As it was typed: so messages have it.
     folder: PathBuf,
     project: Project,
+    packer: AssetPacker,
     session: Session,
     watcher: Option<Watcher>,
     printer: &'a Printer,
@@ -169,15 +172,14 @@ impl LiveApp<'_> {
             Some(watcher) if may_give_up => tokio::select! {
                 biased;
                 more = watcher.changed() => return Some(more),
-                built = build::build(&self.project, self.printer) => built,
+                built = build::build(&self.project, &mut self.packer, self.printer) => built,
             },
-            _ => build::build(&self.project, self.printer).await,
+            _ => build::build(&self.project, &mut self.packer, self.printer).await,
         };
         let deployed = match built {
-            Ok((components, build_time)) => {
-                let outcome =
-                    deploy(&mut self.session, &self.project, &components, self.printer).await;
-                outcome.map(|outcome| (outcome, build_time))
+            Ok(made) => {
+                let outcome = deploy(&mut self.session, &self.project, &made, self.printer).await;
+                outcome.map(|outcome| (outcome, made.took))
             }
             Err(failure) => Err(failure),
         };

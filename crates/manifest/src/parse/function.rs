@@ -197,7 +197,7 @@ fn routes(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Vec<At<RouteP
     routes
 }
 
-fn bad_route(text: &At<&str>, error: &RouteError) -> Finding {
+pub(super) fn bad_route(text: &At<&str>, error: &RouteError) -> Finding {
     let suggestion = match error {
         RouteError::Scheme { suggestion, .. } | RouteError::NoSlash { suggestion } => {
             Some(suggestion.clone())

@@ -28,7 +28,14 @@ pub(crate) const ROOT: Table = Table {
             "The app's name: a DNS label. It is the first label of the app's own host.",
         ),
         key("build", "How components are built from source."),
-        key("function", "The app's functions, at least one."),
+        key(
+            "function",
+            "The app's functions, at least one unless it has assets.",
+        ),
+        key(
+            "assets",
+            "Folders of files that are served without a function.",
+        ),
     ],
 };
 
@@ -85,6 +92,28 @@ pub(crate) const FUNCTION: Table = Table {
             "What the function may use of the world outside it.",
         ),
         key("limits", "How much the function may use."),
+    ],
+};
+
+pub(crate) const ASSETS: Table = Table {
+    header: "[[assets]]",
+    keys: &[
+        key(
+            "path",
+            "The folder with the files, relative to the manifest's folder and below it.",
+        ),
+        key(
+            "at",
+            "Where the files are: `[host]/prefix`. A function's route that is more specific wins.",
+        ),
+        key(
+            "fallback",
+            "The file that answers pages which have none of their own, with 200.",
+        ),
+        key(
+            "immutable",
+            "Globs of files that never change under their names: caches keep them for a year.",
+        ),
     ],
 };
 
@@ -147,7 +176,7 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 5] = [&ROOT, &BUILD, &FUNCTION, &GRANTS, &LIMITS];
+pub(crate) const TABLES: [&Table; 6] = [&ROOT, &BUILD, &FUNCTION, &GRANTS, &LIMITS, &ASSETS];
 
 impl Table {
     pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {

@@ -1,6 +1,7 @@
 //! From a manifest's text to an [`App`], noting every mistake on the way. Owns the rules between keys;
 //! reading one table is `table`'s, one function `function`'s. Opens no files.
 
+mod assets;
 mod config;
 mod function;
 mod grants;
@@ -90,13 +91,17 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let build = build
         .map(|table| read_build(&table, &mut findings))
         .unwrap_or_default();
+    let assets = assets::read(text, &root, &mut findings);
     let drafts = functions(&root, &mut findings);
+    let names = drafts.iter().filter_map(|draft| draft.name.as_ref());
+    assets::check_names(&assets, names, &mut findings);
     let functions = finish_functions(text, name.as_ref(), drafts, &mut findings);
     match name {
         Some(name) if findings.is_empty() => Ok(App {
             name,
             build,
             functions,
+            assets,
         }),
         _ => Err(findings),
     }
@@ -158,8 +163,13 @@ fn read_build(table: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Build {
 
 fn functions(root: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Vec<Draft> {
     let Some(value) = root.value("function") else {
-        let finding = Finding::new(ErrorCode::MissingKey, 0..0, "the app has no function");
-        findings.push(finding.help("add a line `[[function]]` and the function's keys below it"));
+        // Files alone are an app too.
+        if !root.has("assets") {
+            let finding = Finding::new(ErrorCode::MissingKey, 0..0, "the app has no function");
+            findings.push(finding.help(
+                "add a line `[[function]]` and the function's keys below it, or `[[assets]]` with the `path` of a folder",
+            ));
+        }
         return Vec::new();
     };
     let DeValue::Array(items) = value.get_ref() else {

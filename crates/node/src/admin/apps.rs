@@ -170,5 +170,6 @@ pub(super) fn version(
         percent: traffic.map_or(0, |traffic| traffic.percent_of(version.id)),
         preview_url: domain.preview_url(&version.manifest.name, version.id),
         functions: functions.collect(),
+        assets: version.assets.map(|digest| digest.to_string()),
     }
 }

@@ -1,7 +1,8 @@
-//! Uploads of components: bytes that are named by their digest.
+//! Uploads of components and of bundles of assets: bytes that are named by their digest.
 
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
+use everwarm_bundle::BUNDLE_BYTES_MAX;
 use everwarm_manifest::Digest;
 use everwarm_store::Store as _;
 
@@ -36,10 +37,31 @@ pub(super) async fn put(
     Name(text): Name,
     request: Request,
 ) -> Result<StatusCode, Failed> {
-    let expected = digest(&text)?;
     let bytes_max = admin.node.inspect_limits.component_bytes_max;
-    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let _turn = admin.uploads.wait(&caller.tenant).await;
+    keep(&admin, &caller, &text, request, bytes_max).await
+}
+
+/// As [`put`]; there are fewer turns, since bundles are larger.
+pub(super) async fn put_assets(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Name(text): Name,
+    request: Request,
+) -> Result<StatusCode, Failed> {
+    let _turn = admin.bundles.wait(&caller.tenant).await;
+    keep(&admin, &caller, &text, request, BUNDLE_BYTES_MAX).await
+}
+
+async fn keep(
+    admin: &Admin,
+    caller: &Caller,
+    text: &str,
+    request: Request,
+    bytes_max: u64,
+) -> Result<StatusCode, Failed> {
+    let expected = digest(text)?;
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let bytes = whole(request.into_body(), bytes_max).await?;
     let found = everwarm_store::artifacts::digest_of(&bytes);
     if found != expected {

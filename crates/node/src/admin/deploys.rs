@@ -16,7 +16,7 @@ use super::apps::{app_name, traffic, version, version_id};
 use super::auth::Caller;
 use super::failure::Failed;
 use super::sent::{Name, Sent, one};
-use crate::deploy::{Components, Deploy, Rollout};
+use crate::deploy::{Bundle, Components, Deploy, Rollout};
 
 /// The longest path of a health check.
 const HEALTH_PATH_BYTES_MAX: usize = 1_024;
@@ -104,9 +104,14 @@ pub(super) fn understood(
             sticky_header: header_name(sent.sticky_header)?,
         },
     };
+    let assets = sent.assets.map(|digest| {
+        let digest: Result<Digest, _> = digest.parse();
+        digest.map_err(|error| Failed::bad_request(format!("the bundle of assets: {error}")))
+    });
     Ok(Deploy {
         app,
         components: Components::Stored(components(sent.components)?),
+        assets: assets.transpose()?.map(Bundle::Stored),
         rollout,
         health: sent.health.map(|health| health.path),
         once,

@@ -85,7 +85,7 @@ fn pretty(line: &mut String, event: &AccessEvent<'_>) {
     line.push(' ');
     hundredths_ms(line, event.took);
     line.push(' ');
-    line.push_str(event.start_level.map_or("-", |level| level.as_str()));
+    line.push_str(event.start.map_or("-", |start| start.as_str()));
     if let Some(usage) = &event.usage {
         line.push_str(" cpu ");
         hundredths_ms(line, usage.cpu);
@@ -155,14 +155,14 @@ fn json(line: &mut String, event: &AccessEvent<'_>) {
     if let Some(client) = event.client {
         let _ = write!(line, ",\"client\":\"{client}\"");
     }
-    if let Some(spec) = &event.function {
-        text(line, "tenant", spec.tenant.as_str());
-        text(line, "app", spec.app.as_str());
-        text(line, "function", spec.name.as_str());
-        text(line, "version", &spec.version);
+    if let Some(answerer) = &event.function {
+        text(line, "tenant", answerer.tenant().as_str());
+        text(line, "app", answerer.app().as_str());
+        text(line, "function", answerer.name().as_str());
+        text(line, "version", answerer.version());
     }
-    if let Some(level) = event.start_level {
-        text(line, "start", level.as_str());
+    if let Some(start) = event.start {
+        text(line, "start", start.as_str());
     }
     if let Some(usage) = &event.usage {
         field(line, "cpu_us", usage.cpu.as_micros());

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use everwarm_edge::meter::Answerer;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_host::GuestOutput;
 use everwarm_manifest::{AppName, FunctionName, TenantId};
@@ -127,16 +128,12 @@ impl Default for LogBook {
 
 impl LogBook {
     /// Adds lines of one kind, each with what it is about.
-    pub fn add<'l>(
-        &self,
-        source: Source,
-        lines: impl Iterator<Item = (&'l Arc<FunctionSpec>, &'l str)>,
-    ) {
+    pub fn add<'l>(&self, source: Source, lines: impl Iterator<Item = (&'l Answerer, &'l str)>) {
         let at = UnixMillis::now();
         let mut added = false;
-        for (spec, text) in lines {
+        for (answerer, text) in lines {
             // Locked for each alone: a batch is long, and functions print meanwhile.
-            self.state.lock().add(at, source, spec, text);
+            self.state.lock().add(at, source, answerer, text);
             added = true;
         }
         if added {
@@ -182,17 +179,19 @@ impl GuestOutput for LogBook {
         } else {
             Source::Stdout
         };
-        self.add(source, std::iter::once((function, line)));
+        let answerer = Answerer::Function(Arc::clone(function));
+        self.add(source, std::iter::once((&answerer, line)));
     }
 
     fn notice(&self, function: &Arc<FunctionSpec>, text: &str) {
-        self.add(Source::Node, std::iter::once((function, text)));
+        let answerer = Answerer::Function(Arc::clone(function));
+        self.add(Source::Node, std::iter::once((&answerer, text)));
     }
 }
 
 impl State {
-    fn add(&mut self, at: UnixMillis, source: Source, spec: &FunctionSpec, text: &str) {
-        let key = (spec.tenant.clone(), spec.app.clone());
+    fn add(&mut self, at: UnixMillis, source: Source, answerer: &Answerer, text: &str) {
+        let key = (answerer.tenant().clone(), answerer.app().clone());
         let ring = self.apps.entry(key).or_insert_with(|| {
             let first = at.0.saturating_mul(NUMBERS_PER_MS);
             Ring {
@@ -206,8 +205,8 @@ impl State {
         ring.add(Line {
             at,
             source,
-            function: spec.name.clone(),
-            version: Arc::clone(&spec.version),
+            function: answerer.name().clone(),
+            version: Arc::clone(answerer.version()),
             text: cut(text).into(),
         });
         self.bytes = self.bytes - before + ring.bytes;

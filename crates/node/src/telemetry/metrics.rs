@@ -7,8 +7,8 @@ mod tls;
 
 use std::fmt::{self, Debug};
 
-use everwarm_edge::dispatch::Target;
-use everwarm_edge::tally::LATENCY_US;
+use everwarm_edge::meter::Answerer;
+use everwarm_edge::tally::{LATENCY_US, Tally};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -43,7 +43,7 @@ impl Node {
 struct Reading {
     functions: Vec<Function>,
     failures: Vec<(String, u64)>,
-    gauges: [(&'static str, &'static str, u64); 4],
+    gauges: [(&'static str, &'static str, u64); 5],
     evictions: u64,
 }
 
@@ -69,9 +69,13 @@ impl Debug for Function {
 
 impl Reading {
     fn of(node: &Node) -> Self {
-        let targets = node.targets.all();
+        let (targets, sites) = (node.targets.all(), node.targets.sites());
+        let functions = targets.iter();
+        let functions = functions.map(|target| Function::of(&target.answerer, &target.tally));
+        let sites = sites.iter();
+        let sites = sites.map(|site| Function::of(site.answerer(), &site.tally));
         Self {
-            functions: targets.iter().map(|target| Function::of(target)).collect(),
+            functions: functions.chain(sites).collect(),
             failures: node.edge.failures().counts().collect(),
             gauges: [
                 (
@@ -90,6 +94,11 @@ impl Reading {
                     node.resident.bytes(),
                 ),
                 (
+                    "assets_bytes",
+                    "Files of apps that are kept in memory",
+                    node.targets.library().stock().bytes,
+                ),
+                (
                     "compiles_waiting",
                     "Components that are compiled or wait for it",
                     node.code.compiles_waiting(),
@@ -101,24 +110,23 @@ impl Reading {
 }
 
 impl Function {
-    fn of(target: &Target) -> Self {
-        let spec = target.slot.spec();
-        let requests = target.tally.requests().map(|(kind, count)| {
+    fn of(answerer: &Answerer, tally: &Tally) -> Self {
+        let requests = tally.requests().map(|(kind, count)| {
             let labels = [
-                ("start", kind.start_level.as_str().to_owned()),
+                ("start", kind.start.as_str().to_owned()),
                 ("status", format!("{}xx", kind.status_class)),
             ];
             (labels, count)
         });
         Self {
             labels: [
-                ("tenant", spec.tenant.to_string()),
-                ("app", spec.app.to_string()),
-                ("function", spec.name.to_string()),
-                ("version", spec.version.to_string()),
+                ("tenant", answerer.tenant().to_string()),
+                ("app", answerer.app().to_string()),
+                ("function", answerer.name().to_string()),
+                ("version", answerer.version().to_string()),
             ],
             requests: requests.collect(),
-            latency: target.tally.latency().map(|latency| {
+            latency: tally.latency().map(|latency| {
                 let ends = LATENCY_US
                     .iter()
                     .map(|end| seconds(*end))

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use everwarm_engine::function::FunctionSpec;
+use everwarm_edge::meter::Answerer;
 use parking_lot::{Condvar, Mutex};
 
 use super::book::{LogBook, Source};
@@ -46,7 +46,7 @@ struct State {
 struct About {
     from: usize,
     until: usize,
-    function: Arc<FunctionSpec>,
+    answerer: Answerer,
 }
 
 impl Writer {
@@ -79,19 +79,19 @@ impl Writer {
     }
 
     /// Costs a function's line two words more in the buffer, and a count on what it is about.
-    pub(super) fn write(&self, line: &str, about: Option<&Arc<FunctionSpec>>) {
+    pub(super) fn write(&self, line: &str, about: Option<&Answerer>) {
         let mut state = self.shared.state.lock();
         if state.buffer.len() + line.len() > BUFFER_BYTES_MAX {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let was_small = state.buffer.len() < BATCH_BYTES;
-        if let Some(function) = about.filter(|_| self.shared.book.get().is_some()) {
+        if let Some(answerer) = about.filter(|_| self.shared.book.get().is_some()) {
             let from = state.buffer.len();
             state.abouts.push(About {
                 from,
                 until: from + line.len(),
-                function: Arc::clone(function),
+                answerer: answerer.clone(),
             });
         }
         state.buffer.extend_from_slice(line.as_bytes());
@@ -122,7 +122,7 @@ impl Shared {
             if let Some(book) = self.book.get() {
                 let lines = abouts.iter().filter_map(|about: &About| {
                     let text = std::str::from_utf8(batch.get(about.from..about.until)?).ok()?;
-                    Some((&about.function, text))
+                    Some((&about.answerer, text))
                 });
                 book.add(Source::Access, lines);
             }

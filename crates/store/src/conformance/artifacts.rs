@@ -2,10 +2,15 @@
 
 use bytes::Bytes;
 
-use super::{NO_BOUND, component, main_version, new_version, put, tenant, version_ids};
+use everwarm_manifest::App;
+
+use super::{
+    NO_BOUND, app_name, component, main_version, new_version, note, put, tenant, version_ids,
+};
 use crate::Store;
 use crate::artifacts::{ArtifactError, Collected, digest_of};
-use crate::catalog::{CatalogError, UnixMillis};
+use crate::audit::Action;
+use crate::catalog::{CatalogError, NewVersion, UnixMillis};
 
 pub(super) async fn artifact_reads_back_as_it_was_put(store: &dyn Store) {
     let t = tenant("default");
@@ -183,4 +188,42 @@ pub(super) async fn collection_takes_what_no_version_needs(store: &dyn Store) {
         version_ids(store, &t, "hello").await.last(),
         Some(&version.id)
     );
+}
+
+pub(super) async fn bundle_of_assets_is_kept_for_as_long_as_its_version(store: &dyn Store) {
+    let t = tenant("default");
+    let (artifacts, catalog) = (store.artifacts(), store.catalog());
+    let text = "name = \"site\"\n[[assets]]\npath = \"public\"\n";
+    let manifest = App::parse(text, "everwarm.toml").expect("a valid manifest");
+    let bundle = Bytes::from_static(b"files");
+    let version = |digest| {
+        let version =
+            NewVersion::with_assets(manifest.clone(), [].into(), Some(digest), UnixMillis(1));
+        version.expect("it is complete")
+    };
+    let missing = catalog.put_version(&t, version(digest_of(&bundle)), 10);
+    assert!(
+        matches!(missing.await, Err(CatalogError::AssetsMissing { .. })),
+        "a version needs its files"
+    );
+    let digest = artifacts.put(&t, bundle.clone(), NO_BOUND).await;
+    let digest = digest.expect("files can be put");
+    let put = catalog.put_version(&t, version(digest), 10).await;
+    let put = put.expect("a version can be put");
+    assert_eq!(put.assets, Some(digest));
+    let other = version(digest_of(b"other files"));
+    assert_ne!(other.id(), put.id, "other files are another version");
+    let read = catalog.version(&t, &app_name("site"), put.id).await;
+    assert_eq!(read.expect("it can be read"), Some(put));
+
+    let later = UnixMillis(UnixMillis::now().0 + 3_600_000);
+    let none = artifacts.collect(later).await.expect("nothing goes wrong");
+    assert_eq!(none, Collected::default());
+    let kept = artifacts.get(&t, digest).await;
+    assert_eq!(kept.expect("a version needs it"), bundle);
+    let site = app_name("site");
+    let removed = catalog.remove_app(&t, &site, note(Action::RemoveApp, "site"));
+    assert!(removed.await.expect("an app can be removed"));
+    let one = artifacts.collect(later).await.expect("nothing goes wrong");
+    assert_eq!(one.artifacts, 1);
 }

@@ -217,7 +217,10 @@ fn forget_unused(
     transaction.execute(
         "DELETE FROM artifact WHERE put_ms < ?1 AND NOT EXISTS (
              SELECT 1 FROM component c
-             WHERE c.tenant = artifact.tenant AND c.digest = artifact.digest)",
+             WHERE c.tenant = artifact.tenant AND c.digest = artifact.digest)
+         AND NOT EXISTS (
+             SELECT 1 FROM version v
+             WHERE v.tenant = artifact.tenant AND v.assets = artifact.digest)",
         params![before.as_i64()],
     )?;
     let kept = {

@@ -18,7 +18,7 @@ use crate::catalog::{
 use crate::once::Once;
 use crate::traffic::Traffic;
 
-const COLUMNS: &str = "v.tenant, v.app, v.id, v.created_ms, v.manifest";
+const COLUMNS: &str = "v.tenant, v.app, v.id, v.created_ms, v.manifest, v.assets";
 
 pub(super) fn put_version(
     connection: &mut Connection,
@@ -40,6 +40,11 @@ pub(super) fn put_version(
                 digest: component.digest,
             });
         }
+    }
+    if let Some(digest) = new.version.assets
+        && !is_kept(&transaction, tenant, digest).map_err(&failed)?
+    {
+        return Err(CatalogError::AssetsMissing { digest });
     }
     let is_new = insert_version(&transaction, tenant, &new).map_err(&failed)?;
     apps::is_there_again(&transaction, tenant, &app).map_err(&failed)?;
@@ -93,14 +98,15 @@ fn insert_version(
 ) -> rusqlite::Result<bool> {
     let (app, id) = (&new.version.manifest.name, new.version.id);
     let is_new = transaction.execute(
-        "INSERT INTO version (tenant, app, id, created_ms, manifest)
-         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        "INSERT INTO version (tenant, app, id, created_ms, manifest, assets)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         params![
             tenant.as_str(),
             app.as_str(),
             id.as_bytes(),
             new.version.created.as_i64(),
             new.manifest_json,
+            new.version.assets.as_ref().map(Digest::as_bytes),
         ],
     )? == 1;
     if is_new {
@@ -390,6 +396,7 @@ struct VersionRow {
     id: [u8; 32],
     created_ms: i64,
     manifest: String,
+    assets: Option<[u8; 32]>,
 }
 
 impl VersionRow {
@@ -400,6 +407,7 @@ impl VersionRow {
             id: row.get(2)?,
             created_ms: row.get(3)?,
             manifest: row.get(4)?,
+            assets: row.get(5)?,
         })
     }
 
@@ -408,7 +416,8 @@ impl VersionRow {
         let manifest: App = serde_json::from_str(&self.manifest)
             .map_err(|error| self.damaged(&format!("its manifest can't be read: {error}")))?;
         let components = self.components(connection, &manifest)?;
-        let id = VersionId::of(&self.manifest, &components);
+        let assets = self.assets.map(Digest::from_bytes);
+        let id = VersionId::of(&self.manifest, &components, assets);
         if *id.as_bytes() != self.id {
             return Err(self.damaged(&"its content isn't what its identity names"));
         }
@@ -416,6 +425,7 @@ impl VersionRow {
             id,
             manifest,
             components,
+            assets,
             created: UnixMillis::of_i64(self.created_ms),
         })
     }

@@ -1,5 +1,7 @@
 //! Content-addressed files: a component's bytes in a file that is named by their SHA-256.
 //!
+//! Bundles of assets are kept in the same way, under the same ending.
+//!
 //! Owns the layout `<tenant>/<first two digits>/<digest>.wasm`, and that a file is there whole or
 //! not at all, after power loss too. Knows nothing of threads.
 
@@ -50,13 +52,8 @@ impl ArtifactFiles {
         Ok(Self { disk, root })
     }
 
-    /// Tenants' names and digests hold no separator and no dot, so no path leaves the root.
     fn path(&self, tenant: &TenantId, digest: Digest) -> PathBuf {
-        let name = digest.hex();
-        self.root
-            .join(tenant.as_str())
-            .join(&name[..2])
-            .join(format!("{name}.wasm"))
+        path_of(&self.root, tenant, digest)
     }
 
     /// `digest` is that of the bytes: the caller has it.
@@ -179,6 +176,14 @@ impl ArtifactFiles {
     fn hash_file(&self, path: &Path) -> io::Result<Digest> {
         hash_all(&mut *self.disk.open(path)?)
     }
+}
+
+/// Tenants' names and digests hold no separator and no dot, so no path leaves the root.
+pub(super) fn path_of(root: &Path, tenant: &TenantId, digest: Digest) -> PathBuf {
+    let name = digest.hex();
+    root.join(tenant.as_str())
+        .join(&name[..2])
+        .join(format!("{name}.wasm"))
 }
 
 /// The digest of a file on the operating system's disk.

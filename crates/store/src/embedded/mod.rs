@@ -11,6 +11,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{Mutex, RwLock};
 
+use everwarm_manifest::{Digest, TenantId};
+
 use crate::{EngineError, Store};
 
 mod accounts;
@@ -139,6 +141,12 @@ impl Embedded {
     /// The folder that the store is in.
     pub fn data_dir(&self) -> &DataDir {
         &self.data_dir
+    }
+
+    /// The file of an artifact on this machine, if it is there: whoever reads it checks that its bytes are the ones. Asks
+    /// nothing of the store, so that what is on the disk is served without it.
+    pub fn artifact_path(&self, tenant: &TenantId, digest: Digest) -> PathBuf {
+        files::path_of(&self.data_dir.artifacts(), tenant, digest)
     }
 
     /// The node's secret key.

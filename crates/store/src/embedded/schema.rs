@@ -11,13 +11,13 @@ use super::database::{self, Tables};
 use super::disk::Medium;
 
 /// The version of the tables that this binary reads and writes.
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// Says "this SQLite file is an Everwarm catalog" (`file`(1) shows it).
 const APPLICATION_ID: i64 = 0x4557_4341;
 
 /// Each step takes a file from the version before to the next; the first makes all tables.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE version (
         tenant TEXT NOT NULL,
@@ -169,6 +169,11 @@ const STEPS: [&str; 5] = [
         PRIMARY KEY (tenant, app, name, version),
         FOREIGN KEY (tenant, app, name) REFERENCES secret (tenant, app, name)
     ) STRICT;
+  ",
+    "
+    -- The bundle of its files.
+    ALTER TABLE version ADD COLUMN assets BLOB;
+    CREATE INDEX version_of_assets ON version (tenant, assets) WHERE assets IS NOT NULL;
 ",
 ];
 

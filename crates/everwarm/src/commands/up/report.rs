@@ -7,13 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use everwarm_build::Component;
 use everwarm_manifest::{App, HostPattern, RoutePattern, Segment};
 use everwarm_node::Deployed;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commands::build::BuiltComponent;
+use crate::commands::build::{BuiltComponent, Made, PackedAssets};
 use crate::exit::Failure;
 use crate::printer::{self, Printer};
 
@@ -30,6 +29,8 @@ pub(super) enum Event<'a> {
     Built {
         elapsed_ms: f64,
         components: Vec<BuiltComponent<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        assets: Option<PackedAssets>,
     },
     /// The app is served.
     Ready(&'a Ready),
@@ -95,8 +96,8 @@ impl Ready {
         if reachable.ip().is_loopback() {
             urls.push(format!("http://{}.localhost:{}", app.name, listen.port()));
         }
-        let routes = app.functions.iter().flat_map(|function| &function.routes);
-        let curl = routes
+        let curl = app
+            .routes()
             .min_by_key(|route| !matches!(route.host, HostPattern::Any))
             .map_or(String::new(), |route| curl(route, reachable));
         Self {
@@ -154,10 +155,11 @@ pub(super) fn event(printer: &Printer, event: &Event<'_>) {
     printer.event(event);
 }
 
-pub(super) fn built(printer: &Printer, components: &[Component], took: Duration) {
+pub(super) fn built(printer: &Printer, made: &Made) {
     printer.event(&Event::Built {
-        elapsed_ms: printer::milliseconds(took),
-        components: components.iter().map(BuiltComponent::from).collect(),
+        elapsed_ms: printer::milliseconds(made.took),
+        components: made.components.iter().map(BuiltComponent::from).collect(),
+        assets: made.assets.as_ref().map(PackedAssets::from),
     });
 }
 

@@ -1,0 +1,261 @@
+//! One file and what was compressed of it: what the head of its responses says, and its bytes, kept in memory while they
+//! are asked for. Knows where they are in the bundle; every read checks that they are the ones.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use everwarm_bundle::{PIECE_BYTES, Part, WHOLE_BYTES_MAX, media};
+use http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest as _, Sha256};
+
+use super::library::{Charge, Library, Shelved};
+use super::{FilesError, mark};
+use crate::compress::{Coding, best_of};
+use crate::head::REQUEST_ID;
+
+const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// What is taken for the head of a response that is kept.
+const HEAD_BYTES: u64 = 2_048;
+
+/// The archive that files are in.
+#[derive(Debug)]
+pub(super) struct Bundle {
+    pub(super) path: PathBuf,
+}
+
+/// How long others may keep a file, and what else its answer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is asked for again each time.
+    File,
+    /// It never changes under its name.
+    Immutable,
+    /// It answers for another path, and only those who want a page.
+    Fallback,
+}
+
+/// A file as it is served.
+#[derive(Debug)]
+pub(crate) struct File {
+    content_type: HeaderValue,
+    kind: Kind,
+    plain: Arc<Content>,
+    /// The smallest first.
+    variants: Vec<(Coding, Arc<Content>)>,
+    codings: Vec<Coding>,
+}
+
+/// Bytes that a file can be sent as.
+#[derive(Debug)]
+pub(crate) struct Content {
+    part: Part,
+    etag: HeaderValue,
+    bundle: Arc<Bundle>,
+    /// Only read on the way of a request.
+    held: ArcSwapOption<Held>,
+    used: AtomicBool,
+    loading: tokio::sync::Mutex<()>,
+    this: Weak<Self>,
+}
+
+/// A response that is kept: its head with all that doesn't depend on the request, and its bytes.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+    _charge: Charge,
+}
+
+impl File {
+    pub(super) fn new(
+        name: &str,
+        file: &everwarm_bundle::File,
+        kind: Kind,
+        bundle: &Arc<Bundle>,
+    ) -> Arc<Self> {
+        let content_type = HeaderValue::try_from(media::content_type(name));
+        let variants: Vec<(Coding, Arc<Content>)> = file
+            .variants
+            .iter()
+            .map(|(coding, part)| ((*coding).into(), Content::new(part, bundle)))
+            .collect();
+        Arc::new(Self {
+            content_type: content_type
+                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+            kind,
+            plain: Content::new(&file.plain, bundle),
+            codings: variants.iter().map(|(coding, _)| *coding).collect(),
+            variants,
+        })
+    }
+
+    /// The bytes that the client likes best; of what it likes alike, the fewest.
+    pub(super) fn choose(&self, headers: &HeaderMap) -> (Option<Coding>, &Arc<Content>) {
+        if self.variants.is_empty() {
+            return (None, &self.plain);
+        }
+        let best = best_of(headers, &self.codings);
+        let found = best.and_then(|best| self.variants.iter().find(|(coding, _)| *coding == best));
+        found.map_or((None, &self.plain), |(coding, content)| {
+            (Some(*coding), content)
+        })
+    }
+
+    /// The fields that a response has whatever part of the content it is, and one that there is none of.
+    pub(super) fn fields(&self, etag: &HeaderValue) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        let cache = match self.kind {
+            Kind::Immutable => IMMUTABLE,
+            Kind::File | Kind::Fallback => REVALIDATE,
+        };
+        headers.insert(header::CACHE_CONTROL, cache);
+        headers.insert(header::ETAG, etag.clone());
+        let vary = match (self.kind, self.variants.is_empty()) {
+            (Kind::Fallback, true) => Some("accept"),
+            (Kind::Fallback, false) => Some("accept, accept-encoding"),
+            (_, false) => Some("accept-encoding"),
+            (_, true) => None,
+        };
+        if let Some(vary) = vary {
+            headers.insert(header::VARY, HeaderValue::from_static(vary));
+        }
+        headers
+    }
+
+    /// The head of a response with all of the content.
+    pub(super) fn head(&self, coding: Option<Coding>, content: &Content) -> HeaderMap {
+        let mut headers = self.fields(&content.etag);
+        headers.insert(header::CONTENT_TYPE, self.content_type.clone());
+        headers.insert(header::CONTENT_LENGTH, content.part.length.into());
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let nosniff = HeaderValue::from_static("nosniff");
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+        if let Some(coding) = coding {
+            let coding = HeaderValue::from_static(coding.as_str());
+            headers.insert(header::CONTENT_ENCODING, coding);
+        }
+        headers
+    }
+}
+
+impl Content {
+    fn new(part: &Part, bundle: &Arc<Bundle>) -> Arc<Self> {
+        let etag = HeaderValue::try_from(format!("\"{}\"", part.digest.hex()));
+        Arc::new_cyclic(|this| Self {
+            part: part.clone(),
+            etag: etag.expect("hexadecimal digits in quotes are a value"),
+            bundle: Arc::clone(bundle),
+            held: ArcSwapOption::empty(),
+            used: AtomicBool::new(true),
+            loading: tokio::sync::Mutex::default(),
+            this: this.clone(),
+        })
+    }
+
+    pub(super) fn etag(&self) -> &HeaderValue {
+        &self.etag
+    }
+
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        self.part.length
+    }
+
+    /// Whether it is small enough to be kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.part.length <= WHOLE_BYTES_MAX
+    }
+
+    /// What is kept of it, if it is.
+    pub(super) fn held(&self) -> Option<arc_swap::Guard<Option<Arc<Held>>>> {
+        let held = self.held.load();
+        held.as_ref()?;
+        mark(&self.used);
+        Some(held)
+    }
+
+    /// All of it: as it is kept, or read from the disk and kept from now on. However many ask, it is read once.
+    pub(super) async fn bytes(
+        &self,
+        file: &File,
+        coding: Option<Coding>,
+        library: &Arc<Library>,
+    ) -> Result<Bytes, FilesError> {
+        if let Some(held) = self.held().as_deref().and_then(Option::as_ref) {
+            return Ok(held.bytes.clone());
+        }
+        let _only_one = self.loading.lock().await;
+        if let Some(held) = self.held.load_full() {
+            return Ok(held.bytes.clone());
+        }
+        let bytes = self.read(0, library).await?;
+        let mut headers = file.head(coding, self);
+        // Each response gets its own: there is a place for it already.
+        headers.insert(REQUEST_ID, HeaderValue::from_static("-"));
+        let held = Arc::new(Held {
+            headers,
+            _charge: library.charge(bytes.len() as u64 + HEAD_BYTES),
+            bytes: bytes.clone(),
+        });
+        self.used.store(true, Ordering::Relaxed);
+        self.held.store(Some(held));
+        library.keep(self.this.clone());
+        Ok(bytes)
+    }
+
+    /// Reads a piece, or all of what has no pieces, on the threads for what blocks.
+    pub(super) async fn read(
+        &self,
+        piece: usize,
+        library: &Arc<Library>,
+    ) -> Result<Bytes, FilesError> {
+        let turn = library.turn().await;
+        let (part, bundle) = (self.part.clone(), Arc::clone(&self.bundle));
+        let read = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            read_piece(&bundle, &part, piece)
+        });
+        let failed = |error: tokio::task::JoinError| {
+            FilesError::damaged(&self.bundle.path, &error.to_string())
+        };
+        read.await.map_err(failed)?
+    }
+}
+
+impl Shelved for Content {
+    fn let_go(&self) -> bool {
+        let was_used = self.used.swap(false, Ordering::Relaxed);
+        if !was_used {
+            self.held.store(None);
+        }
+        !was_used
+    }
+}
+
+fn read_piece(bundle: &Bundle, part: &Part, piece: usize) -> Result<Bytes, FilesError> {
+    let path = &bundle.path;
+    let (from, length, expected) = match part.pieces.get(piece) {
+        Some(digest) => {
+            let from = piece as u64 * PIECE_BYTES as u64;
+            let length = part.length.saturating_sub(from).min(PIECE_BYTES as u64);
+            (from, length, digest)
+        }
+        None => (0, part.length, &part.digest),
+    };
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let file = std::fs::File::open(path).map_err(|error| FilesError::io(path, &error))?;
+    file.read_exact_at(&mut bytes, part.offset + from)
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => FilesError::damaged(path, "it is too short"),
+            _ => FilesError::io(path, &error),
+        })?;
+    if Sha256::digest(&bytes)[..] != expected.as_bytes()[..] {
+        return Err(FilesError::damaged(path, "a file in it has other bytes"));
+    }
+    Ok(bytes.into())
+}

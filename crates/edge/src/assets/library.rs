@@ -1,0 +1,200 @@
+//! What is kept in memory of files, bounded by bytes, and how many reads of the disk are on their way.
+//!
+//! Owns the bound, and what goes when it is reached: what wasn't used since it was last looked at. Knows no file and no
+//! HTTP. A request that finds what it wants writes nothing here.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Bundles;
+
+/// Reads of the disk at once, of all lanes: each is a thread while it lasts.
+const READS_MAX: usize = 32;
+/// Weak references that are kept before those that lead nowhere are dropped.
+const QUEUE_MIN: usize = 64;
+
+/// What can be let go to make room.
+pub(crate) trait Shelved: Send + Sync {
+    /// Lets go of what it holds, unless it was used since this was last asked. Says whether it did.
+    fn let_go(&self) -> bool;
+}
+
+/// See the module's documentation. One for all apps of a node; what is kept of one is never another's.
+pub struct Library {
+    bundles: Arc<dyn Bundles>,
+    bytes_max: u64,
+    bytes: Arc<AtomicU64>,
+    queue: Mutex<Queue>,
+    reads: Arc<Semaphore>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stock {
+    /// Bytes that are kept in memory.
+    pub bytes: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Each once, the one that came or was looked at longest ago first.
+    items: VecDeque<Weak<dyn Shelved>>,
+    tidy_at: usize,
+}
+
+/// So many bytes of the bound, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    bytes: u64,
+    of: Arc<AtomicU64>,
+}
+
+impl Library {
+    /// One that keeps `bytes_max` at most, but for what is being sent.
+    pub fn new(bundles: Arc<dyn Bundles>, bytes_max: u64) -> Arc<Self> {
+        Arc::new(Self {
+            bundles,
+            bytes_max,
+            bytes: Arc::default(),
+            queue: Mutex::default(),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+        })
+    }
+
+    /// How much there is.
+    pub fn stock(&self) -> Stock {
+        Stock {
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn bundles(&self) -> &dyn Bundles {
+        &*self.bundles
+    }
+
+    /// Takes room for so many bytes, at once. What has to go for it goes with [`Self::keep`].
+    pub(super) fn charge(&self, bytes: u64) -> Charge {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Charge {
+            bytes,
+            of: Arc::clone(&self.bytes),
+        }
+    }
+
+    /// Keeps one more, and lets others go until all fit.
+    pub(super) fn keep(&self, item: Weak<dyn Shelved>) {
+        let mut queue = self.queue.lock();
+        queue.items.push_back(item);
+        // Twice round: the first time may only find that all of them were used.
+        let mut looks = 2 * queue.items.len();
+        while self.bytes.load(Ordering::Relaxed) > self.bytes_max && looks > 0 {
+            looks -= 1;
+            let Some(first) = queue.items.pop_front() else {
+                break;
+            };
+            let stays = first.upgrade().is_some_and(|item| !item.let_go());
+            if stays {
+                queue.items.push_back(first);
+            }
+        }
+        if queue.items.len() >= queue.tidy_at.max(QUEUE_MIN) {
+            queue.items.retain(|item| item.strong_count() > 0);
+            queue.tidy_at = 2 * queue.items.len();
+        }
+    }
+
+    /// Waits until the disk may be read once more.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+        let turn = Arc::clone(&self.reads).acquire_owned().await;
+        turn.expect("the semaphore is never closed")
+    }
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Library").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::AtomicBool;
+
+    use everwarm_manifest::{Digest, TenantId};
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Bundles for Nowhere {
+        fn local_file(&self, _: &TenantId, _: Digest) -> PathBuf {
+            PathBuf::new()
+        }
+    }
+
+    struct Item {
+        used: AtomicBool,
+        held: Mutex<Option<Charge>>,
+    }
+
+    impl Shelved for Item {
+        fn let_go(&self) -> bool {
+            let was_used = self.used.swap(false, Ordering::Relaxed);
+            if !was_used {
+                *self.held.lock() = None;
+            }
+            !was_used
+        }
+    }
+
+    fn put(library: &Library, bytes: u64) -> Arc<Item> {
+        let item = Arc::new(Item {
+            used: AtomicBool::new(true),
+            held: Mutex::new(Some(library.charge(bytes))),
+        });
+        let weak = Arc::downgrade(&item);
+        library.keep(weak);
+        item
+    }
+
+    #[test]
+    fn what_was_not_used_goes_first_and_the_bound_holds() {
+        let library = Library::new(Arc::new(Nowhere), 100);
+        let items: Vec<_> = (0..10).map(|_| put(&library, 10)).collect();
+        assert_eq!(library.stock().bytes, 100);
+        for item in &items {
+            item.used.store(false, Ordering::Relaxed);
+        }
+        items[0].used.store(true, Ordering::Relaxed);
+        let _more = put(&library, 10);
+        assert_eq!(library.stock().bytes, 100);
+        assert!(items[0].held.lock().is_some(), "it was used");
+        assert!(
+            items[1].held.lock().is_none(),
+            "it was the oldest that was not"
+        );
+        drop(items);
+        assert_eq!(library.stock().bytes, 10, "what is gone holds nothing");
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let library = Library::new(Arc::new(Nowhere), u64::MAX);
+        for _ in 0..10_000 {
+            drop(put(&library, 1));
+        }
+        assert!(library.queue.lock().items.len() <= 2 * QUEUE_MIN);
+        assert_eq!(library.stock().bytes, 0);
+    }
+}
