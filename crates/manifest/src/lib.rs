@@ -23,7 +23,7 @@ pub use grants::{
     HttpTarget, TargetError, TargetHost,
 };
 pub use limits::Limits;
-pub use names::{AppName, FunctionName, NameError, TenantId};
+pub use names::{AppName, DatabaseName, FunctionName, NameError, TenantId};
 pub use parse::{ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};

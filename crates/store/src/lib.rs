@@ -1,7 +1,7 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
 //! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`], [`usage`],
-//! [`kv`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! [`kv`], [`sql`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
@@ -27,6 +27,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod kv;
 pub mod once;
+pub mod sql;
 pub mod traffic;
 pub mod usage;
 
@@ -55,6 +56,9 @@ pub trait Store: Send + Sync {
 
     /// What functions keep by key.
     fn kv(&self) -> &dyn kv::KeyValue;
+
+    /// What functions keep in tables.
+    fn sql(&self) -> &dyn sql::Databases;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.
