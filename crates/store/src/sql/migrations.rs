@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn only_new_ones_after_those_that_there_are_are_applied() {
         let list = Migrations::new(files(&["0001_a.sql", "0003_c.sql", "0004_d.sql"])).unwrap();
-        let new = |had: &[&str]| {
+        let new = |had: &[&str]| -> Result<Vec<String>, MigrateError> {
             let new = list.after(&applied(had))?;
-            Ok(new.iter().map(|one| one.name.clone()).collect::<Vec<_>>())
+            Ok(new.iter().map(|one| one.name.clone()).collect())
         };
         assert_eq!(new(&[]).unwrap().len(), 3);
         assert_eq!(new(&["0001_a.sql"]).unwrap(), ["0003_c.sql", "0004_d.sql"]);
