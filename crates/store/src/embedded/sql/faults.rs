@@ -22,10 +22,14 @@ pub(super) fn sql_error(error: &Error, context: Context<'_>) -> SqlError {
     let (code, extended, said) = parts(error);
     let kind_and_message = match code {
         ErrorCode::OperationInterrupted => interrupted(&context),
-        ErrorCode::AuthorizationForStatementDenied => {
-            let what = context.denied.as_deref().unwrap_or("that");
+        // A function that is denied is a mistake to SQLite, as a name that isn't there.
+        ErrorCode::AuthorizationForStatementDenied | ErrorCode::Unknown
+            if context.denied.is_some() =>
+        {
+            let what = context.denied.as_deref().unwrap_or_default();
             (SqlKind::Denied, format!("it isn't allowed: {what}"))
         }
+        ErrorCode::AuthorizationForStatementDenied => (SqlKind::Denied, said),
         ErrorCode::DiskFull if context.is_disk_full => disk_full(),
         ErrorCode::DiskFull => quota(context.terms),
         ErrorCode::DatabaseBusy
