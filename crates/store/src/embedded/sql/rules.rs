@@ -46,6 +46,8 @@ const PRAGMAS_WITHOUT_ARGUMENT: &[&str] = &[
 const MODULES: &[&str] = &["fts5", "fts5vocab"];
 /// Virtual tables that are there without being made, and show the file.
 const HIDDEN_TABLES: &[&str] = &["dbstat", "sqlite_dbpage"];
+/// Why nothing temporary is made.
+const TEMPORARY: &str = "temporary tables, views and triggers";
 /// Functions that reach out of the database, in this build of SQLite or another.
 const FUNCTIONS_DENIED: &[&str] = &[
     "edit",
@@ -130,6 +132,11 @@ fn makes_object(action: &AuthAction<'_>) -> bool {
 /// What isn't allowed of an action, in words.
 fn refused(context: &AuthContext<'_>) -> Option<String> {
     use AuthAction as A;
+    // `CREATE TABLE temp.t` says that it makes a table, in that schema.
+    let reads = matches!(context.action, A::Read { .. } | A::Select | A::Pragma { .. });
+    if !reads && context.database_name == Some("temp") {
+        return Some(TEMPORARY.to_owned());
+    }
     let own = |name: &str| is_own(name).then(|| format!("to change `{}`", shortened(name)));
     match context.action {
         A::Select
@@ -158,8 +165,7 @@ fn refused(context: &AuthContext<'_>) -> Option<String> {
             table_name,
             module_name,
         } => {
-            let is_allowed =
-                is_one_of(MODULES, module_name) && context.database_name == Some("main");
+            let is_allowed = is_one_of(MODULES, module_name);
             own(table_name).or_else(|| {
                 (!is_allowed).then(|| format!("to make a table of `{}`", shortened(module_name)))
             })
@@ -185,7 +191,7 @@ fn refused(context: &AuthContext<'_>) -> Option<String> {
         | A::DropTempTable { .. }
         | A::DropTempView { .. }
         | A::DropTempTrigger { .. }
-        | A::DropTempIndex { .. } => Some("temporary tables, views and triggers".to_owned()),
+        | A::DropTempIndex { .. } => Some(TEMPORARY.to_owned()),
         _ => Some("what SQLite doesn't name".to_owned()),
     }
 }
