@@ -95,6 +95,7 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     sql::transaction_is_seen_when_it_is_kept_and_undone_otherwise,
     sql::transaction_that_sqlite_ended_says_so_until_it_is_ended,
     sql::rows_come_part_by_part_as_of_one_moment,
+    sql::answer_has_the_columns_that_the_table_has_now,
     sql::json_full_text_and_windows_are_there,
     sql::databases_apps_and_tenants_have_only_their_own,
     sql::migrations_are_applied_once_in_order,

@@ -385,6 +385,22 @@ pub(super) async fn rows_come_part_by_part_as_of_one_moment(store: &dyn Store) {
     one.commit().await.expect("it can be ended");
 }
 
+pub(super) async fn answer_has_the_columns_that_the_table_has_now(store: &dyn Store) {
+    let (mut one, mut other) = (connect(store), connect(store));
+    execute(&mut *one, "CREATE TABLE t (a)").await;
+    execute(&mut *one, "INSERT INTO t VALUES (1)").await;
+    let all = || Statement::new("SELECT * FROM t");
+    assert_eq!(rows(&mut *one, all()).await, [[Value::Integer(1)]]);
+    execute(&mut *other, "ALTER TABLE t ADD COLUMN b DEFAULT 2").await;
+    // Each of the connections that had the statement before.
+    for _ in 0..3 {
+        let mut cursor = one.query(all()).await.expect("a cursor");
+        assert_eq!(cursor.columns(), ["a", "b"]);
+        let row = cursor.rows().await.expect("rows");
+        assert_eq!(row, Some(vec![vec![Value::Integer(1), Value::Integer(2)]]));
+    }
+}
+
 pub(super) async fn json_full_text_and_windows_are_there(store: &dyn Store) {
     let mut connection = connect(store);
     let connection = &mut *connection;

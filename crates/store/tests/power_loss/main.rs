@@ -21,7 +21,7 @@ use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 
 use simulated::{Lies, SimulatedDisk, Survives};
-use story::{KV_STORY, STORY, Step, seen};
+use story::{KV_STORY, SQL_STORY, STORY, Step, seen};
 
 /// After so many steps the store is closed and opened again, which writes the log back into the catalog.
 const RESTART_AFTER: usize = 12;
@@ -142,7 +142,7 @@ impl Place {
         } else {
             return Err(Broken(format!(
                 "after {acknowledged} acknowledged steps there is neither what they left nor what the next leaves: \
-                 {seen}\nwhat they left: {}",
+                 {seen}\nwhat they left: {}\nwhat the next leaves: {next:?}",
                 after[acknowledged]
             )));
         };
@@ -203,6 +203,12 @@ fn values_that_were_acknowledged_survive_power_loss_at_every_operation() {
     assert!(broken.is_none(), "{broken:?}");
 }
 
+#[test]
+fn rows_that_were_acknowledged_survive_power_loss_at_every_operation() {
+    let broken = Place::of(SQL_STORY, true, Lies::Never).first_broken(&SURVIVES[..3]);
+    assert!(broken.is_none(), "{broken:?}");
+}
+
 /// Without these the tests above would pass on any store.
 fn is_found_out(place: &Place) {
     let broken = place.first_broken(&[Survives::Nothing]);
@@ -218,6 +224,11 @@ fn store_that_does_not_wait_for_the_disk_is_found_out() {
 #[test]
 fn values_that_do_not_wait_for_the_disk_are_found_out() {
     is_found_out(&Place::of(KV_STORY, false, Lies::Never));
+}
+
+#[test]
+fn rows_that_do_not_wait_for_the_disk_are_found_out() {
+    is_found_out(&Place::of(SQL_STORY, false, Lies::Never));
 }
 
 #[test]

@@ -276,16 +276,12 @@ fn is_full(site: &Site) -> bool {
 }
 
 /// Takes rows until there are enough of them, or no more (`false`).
-pub(super) fn take(
-    rows: &mut Rows<'_>,
-    columns: usize,
-    taken: &mut Taken,
-) -> rusqlite::Result<bool> {
+pub(super) fn take(rows: &mut Rows<'_>, taken: &mut Taken) -> rusqlite::Result<bool> {
     while !taken.is_enough() {
         let Some(row) = rows.next()? else {
             return Ok(false);
         };
-        if let Err(error) = taken.add(row, columns) {
+        if let Err(error) = taken.add(row) {
             taken.refused = Some(error);
             return Ok(false);
         }
@@ -319,7 +315,9 @@ impl Taken {
         self.rows.len() >= self.rows_max || self.bytes >= self.bytes_max
     }
 
-    pub(super) fn add(&mut self, row: &rusqlite::Row<'_>, columns: usize) -> Result<(), SqlError> {
+    pub(super) fn add(&mut self, row: &rusqlite::Row<'_>) -> Result<(), SqlError> {
+        // Asked of the row: SQLite may have prepared the statement again, for a table that has other columns now.
+        let columns = row.as_ref().column_count();
         let mut values = Vec::with_capacity(columns);
         let mut bytes = 0;
         for column in 0..columns {

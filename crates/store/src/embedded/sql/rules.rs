@@ -132,9 +132,9 @@ fn makes_object(action: &AuthAction<'_>) -> bool {
 /// What isn't allowed of an action, in words.
 fn refused(context: &AuthContext<'_>) -> Option<String> {
     use AuthAction as A;
-    // `CREATE TABLE temp.t` says that it makes a table, in that schema.
-    let reads = matches!(context.action, A::Read { .. } | A::Select | A::Pragma { .. });
-    if !reads && context.database_name == Some("temp") {
+    // `CREATE TABLE temp.t` says that it makes a table, in that schema. Changing its rows is what renaming does.
+    let makes = makes_object(&context.action) && !matches!(context.action, A::AlterTable { .. });
+    if makes && context.database_name == Some("temp") {
         return Some(TEMPORARY.to_owned());
     }
     let own = |name: &str| is_own(name).then(|| format!("to change `{}`", shortened(name)));

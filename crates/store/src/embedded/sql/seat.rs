@@ -459,9 +459,6 @@ impl Seat {
     ) -> Result<Option<Message>, SqlError> {
         let desk = self.desk()?;
         let mut prepared = desk.prepare(statement, limits, terms)?;
-        let names = prepared.column_names();
-        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-        let columns = names.len();
         if !prepared.readonly() {
             self.may_write()?;
             let mut taken = Taken::new(usize::MAX, RETURNING_BYTES_MAX);
@@ -474,25 +471,26 @@ impl Seat {
                         );
                         return Err(SqlError::new(SqlKind::TooLarge, what));
                     }
-                    taken.add(row, columns)
+                    taken.add(row)
                 })
             })?;
             let chunk = Chunk {
                 rows: taken.rows,
                 more: false,
             };
-            cursor.tell(Ok(Done::Opened(names, chunk)));
+            cursor.tell(Ok(Done::Opened(names_of(&prepared), chunk)));
             return Ok(None);
         }
         let open_until = self.transaction.as_ref().map(|it| it.until);
         let open_until = open_until.unwrap_or_else(|| Instant::now() + terms.open_max);
-        let mut names = Some(names);
+        let mut names = None;
+        let mut is_first = true;
         let mut rows = prepared.raw_query();
         loop {
             let mut taken = Taken::new(ROWS_MAX, ROWS_BYTES_MAX);
             let more = {
                 let _pass = desk.gate(limits, terms)?;
-                desk.held(limits, terms, || desk::take(&mut rows, columns, &mut taken))?
+                desk.held(limits, terms, || desk::take(&mut rows, &mut taken))?
             };
             if let Some(error) = taken.refused {
                 return Err(error);
@@ -500,9 +498,14 @@ impl Seat {
             if !more {
                 // Before the answer: its caller may go on at once.
                 drop(rows);
+                names = is_first.then(|| names_of(&prepared));
                 self.left_nothing_open(desk)?;
                 cursor.tell_rows(&mut names, taken.rows, more);
                 return Ok(None);
+            }
+            if is_first {
+                names = rows.as_ref().map(names_of);
+                is_first = false;
             }
             cursor.tell_rows(&mut names, taken.rows, more);
             if let Some(next) = self.wait_for_more(cursor, limits, open_until) {
@@ -544,6 +547,12 @@ impl Seat {
             }
         }
     }
+}
+
+/// The names of the columns, when the statement has run: before it may have been prepared for other ones.
+fn names_of(statement: &rusqlite::Statement<'_>) -> Vec<String> {
+    let names = statement.column_names();
+    names.into_iter().map(str::to_owned).collect()
 }
 
 fn closed() -> SqlError {
