@@ -15,7 +15,9 @@ pub mod names;
 pub mod quantity;
 pub mod route;
 
-pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
+pub use app::{
+    App, Build, Compress, Function, Isolation, RenderError, SqlDatabase, UnknownWord, World,
+};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};
 pub use grants::{
@@ -24,7 +26,9 @@ pub use grants::{
 };
 pub use limits::Limits;
 pub use names::{AppName, DatabaseName, FunctionName, NameError, TenantId};
-pub use parse::{ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+pub use parse::{
+    DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
+};
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};
 pub use schema::schema;

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
+    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
-use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
-use crate::parse::{ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::parse::keys::{BUILD, FUNCTION, GRANTS, LIMITS, ROOT, SQL, Table};
+use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 
@@ -20,6 +21,7 @@ pub fn schema() -> String {
     let mut root = table(&ROOT, &["name", "function"], |key| match key {
         "name" => name(),
         "build" => build(),
+        "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
         _ => {
             json!({ "type": "array", "items": function(), "minItems": 1, "maxItems": FUNCTIONS_MAX })
         }
@@ -72,6 +74,13 @@ fn build() -> Value {
     })
 }
 
+fn sql() -> Value {
+    table(&SQL, &["name"], |key| match key {
+        "name" => name(),
+        _ => text(),
+    })
+}
+
 fn function() -> Value {
     table(&FUNCTION, &[], |key| match key {
         "name" => name(),
@@ -119,6 +128,13 @@ fn grants() -> Value {
             "type": "array",
             "items": { "type": "string", "pattern": format!("^[!-~]{{1,{BUCKET_BYTES_MAX}}}$") },
             "maxItems": BUCKETS_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["default"]],
+        }),
+        "sql" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": DATABASES_GRANTED_MAX,
             "uniqueItems": true,
             "examples": [["default"]],
         }),

@@ -21,7 +21,7 @@ mod target;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::names::FunctionName;
+use crate::names::{DatabaseName, FunctionName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
@@ -34,6 +34,8 @@ pub const HTTP_GRANTS_MAX: usize = 100;
 pub const FUNCTIONS_GRANTED_MAX: usize = 100;
 /// The most names in `kv`.
 pub const BUCKETS_GRANTED_MAX: usize = 100;
+/// The most names in `sql`.
+pub const DATABASES_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -54,6 +56,9 @@ pub struct Grants {
     /// Which of its app's key-value stores it may open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kv: Vec<BucketName>,
+    /// Which of its app's SQL databases it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<DatabaseName>,
 }
 
 impl Grants {
@@ -63,5 +68,6 @@ impl Grants {
             && self.addresses.is_empty()
             && self.functions.is_empty()
             && self.kv.is_empty()
+            && self.sql.is_empty()
     }
 }

@@ -38,8 +38,8 @@ pub(super) struct Draft {
     server_timing: bool,
     env: BTreeMap<String, String>,
     grants: Grants,
-    /// The functions that it is granted.
-    pub(super) granted: Vec<At<FunctionName>>,
+    /// The functions and databases that it is granted.
+    pub(super) granted: grants::Granted,
     /// Where it says that it answers nobody but those that are granted it.
     pub(super) unrouted: Option<Range<usize>>,
     limits: Limits,
