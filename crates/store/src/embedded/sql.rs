@@ -8,8 +8,8 @@
 //!
 //! A statement that answers row by row, or a transaction, keeps its connection for as long as its guest takes. So the
 //! connection stays on one thread, which waits with it: no caller's thread ever waits for SQLite, and a cursor borrows
-//! its statement on that thread's stack. The bound on connections is the bound on threads. Those that run at once are
-//! bounded apart (`Pool::running`), so that the node keeps its cores for requests.
+//! its statement on that thread's stack. The bound on connections is the bound on threads. Statements that run for
+//! some milliseconds need a pass to go on (`watch`), of which there are as many as leave the node its cores.
 //!
 //! # One writer at a time
 //!

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::super::OpenError;
 use super::super::disk::{Medium, make_dirs};
 use super::faults::{self, Context, ROOM_MIN};
-use super::watch::{Limits, Watch};
+use super::watch::{Gates, Limits, Watch};
 use super::{PAGE_BYTES, rules, tables};
 use crate::sql::{
     Executed, ROW_BYTES_MAX, Row, SCHEMA_BYTES_MAX, SqlError, SqlKind, Statement, Terms, Value,
@@ -34,8 +34,8 @@ pub(super) struct Site {
     pub(super) medium: Medium,
     /// Whose turn it is to write the database: one permit, given in the order in which it was asked for.
     pub(super) turn: Arc<Semaphore>,
-    /// How many statements run at once, of the tenant and in all.
-    pub(super) gates: [Arc<Semaphore>; 2],
+    /// How many long statements run at once, of the tenant and in all.
+    pub(super) gates: Gates,
     /// Raised when the store is let go.
     pub(super) closing: Arc<AtomicBool>,
 }
@@ -66,7 +66,7 @@ impl Desk {
             tracing::error!(%error, source = ?std::error::Error::source(&error), "a database can't be opened");
             faults::open_error(&error, terms, is_full(site))
         })?;
-        let watch = Watch::new(Arc::clone(&site.closing));
+        let watch = Watch::new(Arc::clone(&site.closing), site.gates.clone());
         let set = watch
             .attach(&mut connection)
             .and_then(|()| rules::set(&mut connection, &watch));
@@ -140,17 +140,6 @@ impl Desk {
             }
         }
         Ok(turn)
-    }
-
-    /// Waits until one more statement may run.
-    pub(super) fn gate(&self, limits: &Limits, terms: &Terms) -> Result<[Turn; 2], SqlError> {
-        let pass = |gate: &Arc<Semaphore>| {
-            let pass = self.watch.wait(Arc::clone(gate).acquire_owned(), limits);
-            let pass = pass.map_err(|stop| faults::stop_error(stop, terms))?;
-            pass.map_err(|_| gone())
-        };
-        // The tenant's first: who waits there keeps nobody else out.
-        Ok([pass(&self.site.gates[0])?, pass(&self.site.gates[1])?])
     }
 
     /// Runs something within limits, and takes what it took off them.

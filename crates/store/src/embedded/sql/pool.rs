@@ -36,7 +36,7 @@ const WAITING_MAX: usize = 4_096;
 const WAITING_OF_APP_MAX: usize = 256;
 /// Kibibytes of an app's statements that wait or run.
 const ROOM_OF_APP_KIB: usize = 16 << 10;
-/// Statements that run at once for each core: some of them wait for the disk.
+/// Long statements that run at once for each core: some of them wait for the disk.
 const RUNNING_OF_CORE: usize = 2;
 /// Shares that are looked through for those that nobody has any more.
 const SHARES_KEPT: usize = 256;

@@ -205,7 +205,6 @@ impl Seat {
             }
             Work::Applied => {
                 let desk = self.desk()?;
-                let _pass = desk.gate(limits, terms)?;
                 desk.held(limits, terms, || migrate::applied(&desk.connection))
                     .map(Done::Applied)
             }
@@ -263,7 +262,6 @@ impl Seat {
         }
         let needs_turn = writes && !self.is_in_transaction();
         let _turn = needs_turn.then(|| desk.turn(limits, terms)).transpose()?;
-        let _pass = desk.gate(limits, terms)?;
         let executed = desk.step(&mut prepared, limits, terms, |_| Ok(()))?;
         self.left_nothing_open(desk)?;
         Ok(executed)
@@ -296,7 +294,6 @@ impl Seat {
         };
         let needs_turn = !self.is_in_transaction();
         let _turn = needs_turn.then(|| desk.turn(limits, terms)).transpose()?;
-        let _pass = desk.gate(limits, terms)?;
         desk.held(limits, terms, || desk.own(begin))?;
         let done = work(desk, limits)
             .and_then(|done| desk.held(limits, terms, || desk.own(keep)).map(|()| done));
@@ -369,7 +366,6 @@ impl Seat {
             return Err(SqlError::new(SqlKind::Ended, why));
         }
         let desk = self.desk()?;
-        let _pass = desk.gate(limits, terms)?;
         // What fails is undone (`look_after`) while it is still its turn.
         let done = desk.held(limits, terms, || desk.own("COMMIT"));
         if done.is_err() {
@@ -488,10 +484,7 @@ impl Seat {
         let mut rows = prepared.raw_query();
         loop {
             let mut taken = Taken::new(ROWS_MAX, ROWS_BYTES_MAX);
-            let more = {
-                let _pass = desk.gate(limits, terms)?;
-                desk.held(limits, terms, || desk::take(&mut rows, &mut taken))?
-            };
+            let more = { desk.held(limits, terms, || desk::take(&mut rows, &mut taken))? };
             if let Some(error) = taken.refused {
                 return Err(error);
             }

@@ -14,13 +14,20 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Instructions of SQLite's machine between two looks: some microseconds.
 const LOOK_EVERY: i32 = 200;
+/// How long a statement runs before it needs a pass. Most are done by then: they wait for nobody, and those that take
+/// long leave the node its cores.
+const WITHOUT_PASS: Duration = Duration::from_millis(5);
 /// Time between two looks at what was written, which takes a call of the system's.
 const LOOK_AT_WRITES_EVERY: Duration = Duration::from_millis(1);
 /// How long a connection waits before it tries a lock of the file's again. Few do: writers wait in a row before.
 const LOCK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How many long statements run at once, of a tenant and in all.
+pub(super) type Gates = [Arc<Semaphore>; 2];
 
 /// Raised when a statement's caller has left.
 #[derive(Debug, Default)]
@@ -79,6 +86,7 @@ struct Shared {
     is_engine: AtomicBool,
     /// Whether the statement that was prepared last makes a table, an index, a view or a trigger.
     makes_object: AtomicBool,
+    gates: Gates,
     /// Raised when the store is let go: whatever runs ends.
     closing: Arc<AtomicBool>,
 }
@@ -92,17 +100,28 @@ struct Current {
     io: Option<File>,
 }
 
+impl Current {
+    fn stops(&mut self, stop: Stop) -> bool {
+        self.stopped = Some(stop);
+        true
+    }
+}
+
 #[derive(Debug)]
 struct HeldTo {
     limits: Limits,
     running_until: Instant,
     written_until: Option<u64>,
     look_at_writes: Instant,
+    pass_from: Instant,
+    pass: Option<[OwnedSemaphorePermit; 2]>,
+    /// How long it has waited for the pass.
+    waited: Duration,
 }
 
 impl Watch {
     /// For the connection of the current thread.
-    pub(super) fn new(closing: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(closing: Arc<AtomicBool>, gates: Gates) -> Self {
         let current = Current {
             // The kernel's count of this thread alone; other systems have none.
             io: File::open("/proc/thread-self/io").ok(),
@@ -112,6 +131,7 @@ impl Watch {
             current: Mutex::new(current),
             is_engine: AtomicBool::new(false),
             makes_object: AtomicBool::new(false),
+            gates,
             closing,
         }))
     }
@@ -134,6 +154,9 @@ impl Watch {
             running_until: now + limits.running,
             written_until: written.map(|bytes| bytes.saturating_add(limits.written)),
             look_at_writes: now + LOOK_AT_WRITES_EVERY,
+            pass_from: now + WITHOUT_PASS,
+            pass: None,
+            waited: Duration::ZERO,
         });
         current.stopped = None;
         current.denied = None;
@@ -177,16 +200,53 @@ impl Watch {
 
     fn must_stop(&self) -> bool {
         let is_closing = self.0.closing.load(Ordering::Relaxed);
-        let mut current = self.current();
-        let current = &mut *current;
-        let Some(held_to) = &mut current.held_to else {
-            return is_closing;
+        let limits = {
+            let mut current = self.current();
+            let current = &mut *current;
+            let Some(held_to) = &mut current.held_to else {
+                return is_closing;
+            };
+            let now = Instant::now();
+            let stop = held_to.stop(is_closing, now, current.io.as_ref());
+            if stop.is_some() {
+                current.stopped = stop;
+                return true;
+            }
+            if held_to.pass.is_some() || now < held_to.pass_from {
+                return false;
+            }
+            held_to.limits.clone()
         };
-        let stop = held_to.stop(is_closing, current.io.as_ref());
-        if stop.is_some() {
-            current.stopped = stop;
-        }
-        stop.is_some()
+        self.take_pass(&limits)
+    }
+
+    /// Waits for a pass. `true` when there is none in time.
+    fn take_pass(&self, limits: &Limits) -> bool {
+        let start = Instant::now();
+        let [of_tenant, of_all] = &self.0.gates;
+        let pass = self.wait(
+            async {
+                // The tenant's first: who waits there keeps nobody else out.
+                let of_tenant = Arc::clone(of_tenant).acquire_owned().await.ok()?;
+                let of_all = Arc::clone(of_all).acquire_owned().await.ok()?;
+                Some([of_tenant, of_all])
+            },
+            limits,
+        );
+        let mut current = self.current();
+        let pass = match pass {
+            Ok(Some(pass)) => pass,
+            Ok(None) => return current.stops(Stop::Left),
+            Err(stop) => return current.stops(stop),
+        };
+        let Some(held_to) = &mut current.held_to else {
+            return true;
+        };
+        held_to.pass = Some(pass);
+        let waited = start.elapsed();
+        held_to.waited += waited;
+        held_to.running_until += waited;
+        false
     }
 
     /// Waits a little, if the statement may go on waiting.
@@ -237,11 +297,10 @@ impl Watch {
 }
 
 impl HeldTo {
-    fn stop(&mut self, is_closing: bool, io: Option<&File>) -> Option<Stop> {
+    fn stop(&mut self, is_closing: bool, now: Instant, io: Option<&File>) -> Option<Stop> {
         if is_closing || self.limits.cancel.is_raised() {
             return Some(Stop::Left);
         }
-        let now = Instant::now();
         if now >= self.running_until {
             return Some(Stop::Running);
         }
@@ -266,7 +325,11 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// How long it has run.
     pub(super) fn ran(&self) -> Duration {
-        self.now.elapsed()
+        let current = self.watch.current();
+        let waited = current.held_to.as_ref().map(|held_to| held_to.waited);
+        self.now
+            .elapsed()
+            .saturating_sub(waited.unwrap_or_default())
     }
 }
 
