@@ -12,7 +12,7 @@ use crate::assets::Assets;
 use crate::config::ConfigName;
 use crate::grants::Grants;
 use crate::limits::Limits;
-use crate::names::{AppName, FunctionName};
+use crate::names::{AppName, DatabaseName, FunctionName};
 use crate::route::RoutePattern;
 
 /// What a user deploys: one manifest, its functions and its files.
@@ -28,6 +28,9 @@ pub struct App {
     /// How its components are built, where the manifest says so.
     #[serde(default, skip_serializing_if = "Build::is_default")]
     pub build: Build,
+    /// Its SQL databases, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<SqlDatabase>,
     /// Its functions, in the manifest's order. At least one, unless it has assets.
     #[serde(rename = "function", default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
@@ -49,6 +52,17 @@ pub struct Build {
     /// Paths to watch besides the package's own, relative to the manifest's folder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<PathBuf>,
+}
+
+/// One of an app's SQL databases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlDatabase {
+    /// Its name, unique in the app.
+    pub name: DatabaseName,
+    /// The folder of its migrations, relative to the manifest's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<PathBuf>,
 }
 
 impl Build {

@@ -17,7 +17,9 @@ pub mod names;
 pub mod quantity;
 pub mod route;
 
-pub use app::{App, Build, Compress, Function, Isolation, RenderError, UnknownWord, World};
+pub use app::{
+    App, Build, Compress, Function, Isolation, RenderError, SqlDatabase, UnknownWord, World,
+};
 pub use assets::{
     ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
     IMMUTABLE_MAX,
@@ -30,8 +32,10 @@ pub use grants::{
     HttpTarget, SECRETS_GRANTED_MAX, TargetError, TargetHost,
 };
 pub use limits::Limits;
-pub use names::{AppName, FunctionName, NameError, TenantId};
-pub use parse::{ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+pub use names::{AppName, DatabaseName, FunctionName, NameError, TenantId};
+pub use parse::{
+    DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
+};
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};
 pub use schema::schema;

@@ -1,4 +1,4 @@
-//! The names that people give: apps, functions and tenants. Knows their shape and how to propose a
+//! The names that people give: apps, functions, databases and tenants. Knows their shape and how to propose a
 //! valid name near an invalid one. Doesn't know what the names refer to.
 
 use std::fmt;
@@ -145,6 +145,11 @@ name_type! {
 name_type! {
     /// The name of a function, unique in its app.
     FunctionName
+}
+
+name_type! {
+    /// The name of an SQL database, unique in its app. Also the name of its file.
+    DatabaseName
 }
 
 name_type! {

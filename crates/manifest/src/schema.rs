@@ -8,13 +8,13 @@ use crate::app::{Compress, Isolation, World};
 use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX,
-    SECRETS_GRANTED_MAX,
+    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
-use crate::parse::keys::{ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, ROOT, Table};
-use crate::parse::{ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::parse::keys::{ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, ROOT, SQL, Table};
+use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 
@@ -26,6 +26,7 @@ pub fn schema() -> String {
         "assets" => {
             json!({ "type": "array", "items": assets(), "minItems": 1, "maxItems": ASSETS_MAX })
         }
+        "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
         _ => {
             json!({ "type": "array", "items": function(), "minItems": 1, "maxItems": FUNCTIONS_MAX })
         }
@@ -80,6 +81,13 @@ fn build() -> Value {
     table(&BUILD, &[], |key| match key {
         "watch" => json!({ "type": "array", "items": text(), "maxItems": WATCH_PATHS_MAX }),
         "package" => json!({ "type": "string", "pattern": "^[\\p{L}\\p{N}_][\\p{L}\\p{N}_-]*$" }),
+        _ => text(),
+    })
+}
+
+fn sql() -> Value {
+    table(&SQL, &["name"], |key| match key {
+        "name" => name(),
         _ => text(),
     })
 }
@@ -165,6 +173,13 @@ fn grants() -> Value {
             "items": config_name(),
             "maxItems": SECRETS_GRANTED_MAX,
             "uniqueItems": true,
+        }),
+        "sql" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": DATABASES_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["default"]],
         }),
         _ => json!({
             "type": "array",

@@ -53,6 +53,7 @@ fn the_reference_has_every_key_default_and_bound() {
     let keys = [
         properties("/properties"),
         properties("/properties/build/properties"),
+        properties("/properties/sql/items/properties"),
         properties(function),
         properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
@@ -151,6 +152,11 @@ name = "shop"
 command = "make"
 package = "shop-api"
 watch = ["src", "../shared"]
+[[sql]]
+name = "default"
+migrations = "db/migrations"
+[[sql]]
+name = "events"
 [[function]]
 name = "api"
 component = "out/api.wasm"
@@ -162,6 +168,7 @@ env = { KEY = "value", "OTHER.KEY" = "" }
 http = ["https://*.Example.org:443", "http://[fd00::7]:8080"]
 addresses = ["fd00::/8", "127.0.0.1"]
 kv = ["default", "user:sessions"]
+sql = ["default"]
 [function.limits]
 memory = "64MiB"
 cpu_time = "1s"
@@ -187,6 +194,11 @@ subrequest_body = "unlimited"
     assert_eq!(api.grants.addresses, networks);
     let buckets: Vec<_> = api.grants.kv.iter().map(|name| name.as_str()).collect();
     assert_eq!(buckets, ["default", "user:sessions"]);
+    assert_eq!(api.grants.sql[0].as_str(), "default");
+    let databases: Vec<_> = app.sql.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(databases, ["default", "events"]);
+    let folders: Vec<_> = app.sql.iter().map(|it| it.migrations.as_deref()).collect();
+    assert_eq!(folders, [Some("db/migrations".as_ref()), None]);
     assert_eq!(
         api.limits.background_time.duration(),
         std::time::Duration::ZERO

@@ -10,8 +10,8 @@ use everwarm_manifest::limits::{
     BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
 use everwarm_manifest::{
-    App, AppName, BucketName, Build, ByteSize, ConfigName, Function, FunctionName, Grants,
-    HttpGrant, Isolation, Limits, Millis, RoutePattern, World,
+    App, AppName, BucketName, Build, ByteSize, ConfigName, DatabaseName, Function, FunctionName,
+    Grants, HttpGrant, Isolation, Limits, Millis, RoutePattern, SqlDatabase, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -139,8 +139,9 @@ fn grants() -> impl Strategy<Value = Grants> {
     sets.prop_map(|(http, addresses, kv, secrets)| Grants {
         http: http.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
-        // Which functions there are is decided elsewhere.
+        // Which functions and databases there are is decided elsewhere.
         functions: Vec::new(),
+        sql: Vec::new(),
         kv: kv.into_iter().collect(),
         secrets: secrets.into_iter().collect(),
     })
@@ -232,9 +233,18 @@ fn app() -> impl Strategy<Value = App> {
             .map(|(index, name)| function(name, index))
             .collect::<Vec<_>>()
     });
-    (name(), build, functions).prop_map(|(name, build, functions)| App {
+    let folder = option::of("[a-z ]{0,5}[a-z](/[a-z]{1,3})?".prop_map(PathBuf::from));
+    let sql = btree_map(name(), folder, 0..3).prop_map(|databases| {
+        let databases = databases.into_iter().map(|(name, migrations)| SqlDatabase {
+            name: DatabaseName::new(&name).expect("a valid name"),
+            migrations,
+        });
+        databases.collect::<Vec<_>>()
+    });
+    (name(), build, sql, functions).prop_map(|(name, build, sql, functions)| App {
         name: AppName::new(&name).expect("a valid name"),
         build,
+        sql,
         functions,
         assets: Vec::new(),
     })

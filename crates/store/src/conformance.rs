@@ -9,6 +9,7 @@ mod hosts;
 mod kv;
 mod once;
 mod secrets;
+mod sql;
 mod usage;
 mod versions;
 
@@ -97,6 +98,22 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     secrets::bounds_on_secrets_refuse_what_is_too_much,
     secrets::secrets_go_with_their_app_and_their_tenant,
     secrets::all_versions_of_secrets_are_listed_page_by_page_and_sealed_anew,
+    sql::values_of_all_types_read_back_as_they_were_bound,
+    sql::statement_says_what_it_changed,
+    sql::mistakes_are_told_with_sqlites_code_and_change_nothing,
+    sql::batches_of_statements_are_done_whole_or_not_at_all,
+    sql::transaction_is_seen_when_it_is_kept_and_undone_otherwise,
+    sql::transaction_that_sqlite_ended_says_so_until_it_is_ended,
+    sql::rows_come_part_by_part_as_of_one_moment,
+    sql::answer_has_the_columns_that_the_table_has_now,
+    sql::json_full_text_and_windows_are_there,
+    sql::databases_apps_and_tenants_have_only_their_own,
+    sql::migrations_are_applied_once_in_order,
+    sql::migration_that_was_changed_is_refused_before_anything,
+    sql::migrations_that_fail_leave_nothing,
+    sql::deploys_at_once_apply_migrations_once,
+    sql::quota_is_told_and_leaves_the_database_usable,
+    sql::what_is_too_large_for_sql_is_refused,
 ];
 
 const NO_BOUND: u64 = u64::MAX;
@@ -194,4 +211,25 @@ async fn version_ids(store: &dyn Store, tenant: &TenantId, app: &str) -> Vec<Ver
         .await;
     let versions = versions.expect("versions can be listed");
     versions.iter().map(|version| version.id).collect()
+}
+
+/// Polls futures together until each is done, in no runtime of its own.
+async fn all<'a, T>(futures: impl Iterator<Item = StoreFuture<'a, T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(move |context| {
+        waiting.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(one) => {
+                done.push(one);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if waiting.is_empty() {
+            std::task::Poll::Ready(std::mem::take(&mut done))
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await
 }

@@ -1,7 +1,7 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
 //! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`], [`usage`],
-//! [`kv`], [`secrets`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! [`kv`], [`secrets`], [`sql`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
@@ -28,6 +28,7 @@ pub mod embedded;
 pub mod kv;
 pub mod once;
 pub mod secrets;
+pub mod sql;
 pub mod traffic;
 pub mod usage;
 
@@ -59,6 +60,9 @@ pub trait Store: Send + Sync {
 
     /// Secrets of apps, sealed.
     fn secrets(&self) -> &dyn secrets::Secrets;
+
+    /// What functions keep in tables.
+    fn sql(&self) -> &dyn sql::Databases;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.

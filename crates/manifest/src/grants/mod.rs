@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigName;
-use crate::names::FunctionName;
+use crate::names::{DatabaseName, FunctionName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
@@ -39,6 +39,8 @@ pub const FUNCTIONS_GRANTED_MAX: usize = 100;
 pub const BUCKETS_GRANTED_MAX: usize = 100;
 /// The most names in `secrets`.
 pub const SECRETS_GRANTED_MAX: usize = 100;
+/// The most names in `sql`.
+pub const DATABASES_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -62,6 +64,9 @@ pub struct Grants {
     /// Which secrets of its app it may read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<ConfigName>,
+    /// Which of its app's SQL databases it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<DatabaseName>,
 }
 
 impl Grants {
@@ -72,5 +77,6 @@ impl Grants {
             && self.functions.is_empty()
             && self.kv.is_empty()
             && self.secrets.is_empty()
+            && self.sql.is_empty()
     }
 }

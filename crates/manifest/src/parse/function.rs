@@ -40,8 +40,8 @@ pub(super) struct Draft {
     env: BTreeMap<String, String>,
     config: BTreeMap<ConfigName, String>,
     grants: Grants,
-    /// The functions that it is granted.
-    pub(super) granted: Vec<At<FunctionName>>,
+    /// The functions and databases that it is granted.
+    pub(super) granted: grants::Granted,
     /// Where it says that it answers nobody but those that are granted it.
     pub(super) unrouted: Option<Range<usize>>,
     limits: Limits,

@@ -8,10 +8,10 @@ use super::{config, keys, too_many};
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, FUNCTIONS_GRANTED_MAX, GrantError, Grants,
-    HTTP_GRANTS_MAX, HttpGrant, SECRETS_GRANTED_MAX, parse_network,
+    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
+    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, SECRETS_GRANTED_MAX, parse_network,
 };
-use crate::names::{FunctionName, nearest_name};
+use crate::names::{DatabaseName, FunctionName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -47,11 +47,21 @@ const KV: List = List {
     max: BUCKETS_GRANTED_MAX,
 };
 
-/// The grants, and where each function stands that is granted: the others of the app are not known yet.
-pub(super) fn read(
-    function: &Reader<'_, '_>,
-    findings: &mut Vec<Finding>,
-) -> (Grants, Vec<At<FunctionName>>) {
+const SQL: List = List {
+    key: "sql",
+    what: "entries in `sql` of one function",
+    max: DATABASES_GRANTED_MAX,
+};
+
+/// What stands elsewhere in the manifest, and isn't known yet where it is granted.
+#[derive(Default)]
+pub(super) struct Granted {
+    pub(super) functions: Vec<At<FunctionName>>,
+    pub(super) databases: Vec<At<DatabaseName>>,
+}
+
+/// The grants, and where each function and database stands that is granted.
+pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (Grants, Granted) {
     let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
         return Default::default();
     };
@@ -75,14 +85,23 @@ pub(super) fn read(
             .map_err(|error| bad_entry(text, &error).suggest(ConfigName::nearest(text.value)))
     });
     config::check_secrets(function, &secrets, findings);
+    let databases = list(&table, &SQL, findings, |text| {
+        DatabaseName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
         functions: values(functions.clone()),
         kv: values(kv),
         secrets: values(secrets),
+        sql: values(databases.clone()),
     };
-    (grants, functions)
+    let granted = Granted {
+        functions,
+        databases,
+    };
+    (grants, granted)
 }
 
 fn values<T>(entries: Vec<At<T>>) -> Vec<T> {
@@ -105,6 +124,26 @@ pub(super) fn check_functions<'d>(
             None => finding.help(format!(
                 "its functions are {}",
                 names.collect::<Vec<_>>().join(", ")
+            )),
+        });
+    }
+}
+
+/// Names each database that is granted and isn't declared.
+pub(super) fn check_databases<'d>(
+    names: &[&DatabaseName],
+    granted: impl Iterator<Item = &'d At<DatabaseName>>,
+    findings: &mut Vec<Finding>,
+) {
+    for entry in granted.filter(|entry| !names.contains(&&entry.value)) {
+        let message = format!("the app has no database `{}`", entry.value);
+        let finding = Finding::new(ErrorCode::BadGrant, entry.span.clone(), message);
+        let near = table::nearest(entry.value.as_str(), names.iter().map(|name| name.as_str()));
+        findings.push(match near {
+            Some(near) => finding.suggest(Some(near)),
+            None => finding.help(format!(
+                "declare it: a line `[[sql]]` after the app's name, and `name = \"{}\"` below it",
+                entry.value
             )),
         });
     }

@@ -28,6 +28,7 @@ pub(crate) const ROOT: Table = Table {
             "The app's name: a DNS label. It is the first label of the app's own host.",
         ),
         key("build", "How components are built from source."),
+        key("sql", "The app's SQL databases."),
         key(
             "function",
             "The app's functions, at least one unless it has assets.",
@@ -53,6 +54,20 @@ pub(crate) const BUILD: Table = Table {
         key(
             "watch",
             "Paths that `everwarm up` watches besides the package's own.",
+        ),
+    ],
+};
+
+pub(crate) const SQL: Table = Table {
+    header: "[[sql]]",
+    keys: &[
+        key(
+            "name",
+            "The database's name: a DNS label, unique in the app.",
+        ),
+        key(
+            "migrations",
+            "The folder of its migrations, which a deploy applies: files called `0001_name.sql`.",
         ),
     ],
 };
@@ -140,6 +155,10 @@ pub(crate) const GRANTS: Table = Table {
             "secrets",
             "Secrets of the app that the function may read, by name. `everwarm secret set` sets them.",
         ),
+        key(
+            "sql",
+            "SQL databases of the app that the function may open.",
+        ),
     ],
 };
 
@@ -176,7 +195,7 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 6] = [&ROOT, &BUILD, &FUNCTION, &GRANTS, &LIMITS, &ASSETS];
+pub(crate) const TABLES: [&Table; 7] = [&ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS];
 
 impl Table {
     pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {

@@ -3,6 +3,7 @@
 
 mod assets;
 mod config;
+mod databases;
 mod function;
 mod grants;
 pub(crate) mod keys;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::databases::DATABASES_MAX;
 use self::function::Draft;
 pub use self::function::{ENV_MAX, ROUTES_MAX};
 use self::table::{At, Reader};
@@ -95,11 +97,19 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let drafts = functions(&root, &mut findings);
     let names = drafts.iter().filter_map(|draft| draft.name.as_ref());
     assets::check_names(&assets, names, &mut findings);
+    let databases = databases::read(text, &root, &mut findings);
+    let granted = drafts.iter().flat_map(|draft| &draft.granted.databases);
+    let names: Vec<_> = databases.iter().map(|it| &it.name.value).collect();
+    grants::check_databases(&names, granted, &mut findings);
     let functions = finish_functions(text, name.as_ref(), drafts, &mut findings);
     match name {
         Some(name) if findings.is_empty() => Ok(App {
             name,
             build,
+            sql: databases
+                .into_iter()
+                .map(databases::Declared::finish)
+                .collect(),
             functions,
             assets,
         }),
@@ -252,7 +262,7 @@ fn calls(app: Option<&AppName>, drafts: &[Draft], findings: &mut Vec<Finding>) {
         .filter_map(|draft| draft.name.as_ref().map(|name| &name.value))
         .chain(only.as_ref())
         .collect();
-    let granted = || drafts.iter().flat_map(|draft| &draft.granted);
+    let granted = || drafts.iter().flat_map(|draft| &draft.granted.functions);
     grants::check_functions(&names, granted(), findings);
     for draft in drafts {
         let Some(span) = draft.unrouted.clone() else {

@@ -1,7 +1,8 @@
 //! Backups: a consistent copy of a store that goes on working, as one archive that `tar` can list.
 //!
 //! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until
-//! the archive is out. Key-value data is copied in one go a moment later. The archive's form is in `archive`, the way
+//! the archive is out. Key-value data is copied in one go a moment later, and each SQL database as its turn comes. The
+//! archive's form is in `archive`, the way
 //! back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
 //! a restored node makes again.
 
@@ -20,13 +21,16 @@ use tokio::sync::mpsc;
 use super::Embedded;
 use super::disk::{Disk as _, LocalDisk, remove_if_there};
 use super::files::hash_file;
-use super::kv;
 use super::schema::SCHEMA_VERSION;
+use super::{kv, sql};
 use crate::artifacts::{ArtifactError, Artifacts as _};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
-use archive::{About, KvPart, artifact_name, entry_end, entry_head};
+use archive::{
+    About, KvPart, SqlDatabase, SqlPart, artifact_name, database_name, entry_end, entry_head,
+    sql_list,
+};
 pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
 
 /// Bytes of a file that are sent at once.
@@ -114,12 +118,12 @@ impl Embedded {
                     schema: kv::TABLES.version(),
                     digest: kv_digest,
                 }),
+                sql: Some(SqlPart {
+                    schema: sql::TABLES.version(),
+                }),
             };
             let sender = Sender { pieces };
-            let about = about.to_json();
-            sender.entry(archive::ABOUT, about.len() as u64).await?;
-            sender.send(about.clone()).await?;
-            sender.end(about.len() as u64).await?;
+            sender.whole(archive::ABOUT, about.to_json()).await?;
             for (name, copy, bytes) in [
                 (archive::CATALOG, copy, bytes),
                 (archive::KV, kv_copy, kv_bytes),
@@ -128,13 +132,13 @@ impl Embedded {
                 self.send_file(&sender, &copy.0, bytes).await?;
                 sender.end(bytes).await?;
             }
+            self.send_databases(&sender).await?;
             for (tenant, digest) in artifacts {
                 // Checked on the way: a damaged one is no backup.
                 let artifact = self.get(&tenant, digest).await?;
-                let bytes = artifact.len() as u64;
-                sender.entry(&artifact_name(&tenant, digest), bytes).await?;
-                sender.send(artifact).await?;
-                sender.end(bytes).await?;
+                sender
+                    .whole(&artifact_name(&tenant, digest), artifact)
+                    .await?;
             }
             sender.send(Bytes::from_static(&archive::END)).await
         })
@@ -142,6 +146,29 @@ impl Embedded {
 }
 
 impl Embedded {
+    /// Copies and sends each SQL database, one after another, and then the list of them.
+    async fn send_databases(&self, sender: &Sender) -> Result<(), BackupError> {
+        let mut sent = Vec::new();
+        for database in self.sql.all().await? {
+            let copy = Copy(self.data_dir.root().join("backup-sql.sqlite"));
+            if !self.sql.copy(database.clone(), copy.0.clone()).await? {
+                // Its app was removed meanwhile.
+                continue;
+            }
+            let (digest, bytes) = self.measure(&copy).await?;
+            sender.entry(&database_name(&database), bytes).await?;
+            self.send_file(sender, &copy.0, bytes).await?;
+            sender.end(bytes).await?;
+            sent.push(SqlDatabase {
+                tenant: database.tenant,
+                app: database.app,
+                name: database.name,
+                digest,
+            });
+        }
+        sender.whole(archive::SQL_LIST, sql_list(&sent)).await
+    }
+
     /// The digest of a copy, and how many bytes it has.
     async fn measure(&self, copy: &Copy) -> Result<(Digest, u64), BackupError> {
         let path = copy.0.clone();
@@ -227,6 +254,14 @@ impl Sender {
             sent.map_err(|_| BackupError::Gone)?;
         }
         Ok(())
+    }
+
+    /// Sends a part that is in memory.
+    async fn whole(&self, name: &str, part: Bytes) -> Result<(), BackupError> {
+        let bytes = part.len() as u64;
+        self.entry(name, bytes).await?;
+        self.send(part).await?;
+        self.end(bytes).await
     }
 
     async fn entry(&self, name: &str, bytes: u64) -> Result<(), BackupError> {

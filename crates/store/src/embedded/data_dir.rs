@@ -74,6 +74,11 @@ impl DataDir {
         self.root.join("kv.sqlite")
     }
 
+    /// The folder of SQL databases.
+    pub fn sql(&self) -> PathBuf {
+        self.root.join("sql")
+    }
+
     /// The folder of components.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")

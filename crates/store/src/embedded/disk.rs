@@ -81,6 +81,20 @@ pub trait Disk: Debug + Send + Sync {
     /// The system's, `AlreadyExists` among them.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    ///
+    /// The system's, `NotFound` among them.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Bytes that may still be written to the disk that a folder is on.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn room(&self, folder: &Path) -> io::Result<u64>;
+
     /// What is in a folder, by full paths, in no order.
     ///
     /// # Errors
@@ -162,6 +176,15 @@ impl Disk for LocalDisk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn room(&self, folder: &Path) -> io::Result<u64> {
+        let room = rustix::fs::statvfs(folder)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {

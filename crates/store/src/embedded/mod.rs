@@ -1,8 +1,8 @@
 //! The store engine that needs nothing but a folder: SQLite and content-addressed files.
 //!
 //! Owns how the ports' calls reach the threads that do the blocking work: one for the catalog (SQLite has one writer),
-//! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`).
-//! Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
+//! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`), and
+//! so have SQL databases (`sql`). Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ mod prune;
 mod schema;
 mod secrets;
 mod secrets_port;
+mod sql;
 mod usage;
 mod worker;
 
@@ -45,6 +46,7 @@ pub use schema::SCHEMA_VERSION;
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
 use kv::Kv;
+use sql::Sql;
 use worker::Worker;
 
 /// The embedded engine.
@@ -55,6 +57,7 @@ pub struct Embedded {
     catalog: Worker<Connection>,
     files: Worker<ArtifactFiles>,
     kv: Kv,
+    sql: Sql,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
     /// Held while garbage is collected, and while a backup reads what a collection would take from it.
@@ -98,6 +101,7 @@ impl Embedded {
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
             kv: Kv::open(data_dir.kv(), medium.clone())?,
+            sql: Sql::open(data_dir.sql(), medium.clone())?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,
@@ -111,6 +115,7 @@ impl Embedded {
         self.catalog.stop();
         self.files.stop();
         self.kv.stop();
+        self.sql.stop();
         self.data_dir.let_go();
     }
 
@@ -133,7 +138,8 @@ impl Embedded {
             let start = OpenError::io("start a thread for the store in", root);
             self.catalog.start(connection).map_err(&start)?;
             self.files.start(files).map_err(&start)?;
-            self.kv.start()
+            self.kv.start()?;
+            self.sql.start()
         };
         open().inspect_err(|_| self.let_go())
     }
@@ -182,6 +188,10 @@ impl Store for Embedded {
 
     fn secrets(&self) -> &dyn crate::secrets::Secrets {
         self
+    }
+
+    fn sql(&self) -> &dyn crate::sql::Databases {
+        &self.sql
     }
 }
 

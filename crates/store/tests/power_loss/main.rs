@@ -7,6 +7,7 @@
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used)]
 
+mod full;
 mod shared;
 mod simulated;
 mod story;
@@ -21,7 +22,7 @@ use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 
 use simulated::{Lies, SimulatedDisk, Survives};
-use story::{KV_STORY, STORY, Step, seen};
+use story::{KV_STORY, SQL_STORY, STORY, Step, seen};
 
 /// After so many steps the store is closed and opened again, which writes the log back into the catalog.
 const RESTART_AFTER: usize = 12;
@@ -142,7 +143,7 @@ impl Place {
         } else {
             return Err(Broken(format!(
                 "after {acknowledged} acknowledged steps there is neither what they left nor what the next leaves: \
-                 {seen}\nwhat they left: {}",
+                 {seen}\nwhat they left: {}\nwhat the next leaves: {next:?}",
                 after[acknowledged]
             )));
         };
@@ -167,10 +168,19 @@ impl Place {
 
     /// The first cut that breaks the store.
     fn first_broken(&self, survives: &[Survives]) -> Option<(u64, Survives, Broken)> {
+        self.first_broken_from(0, survives)
+    }
+
+    /// As [`Self::first_broken`], from an operation on.
+    fn first_broken_from(
+        &self,
+        first: u64,
+        survives: &[Survives],
+    ) -> Option<(u64, Survives, Broken)> {
         let (after, operations) = self.undisturbed();
         assert!(operations > 100, "{operations} operations are no story");
         println!("{operations} places to cut");
-        for operation in 0..=operations {
+        for operation in first..=operations {
             for survives in survives {
                 let survives = match *survives {
                     Survives::Some(number) => Survives::Some(number ^ (operation << 8)),
@@ -203,6 +213,16 @@ fn values_that_were_acknowledged_survive_power_loss_at_every_operation() {
     assert!(broken.is_none(), "{broken:?}");
 }
 
+#[test]
+fn rows_that_were_acknowledged_survive_power_loss_at_every_operation() {
+    let place = Place::of(SQL_STORY, true, Lies::Never);
+    // The stories before are of what is done until the store is open.
+    let disk = place.new_disk();
+    drop(place.open(&disk).unwrap());
+    let broken = place.first_broken_from(disk.operations(), &SURVIVES[..3]);
+    assert!(broken.is_none(), "{broken:?}");
+}
+
 /// Without these the tests above would pass on any store.
 fn is_found_out(place: &Place) {
     let broken = place.first_broken(&[Survives::Nothing]);
@@ -218,6 +238,11 @@ fn store_that_does_not_wait_for_the_disk_is_found_out() {
 #[test]
 fn values_that_do_not_wait_for_the_disk_are_found_out() {
     is_found_out(&Place::of(KV_STORY, false, Lies::Never));
+}
+
+#[test]
+fn rows_that_do_not_wait_for_the_disk_are_found_out() {
+    is_found_out(&Place::of(SQL_STORY, false, Lies::Never));
 }
 
 #[test]

@@ -458,6 +458,20 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        if !self.list(path)?.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.change()?.name(path, None);
+        Ok(())
+    }
+
+    fn room(&self, _folder: &Path) -> io::Result<u64> {
+        let used = self.used();
+        let room = self.state().capacity.saturating_sub(used);
+        Ok(u64::try_from(room).expect("a capacity in memory fits"))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.state();
         match state.names.get(folder) {

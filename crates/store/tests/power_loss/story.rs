@@ -2,6 +2,10 @@
 //!
 //! Owns the steps and what a reader sees after each. Knows nothing of disks.
 
+// By its path, for another test takes this file too.
+#[path = "rows.rs"]
+mod sql;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -18,6 +22,10 @@ use everwarm_store::kv::{Bucket, BucketName, Key, KeyValue, KvQuota, NewValue, R
 use everwarm_store::secrets::{NewSecret, SecretBounds, SecretsOf};
 use everwarm_store::traffic::{Canary, Percent, Traffic};
 use everwarm_store::usage::{Batch, Row, Sums, UnixHour, UsageLog as _};
+
+pub(crate) use sql::SQL_STORY;
+#[allow(unused_imports, reason = "another test of these takes it")]
+pub(crate) use sql::database;
 
 /// More than a sector, and no whole number of them.
 const COMPONENT_BYTES: usize = 5_000;
@@ -55,6 +63,13 @@ pub(crate) enum Step {
     Swap(&'static str, Option<u64>, usize),
     Sweep(u64),
     RemoveValues,
+    /// So many of the story's migrations.
+    Migrate(usize),
+    Execute(&'static str),
+    Batch(&'static [&'static str]),
+    /// Whether it is kept.
+    Transaction(&'static [&'static str], bool),
+    RemoveDatabases,
 }
 
 /// Deploys, a canary, a promotion, a rollback, usage, pruning, removal, collection, and a deploy of what was collected.
@@ -179,6 +194,11 @@ impl Step {
             Self::Secret(..) | Self::SecretBack | Self::Reseal(..) | Self::SecretGone => {
                 return self.run_on_secrets(store.secrets()).await;
             }
+            Self::Migrate(_)
+            | Self::Execute(_)
+            | Self::Batch(_)
+            | Self::Transaction(..)
+            | Self::RemoveDatabases => return sql::run(self, store.sql()).await,
             _ => return self.run_on_values(store.kv()).await,
         }
         Ok(())
@@ -315,6 +335,7 @@ pub(crate) async fn seen(
             entry.revision, entry.expires
         ));
     }
+    sql::seen(store.sql(), &mut seen).await?;
     Ok(seen.join("\n"))
 }
 

@@ -47,8 +47,9 @@ fn disk_of(path: &Path) -> io::Result<SimulatedDisk> {
 
 fn mounted<T>(path: &Path, look: impl FnOnce(&mut Mounted) -> T) -> io::Result<T> {
     let mut disks = DISKS.lock().unwrap();
-    let root = path.parent().unwrap_or(path);
-    let mounted = disks.get_mut(root).map(look);
+    let root = path.ancestors().find(|folder| disks.contains_key(*folder));
+    let root = root.unwrap_or(path).to_owned();
+    let mounted = disks.get_mut(&root).map(look);
     mounted.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no disk is there"))
 }
 

@@ -1,23 +1,30 @@
 //! The form of a backup: a tar archive (POSIX ustar) whose parts have fixed names and a fixed order.
 //!
 //! Owns the names and what is checked of a part before it is read. First [`ABOUT`], which says what the archive is,
-//! then the catalog, then key-value data, then the artifacts. Knows nothing of stores.
+//! then the catalog, then key-value data, then SQL databases and [`SQL_LIST`], which says what each has to be, then the
+//! artifacts. Knows nothing of stores.
 
 use std::io;
 
 use bytes::Bytes;
-use everwarm_manifest::{Digest, TenantId};
+use everwarm_manifest::{AppName, DatabaseName, Digest, TenantId};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 
-/// The form that this binary writes. It reads the first one too, which is without key-value data.
-pub(super) const FORMAT: u32 = 2;
+use crate::sql::Database;
+
+/// The form that this binary writes. It reads those before too: the first is without key-value data, the second without
+/// SQL databases.
+pub(super) const FORMAT: u32 = 3;
 /// The part that says what the archive is.
 pub(super) const ABOUT: &str = "everwarm-backup.json";
 /// The copy of the catalog.
 pub(super) const CATALOG: &str = "catalog.sqlite";
 /// The copy of key-value data.
 pub(super) const KV: &str = "kv.sqlite";
+/// What stands after SQL databases: a list of them with their digests, which are known when all are copied.
+pub(super) const SQL_LIST: &str = "sql/databases.json";
+const SQL: &str = "sql";
 const ARTIFACTS: &str = "artifacts";
 /// Bytes that a part is filled up to.
 const BLOCK: u64 = 512;
@@ -42,6 +49,27 @@ pub(super) struct About {
     pub(super) artifacts: u64,
     /// Its key-value data; archives of the first form have none.
     pub(super) kv: Option<KvPart>,
+    /// Its SQL databases; archives of the first two forms have none.
+    pub(super) sql: Option<SqlPart>,
+}
+
+/// What an archive says of its SQL databases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SqlPart {
+    /// The version of the engine's own tables in them.
+    pub(super) schema: i64,
+}
+
+/// One SQL database of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SqlDatabase {
+    pub(super) tenant: TenantId,
+    pub(super) app: AppName,
+    pub(super) name: DatabaseName,
+    /// The digest of the part.
+    pub(super) digest: Digest,
 }
 
 /// What an archive says of its key-value data.
@@ -61,6 +89,34 @@ impl About {
         json.push(b'\n');
         json.into()
     }
+}
+
+/// The name of an SQL database's part.
+pub(super) fn database_name(database: &Database) -> String {
+    let Database { tenant, app, name } = database;
+    format!("{SQL}/{tenant}/{app}/{name}.sqlite")
+}
+
+/// Which SQL database it is by the name of its part; `None` for any other name, so that no name leads out of a folder.
+pub(super) fn database_of(name: &str) -> Option<Database> {
+    let rest = name.strip_prefix(SQL)?.strip_prefix('/')?;
+    let (tenant, rest) = rest.split_once('/')?;
+    let (app, file) = rest.split_once('/')?;
+    let database = Database {
+        tenant: TenantId::new(tenant).ok()?,
+        app: AppName::new(app).ok()?,
+        name: DatabaseName::new(file.strip_suffix(".sqlite")?).ok()?,
+    };
+    // The one name that it can have.
+    (database_name(&database) == name).then_some(database)
+}
+
+/// The list of SQL databases.
+pub(super) fn sql_list(databases: &[SqlDatabase]) -> Bytes {
+    let mut json = serde_json::to_vec_pretty(databases)
+        .expect("a list of names and digests can be written as JSON");
+    json.push(b'\n');
+    json.into()
 }
 
 /// The name of an artifact's part.
@@ -119,6 +175,34 @@ mod tests {
             let name = artifact_name(&tenant, digest);
             entry_head(&name, 1).unwrap();
             assert_eq!(artifact_of(&name), Some((tenant, digest)));
+        }
+    }
+
+    #[test]
+    fn names_of_databases_are_read_back_and_others_are_none() {
+        let long = "x".repeat(63);
+        let database = Database {
+            tenant: TenantId::new(&long).unwrap(),
+            app: AppName::new(&long).unwrap(),
+            name: DatabaseName::new(&long).unwrap(),
+        };
+        let name = database_name(&database);
+        entry_head(&name, 1).unwrap();
+        assert_eq!(database_of(&name), Some(database));
+        for name in [
+            "sql/a/b.sqlite",
+            "sql/a/b/c",
+            "sql/a/../c.sqlite",
+            "sql/../b/c.sqlite",
+            "sql//b/c.sqlite",
+            "/sql/a/b/c.sqlite",
+            "sql/a/b/c/d.sqlite",
+            "sql/a/b/.sqlite",
+            "sql/a/b/c.sqlite/",
+            "sql/A/b/c.sqlite",
+            SQL_LIST,
+        ] {
+            assert_eq!(database_of(name), None, "{name}");
         }
     }
 

@@ -18,17 +18,22 @@ use tar::{Archive, Entry, EntryType};
 
 use super::super::OpenError;
 use super::super::data_dir::DataDir;
-use super::super::disk::{Disk, LocalDisk, Medium, write_whole};
+use super::super::disk::{Disk, LocalDisk, Medium, make_dirs, write_whole};
 use super::super::files::ArtifactFiles;
-use super::super::{database, kv, schema};
-use super::archive::{ABOUT, About, CATALOG, FORMAT, KV, artifact_of};
+use super::super::{database, kv, schema, sql};
+use super::archive::{
+    ABOUT, About, CATALOG, FORMAT, KV, SQL_LIST, SqlDatabase, artifact_of, database_of,
+};
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
+use crate::sql::Database;
 
 /// The file that marks a folder whose restore didn't end.
 pub const UNFINISHED: &str = "restore-unfinished";
 /// The longest description of an archive, in bytes.
 const ABOUT_BYTES_MAX: u64 = 64 << 10;
+/// The longest list of SQL databases, in bytes.
+const SQL_LIST_BYTES_MAX: u64 = 256 << 20;
 /// The largest SQLite file that is taken, in bytes.
 const DATABASE_BYTES_MAX: u64 = 64 << 30;
 /// The largest artifact that is taken, in bytes: it is held in memory.
@@ -131,8 +136,9 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
     for (from, to) in [
         (&scratch.catalog, data_dir.catalog()),
         (&scratch.kv, data_dir.kv()),
+        (&scratch.sql, data_dir.sql()),
     ] {
-        // A backup of the first form has no key-value data.
+        // A backup of an earlier form has no key-value data or no SQL databases, and this one may have none.
         if from.exists() {
             fs::rename(from, to).map_err(io_failed("put the databases in place"))?;
         }
@@ -158,6 +164,8 @@ pub fn check(archive: impl Read, scratch: &Path) -> Result<Restored, RestoreErro
 struct Scratch {
     catalog: PathBuf,
     kv: PathBuf,
+    /// A folder.
+    sql: PathBuf,
 }
 
 impl Scratch {
@@ -165,6 +173,7 @@ impl Scratch {
         Self {
             catalog: folder.join("catalog.restored"),
             kv: folder.join("kv.restored"),
+            sql: folder.join("sql.restored"),
         }
     }
 }
@@ -187,7 +196,18 @@ fn read(
     let mut missing = list_artifacts(&scratch.catalog)?;
     if let Some(kv) = &about.kv {
         take_database(next(KV)?, KV, kv.digest, &scratch.kv)?;
-        check_kv(&scratch.kv)?;
+        check_database(&scratch.kv, &kv::TABLES, "its key-value data")?;
+    }
+    if about.sql.is_some() {
+        let mut taken = Vec::new();
+        loop {
+            let entry = next(SQL_LIST)?;
+            if name_of(&entry)? == SQL_LIST {
+                check_sql(entry, &scratch.sql, &taken)?;
+                break;
+            }
+            take_sql(entry, &scratch.sql, &mut taken)?;
+        }
     }
     let mut restored = Restored {
         everwarm: about.everwarm,
@@ -243,11 +263,12 @@ struct Any {
     format: u32,
     everwarm: String,
     schema: i64,
-    kv: Option<AnyKv>,
+    kv: Option<AnyPart>,
+    sql: Option<AnyPart>,
 }
 
 #[derive(serde::Deserialize)]
-struct AnyKv {
+struct AnyPart {
     schema: i64,
 }
 
@@ -259,10 +280,11 @@ fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
         .map_err(io_failed("read the backup"))?;
     let no_json = |error: serde_json::Error| damaged(format!("`{ABOUT}` in it: {error}"));
     let any: Any = serde_json::from_slice(&json).map_err(no_json)?;
-    let kv_schema = any.kv.map_or(0, |kv| kv.schema);
+    let schema_of = |part: Option<AnyPart>| part.map_or(0, |part| part.schema);
     if any.format > FORMAT
         || any.schema > schema::SCHEMA_VERSION
-        || kv_schema > kv::TABLES.version()
+        || schema_of(any.kv) > kv::TABLES.version()
+        || schema_of(any.sql) > sql::TABLES.version()
     {
         return Err(RestoreError::Newer(any.everwarm));
     }
@@ -277,6 +299,17 @@ fn take_database(
     path: &Path,
 ) -> Result<(), RestoreError> {
     expect(&entry, name, DATABASE_BYTES_MAX)?;
+    let found = write_database(&mut entry, path)?;
+    if found != digest {
+        return Err(damaged(format!(
+            "`{name}` in it has other bytes than it says"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes an SQLite file, and says what is in it.
+fn write_database(entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<Digest, RestoreError> {
     let write = io_failed("write a database");
     let mut file = LocalDisk.create(path).map_err(&write)?;
     let mut hasher = Sha256::new();
@@ -291,13 +324,64 @@ fn take_database(
         hasher.update(&chunk[..read]);
         file.write_all(&chunk[..read]).map_err(&write)?;
     }
-    let found = Digest::from_bytes(hasher.finalize().into());
-    if found != digest {
+    file.sync().map_err(&write)?;
+    Ok(Digest::from_bytes(hasher.finalize().into()))
+}
+
+/// Takes an SQL database. What it has to be is said after the last of them.
+fn take_sql(
+    mut entry: Entry<'_, impl Read>,
+    folder: &Path,
+    taken: &mut Vec<(Database, Digest)>,
+) -> Result<(), RestoreError> {
+    let name = name_of(&entry)?;
+    let Some(database) = database_of(&name) else {
+        let name = name.escape_debug().to_string();
         return Err(damaged(format!(
-            "`{name}` in it has other bytes than it says"
+            "it has `{name}` in the place of an SQL database or `{SQL_LIST}`"
         )));
+    };
+    expect(&entry, &name, DATABASE_BYTES_MAX)?;
+    // In order, so that none comes twice.
+    if taken.last().is_some_and(|(last, _)| *last >= database) {
+        return Err(damaged(format!("`{name}` in it isn't in its place")));
     }
-    file.sync().map_err(&write)
+    let path = sql::file_of(folder, &database);
+    let write = io_failed("write a database");
+    let of_app = path.parent().unwrap_or(folder);
+    make_dirs(&LocalDisk, of_app).map_err(&write)?;
+    let digest = write_database(&mut entry, &path)?;
+    LocalDisk.sync_dir(of_app).map_err(&write)?;
+    taken.push((database, digest));
+    Ok(())
+}
+
+/// Checks that all SQL databases are there as they should be, and has SQLite check each.
+fn check_sql(
+    mut entry: Entry<'_, impl Read>,
+    folder: &Path,
+    taken: &[(Database, Digest)],
+) -> Result<(), RestoreError> {
+    expect(&entry, SQL_LIST, SQL_LIST_BYTES_MAX)?;
+    let mut json = Vec::new();
+    entry
+        .read_to_end(&mut json)
+        .map_err(io_failed("read the backup"))?;
+    let list: Vec<SqlDatabase> = serde_json::from_slice(&json)
+        .map_err(|error| damaged(format!("`{SQL_LIST}` in it: {error}")))?;
+    let is_as_listed = list.len() == taken.len()
+        && list.iter().zip(taken).all(|(one, (database, digest))| {
+            let names = (&one.tenant, &one.app, &one.name);
+            names == (&database.tenant, &database.app, &database.name) && one.digest == *digest
+        });
+    if !is_as_listed {
+        return Err(damaged("its SQL databases aren't those that it says"));
+    }
+    for (database, _) in taken {
+        let what = format!("the SQL database `{}` of `{}`", database.name, database.app);
+        check_database(&sql::file_of(folder, database), &sql::TABLES, &what)?;
+    }
+    Ok(())
 }
 
 type Missing = BTreeMap<(TenantId, Digest), u64>;
@@ -323,10 +407,10 @@ fn list_artifacts(path: &Path) -> Result<Missing, RestoreError> {
     Ok(missing)
 }
 
-/// Opens key-value data, brings it up to date, and has SQLite check it.
-fn check_kv(path: &Path) -> Result<(), RestoreError> {
-    let connection = database::open(path, &Medium::local(), None, &kv::TABLES, |_| Ok(()))?;
-    check_whole(&connection).map_err(|error| damaged(format!("its key-value data: {error}")))?;
+/// Opens an SQLite file, brings its tables up to date, and has SQLite check it.
+fn check_database(path: &Path, tables: &database::Tables, what: &str) -> Result<(), RestoreError> {
+    let connection = database::open(path, &Medium::local(), None, tables, |_| Ok(()))?;
+    check_whole(&connection).map_err(|error| damaged(format!("{what}: {error}")))?;
     close(connection, path)
 }
 

@@ -1,0 +1,123 @@
+//! The tables `[[sql]]`: the app's SQL databases. Doesn't know who is granted them, and reads no folder.
+
+use std::path::{Component, Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::table::{self, At, Reader};
+use super::{keys, too_many};
+use crate::app::SqlDatabase;
+use crate::diagnostics::{ErrorCode, Finding, line_number, quoted};
+use crate::names::{DatabaseName, nearest_name};
+
+/// The most SQL databases of one app.
+pub const DATABASES_MAX: usize = 10;
+
+/// A database with a name.
+pub(super) struct Declared {
+    pub(super) name: At<DatabaseName>,
+    migrations: Option<PathBuf>,
+}
+
+impl Declared {
+    pub(super) fn finish(self) -> SqlDatabase {
+        SqlDatabase {
+            name: self.name.value,
+            migrations: self.migrations,
+        }
+    }
+}
+
+pub(super) fn read(
+    text: &str,
+    root: &Reader<'_, '_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Declared> {
+    let Some(value) = root.value("sql") else {
+        return Vec::new();
+    };
+    let DeValue::Array(items) = value.get_ref() else {
+        let finding = table::wrong_type(value.span(), "sql", "an array of tables", value.get_ref());
+        findings.push(finding.help("write `[[sql]]` with two brackets"));
+        return Vec::new();
+    };
+    if let Some(first_over) = items.get(DATABASES_MAX) {
+        findings.push(too_many(first_over.span(), "SQL databases", DATABASES_MAX));
+    }
+    let mut databases: Vec<Declared> = Vec::new();
+    for item in items.iter().take(DATABASES_MAX) {
+        let DeValue::Table(table) = item.get_ref() else {
+            let found = item.get_ref();
+            findings.push(table::wrong_type(
+                item.span(),
+                "sql",
+                "an array of tables",
+                found,
+            ));
+            continue;
+        };
+        let reader = Reader::new(table, item.span(), &keys::SQL, findings);
+        let Some(declared) = declared(&reader, findings) else {
+            continue;
+        };
+        let same = databases
+            .iter()
+            .find(|it| it.name.value == declared.name.value);
+        if let Some(first) = same {
+            let line = line_number(text, first.name.span.start);
+            let message = format!(
+                "the database in line {line} is already called `{}`",
+                declared.name.value
+            );
+            let span = declared.name.span.clone();
+            findings.push(Finding::new(ErrorCode::InvalidValue, span, message));
+            continue;
+        }
+        databases.push(declared);
+    }
+    databases
+}
+
+fn declared(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<Declared> {
+    let migrations = migrations(reader, findings);
+    if !reader.has("name") {
+        let message = "this database has no name";
+        let finding = Finding::new(ErrorCode::MissingKey, reader.span.clone(), message);
+        findings.push(finding.help("an only one may be called `default`: `name = \"default\"`"));
+        return None;
+    }
+    let text = reader.text("name", findings)?;
+    match DatabaseName::new(text.value) {
+        Ok(value) => Some(Declared {
+            name: At {
+                value,
+                span: text.span,
+            },
+            migrations,
+        }),
+        Err(error) => {
+            let message = format!("`{}` is no name: {error}", quoted(text.value));
+            let finding = Finding::new(ErrorCode::BadName, text.span, message);
+            findings.push(finding.suggest(nearest_name(text.value)));
+            None
+        }
+    }
+}
+
+/// A folder below the manifest's: what is deployed is what stands beside the manifest.
+fn migrations(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<PathBuf> {
+    let text = reader.filled_text("migrations", findings)?;
+    let path = Path::new(text.value);
+    let is_below = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !is_below {
+        let message = format!(
+            "`migrations` can't be `{}`: it is a folder below the manifest's",
+            quoted(text.value)
+        );
+        findings.push(Finding::new(ErrorCode::InvalidValue, text.span, message));
+        return None;
+    }
+    Some(path.to_owned())
+}
