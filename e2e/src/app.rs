@@ -1,7 +1,10 @@
 //! An app in a folder of its own: its manifest, and the component that it points to.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,6 +45,7 @@ pub struct App {
     log: Option<String>,
     listen: String,
     flags: Vec<String>,
+    secrets: BTreeMap<String, String>,
 }
 
 impl App {
@@ -67,6 +71,7 @@ impl App {
             log: Some("info".to_owned()),
             listen: "127.0.0.1:0".to_owned(),
             flags: Vec::new(),
+            secrets: BTreeMap::new(),
         }
     }
 
@@ -156,6 +161,20 @@ impl App {
         self
     }
 
+    /// Adds tables of TOML behind all else.
+    #[must_use]
+    pub fn table(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.others, "\n{lines}");
+        self
+    }
+
+    /// Sets a secret of the app.
+    #[must_use]
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Leaves the log as it is when nobody asks for more.
     #[must_use]
     pub fn log_by_default(mut self) -> Self {
@@ -213,7 +232,20 @@ impl App {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         fs::write(folder.path().join("everwarm.toml"), self.manifest())
             .expect("a temporary folder can be written to");
-        AppFolder { folder, app: self }
+        let app = AppFolder { folder, app: self };
+        if !app.app.secrets.is_empty() {
+            let lines = app.app.secrets.iter();
+            let lines: String = lines
+                .map(|(name, value)| format!("{name}={value}\n"))
+                .collect();
+            // Others may not read it: it is refused otherwise.
+            let mut file = fs::OpenOptions::new();
+            file.write(true).create_new(true).mode(0o600);
+            let mut file = file.open(app.secrets()).expect("the folder is new");
+            file.write_all(lines.as_bytes())
+                .expect("a temporary folder can be written to");
+        }
+        app
     }
 
     /// Serves the app, and waits until it is ready.
@@ -256,6 +288,10 @@ impl AppFolder {
         self.path().join(".everwarm/compiled")
     }
 
+    fn secrets(&self) -> PathBuf {
+        self.path().join("secrets")
+    }
+
     /// As [`App::start`].
     ///
     /// # Panics
@@ -280,6 +316,9 @@ impl AppFolder {
         command.arg(&self.app.listen).args(&self.app.flags);
         if let Some(filter) = &self.app.log {
             command.args(["--log", filter]);
+        }
+        if !self.app.secrets.is_empty() {
+            command.arg("--secrets-file").arg(self.secrets());
         }
         command.arg(self.path());
         command

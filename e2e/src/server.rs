@@ -338,6 +338,7 @@ impl NewApp {
                 manifest,
                 components: BTreeMap::new(),
                 assets: None,
+                migrations: BTreeMap::new(),
                 percent: None,
                 sticky_header: None,
                 health: None,

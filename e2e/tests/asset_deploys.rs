@@ -239,6 +239,7 @@ async fn hostile_bundles_are_refused_and_what_serves_goes_on() {
                     manifest: good.manifest(),
                     components: [].into(),
                     assets: None,
+                    migrations: BTreeMap::new(),
                     percent: None,
                     sticky_header: None,
                     health: None,

@@ -91,6 +91,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         limits: declared.limits,
         env: BTreeMap::new(),
         config: BTreeMap::new(),
+        databases: Vec::new(),
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

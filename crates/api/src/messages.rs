@@ -16,7 +16,7 @@ pub use accounts::{
 pub use apps::{
     App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
 };
-pub use deploy::{Deploy, Deployed, HealthCheck, StageTime};
+pub use deploy::{Deploy, Deployed, HealthCheck, MigrationFile, StageTime};
 pub use kv::{
     BATCH_BYTES_MAX, BATCH_MAX, Base64, KEY_BYTES_MAX, KvEntries, KvEntry, KvEntryError, KvKeyPage,
     KvKeys, KvPut, KvRemoved, KvValue, VALUE_BYTES_MAX,

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everwarm_manifest::{
-    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, TenantId, World,
+    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, SqlDatabase,
+    TenantId, World,
 };
 
 use crate::capability::Configured;
@@ -43,6 +44,8 @@ pub struct FunctionSpec {
     pub env: BTreeMap<String, String>,
     /// Values that it asks for by name.
     pub config: BTreeMap<ConfigName, String>,
+    /// The SQL databases of its app that it is granted.
+    pub databases: Vec<SqlDatabase>,
     /// What it may use of the world outside it.
     pub grants: Grants,
 }

@@ -114,6 +114,7 @@ impl Bench {
             limits: function.limits,
             env: BTreeMap::new(),
             config: BTreeMap::new(),
+            databases: Vec::new(),
             grants: Grants::default(),
         }))
     }

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_manifest::{App, Digest, FunctionName, TenantId};
+use everwarm_build::DatabaseFiles;
+use everwarm_manifest::{App, DatabaseName, Digest, FunctionName, TenantId};
 use everwarm_node::operate::Actor;
 use everwarm_node::secrets::SecretMap;
 use everwarm_node::{
     Bundle, CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas,
     StartError,
 };
+use everwarm_node::{Migration, Migrations};
 
 use crate::args::BoundsArgs;
 use crate::commands::build::Made;
@@ -42,6 +44,7 @@ struct Live {
     app: App,
     components: Vec<(FunctionName, Digest)>,
     assets: Option<Digest>,
+    migrations: Vec<DatabaseFiles>,
 }
 
 /// How a deploy ended, if it didn't fail.
@@ -129,6 +132,7 @@ impl Session {
                 .map(|component| (component.function.clone(), component.digest))
                 .collect(),
             assets: made.assets.as_ref().map(|assets| assets.digest),
+            migrations: made.migrations.clone(),
         };
         if self.live.as_ref() == Some(&live) {
             return Ok(Outcome::Unchanged);
@@ -140,6 +144,7 @@ impl Session {
         let mut deploy = Deploy::all_to(app.clone(), bytes);
         let assets = made.assets.as_ref();
         deploy.assets = assets.map(|assets| Bundle::Bytes(assets.bytes.clone()));
+        deploy.migrations = migrations(&made.migrations)?;
         let tenant = TenantId::default_tenant();
         let by = Actor::node();
         let deployed = self
@@ -187,4 +192,20 @@ fn prepare(data_dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     fs::write(&ignore, "*\n").map_err(failed(ignore.clone()))
+}
+
+/// The migrations of an app, in the form that the node has them in.
+fn migrations(files: &[DatabaseFiles]) -> Result<Vec<(DatabaseName, Migrations)>, Failure> {
+    let of_database = |of: &DatabaseFiles| {
+        let files = of.files.iter().map(|(name, text)| Migration {
+            name: name.clone(),
+            text: text.clone(),
+        });
+        let migrations = Migrations::new(files.collect()).map_err(|error| {
+            let text = format!("the migrations of database `{}`: {error}", of.database);
+            Failure::uncoded(Exit::Build, text)
+        })?;
+        Ok((of.database.clone(), migrations))
+    };
+    files.iter().map(of_database).collect()
 }

@@ -13,6 +13,7 @@ use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_manifest::{TenantId, World};
 use everwarm_store::kv::{self, Bucket, KvQuota};
+use everwarm_store::sql::Databases;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::GuestOutput;
@@ -29,6 +30,9 @@ use convert::bindings;
 pub trait Stores: Send + Sync {
     /// Key-value data; `None` until the node has opened its store.
     fn kv(&self) -> Option<&dyn kv::KeyValue>;
+
+    /// SQL databases; `None` until the node has opened its store.
+    fn sql(&self) -> Option<&dyn Databases>;
 
     /// How much each app of a tenant may keep. Called before each write, so it is quick.
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota;

@@ -36,6 +36,7 @@ pub use keyvalue::{KeyValue, Stores};
 pub use network::{EgressConfig, EgressError, RootsError};
 pub use random::Random;
 pub use secrets::{Secret, SecretBook, SecretMap};
+pub use sql::Sql;
 pub use stdio::{GuestOutput, Stdio};
 
 /// What capabilities need of the node that they are part of. What is absent, functions don't have.
@@ -66,12 +67,13 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
     let network = Arc::new(Network::new(egress)?);
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
-        Arc::new(Config::new(secrets, output.clone())),
+        Arc::new(Config::new(Arc::clone(&secrets), output.clone())),
         Arc::new(Clocks),
         Arc::new(Random),
         Arc::new(Stdio::new(output.clone())),
-        Arc::new(Egress::new(network, output.clone(), services)),
-        Arc::new(KeyValue::new(stores, output)),
+        Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
+        Arc::new(KeyValue::new(stores.clone(), output.clone())),
+        Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
     ]))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assets::Assets;
 use crate::config::ConfigName;
-use crate::grants::Grants;
+use crate::grants::{Grants, PostgresUrl};
 use crate::limits::Limits;
 use crate::names::{AppName, DatabaseName, FunctionName};
 use crate::route::RoutePattern;
@@ -63,6 +63,12 @@ pub struct SqlDatabase {
     /// The folder of its migrations, relative to the manifest's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<PathBuf>,
+    /// The Postgres server that has it; `None` for a database that the node keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<PostgresUrl>,
+    /// The secret of the app that is the password there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<ConfigName>,
 }
 
 impl Build {

@@ -88,6 +88,12 @@ fn build() -> Value {
 fn sql() -> Value {
     table(&SQL, &["name"], |key| match key {
         "name" => name(),
+        "url" => json!({
+            "type": "string",
+            "pattern": "^postgres(ql)?://[^/:@]+@[^/]+/[^/?]+(\\?sslmode=(require|disable))?$",
+            "examples": ["postgres://shop@db.example.com/shop"],
+        }),
+        "password" => config_name(),
         _ => text(),
     })
 }

@@ -123,3 +123,50 @@ fn more_databases_than_there_may_be_are_refused() {
         diagnostic.message
     );
 }
+
+#[test]
+fn database_elsewhere_has_a_url_and_a_secret_for_its_password() {
+    let url = "url = \"postgres://shop@db.example.com/shop\"";
+    let app = parse(
+        &format!("{DEFAULT}\n{url}\npassword = \"DB_PASSWORD\""),
+        "[\"default\"]",
+    );
+    let app = app.expect("it is valid");
+    let database = &app.sql[0];
+    let shown = database.url.as_ref().map(ToString::to_string);
+    assert_eq!(
+        shown.as_deref(),
+        Some("postgres://shop@db.example.com/shop")
+    );
+    assert_eq!(
+        database.password.as_ref().map(|name| name.as_str()),
+        Some("DB_PASSWORD")
+    );
+    let again = app.to_toml().expect("it has a TOML form");
+    assert_eq!(App::parse(&again, "again.toml").expect("it is valid"), app);
+}
+
+#[test]
+fn what_is_wrong_with_a_database_elsewhere_is_told_and_no_password_with_it() {
+    for (lines, told) in [
+        ("url = \"postgres://a:hunter2@db/shop\"", "name a secret"),
+        ("url = \"mysql://a@db/shop\"", "postgres://user@host"),
+        (
+            "url = \"postgres://a@db/shop\"\npassword = \"hunter 2\"",
+            "the name of a secret",
+        ),
+        ("password = \"DB_PASSWORD\"", "has no password"),
+        (
+            "url = \"postgres://a@db/shop\"\nmigrations = \"m\"",
+            "alone",
+        ),
+    ] {
+        let diagnostic = only(&format!("{DEFAULT}\n{lines}"), "[\"default\"]");
+        assert_eq!(diagnostic.code, ErrorCode::InvalidValue, "{lines}");
+        assert!(diagnostic.message.contains(told), "{}", diagnostic.message);
+        assert!(
+            !format!("{diagnostic:?}").contains("hunter2"),
+            "{diagnostic:?}"
+        );
+    }
+}

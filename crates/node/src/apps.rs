@@ -13,7 +13,8 @@ use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
 use everwarm_manifest::{
-    ASSETS_NAME, AppName, ConfigName, FunctionName, HostPattern, RoutePattern, TenantId,
+    ASSETS_NAME, App, AppName, ConfigName, Function, FunctionName, HostPattern, RoutePattern,
+    SqlDatabase, TenantId,
 };
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
@@ -203,6 +204,12 @@ pub(crate) fn site(tenant: &TenantId, version: &Version) -> Option<SiteSpec> {
     })
 }
 
+/// The databases of an app that a function is granted.
+fn granted_databases(app: &App, function: &Function) -> Vec<SqlDatabase> {
+    let is_granted = |database: &&SqlDatabase| function.grants.sql.contains(&database.name);
+    app.sql.iter().filter(is_granted).cloned().collect()
+}
+
 /// A version's functions as the engine takes them, in the manifest's order.
 pub(crate) fn specs(
     tenant: &TenantId,
@@ -229,6 +236,7 @@ pub(crate) fn specs(
                 limits: function.limits,
                 env: function.env.clone(),
                 config: function.config.clone(),
+                databases: granted_databases(&version.manifest, function),
                 grants: function.grants.clone(),
             }))
         })

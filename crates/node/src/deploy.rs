@@ -1,7 +1,7 @@
 //! Deploy, as a chain of stages: each either takes the version one step on, or leaves the old one
 //! serving and says why.
 //!
-//! Received -> Verified -> Stored -> Compiled -> Probed -> Live. Everything slow happens before the last
+//! Received -> Verified -> Stored -> Compiled -> Migrated -> Probed -> Live. Everything slow happens before the last
 //! stage, which is one atomic switch.
 
 use std::collections::BTreeMap;
@@ -13,11 +13,12 @@ use everwarm_edge::assets::FilesError;
 use everwarm_engine::compile::CompileError;
 use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;
-use everwarm_manifest::{App, Digest, FunctionName};
+use everwarm_manifest::{App, DatabaseName, Digest, FunctionName};
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
 use everwarm_store::kv::KvError;
 use everwarm_store::once::Once;
+use everwarm_store::sql::{MigrateError, Migrations, SqlError};
 use everwarm_store::traffic::{ChangeError, Percent, Traffic};
 use http::StatusCode;
 
@@ -30,6 +31,8 @@ pub struct Deploy {
     pub components: Components,
     /// The bundle of its files, if it has assets.
     pub assets: Option<Bundle>,
+    /// The migrations of its SQL databases.
+    pub migrations: Vec<(DatabaseName, Migrations)>,
     /// What part of the requests it gets.
     pub rollout: Rollout,
     /// The path of a request that it has to answer with 2xx before it gets any other.
@@ -45,6 +48,7 @@ impl Deploy {
             app,
             components: Components::Bytes(components),
             assets: None,
+            migrations: Vec::new(),
             rollout: Rollout::All,
             health: None,
             once: None,
@@ -95,6 +99,8 @@ pub enum Stage {
     Store,
     /// Machine code made, or found.
     Compile,
+    /// Migrations applied.
+    Migrate,
     /// The health check answered.
     Probe,
     /// Functions mapped and routes switched.
@@ -108,6 +114,7 @@ impl Stage {
             Self::Verify => "verify",
             Self::Store => "store",
             Self::Compile => "compile",
+            Self::Migrate => "migrate",
             Self::Probe => "probe",
             Self::Switch => "switch",
         }
@@ -238,6 +245,17 @@ pub enum DeployError {
     /// What an app of the same name kept can't be forgotten.
     #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
     Kv(#[from] KvError),
+    /// Migrations can't be applied; the databases before this one in the manifest have theirs.
+    #[error("database `{database}`: {source}")]
+    Migrate {
+        /// The database.
+        database: DatabaseName,
+        /// Why.
+        source: MigrateError,
+    },
+    /// What an app of the same name kept in tables can't be forgotten.
+    #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
+    Databases(#[from] SqlError),
     /// The compiled code could not be kept.
     #[error("the compiled code of function `{function}` can't be kept: {source}")]
     Keep {
@@ -275,7 +293,8 @@ impl DeployError {
             Self::Unhealthy { .. } | Self::NoAnswer { .. } => "EW5010",
             Self::Catalog(error) => error.code(),
             Self::Artifact(error) => error.code(),
-            Self::Kv(_) | Self::Keep { .. } => "EW4003",
+            Self::Migrate { .. } => "EW5026",
+            Self::Kv(_) | Self::Databases(_) | Self::Keep { .. } => "EW4003",
         }
     }
 }

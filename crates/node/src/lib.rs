@@ -46,6 +46,7 @@ pub use everwarm_engine::priority::be_prompt;
 pub use everwarm_engine::request::{Request, RequestBody};
 pub use everwarm_host::EgressConfig;
 pub use everwarm_store::accounts::Quotas;
+pub use everwarm_store::sql::{Migration, Migrations};
 pub use everwarm_tls::Source;
 pub use everwarm_tls::acme::AcmeConfig;
 pub use kv_quotas::KvQuotas;

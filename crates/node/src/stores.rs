@@ -10,6 +10,7 @@ use everwarm_manifest::TenantId;
 use everwarm_store::Store as _;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KeyValue, KvQuota};
+use everwarm_store::sql::Databases;
 
 use crate::kv_quotas::KvQuotas;
 
@@ -30,6 +31,10 @@ impl NodeStores {
 impl Stores for NodeStores {
     fn kv(&self) -> Option<&dyn KeyValue> {
         self.store.get().map(|store| store.kv())
+    }
+
+    fn sql(&self) -> Option<&dyn Databases> {
+        self.store.get().map(|store| store.sql())
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

@@ -193,6 +193,7 @@ pub(super) async fn deploy(client: &Client, app: &App) -> anyhow::Result<Deploye
         manifest: app.manifest.clone(),
         components: std::collections::BTreeMap::new(),
         assets: None,
+        migrations: BTreeMap::new(),
         percent: None,
         sticky_header: None,
         health: None,

@@ -22,6 +22,9 @@ pub struct Deploy {
     /// The digest of the bundle of its assets. Absent where the manifest has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assets: Option<String>,
+    /// The migrations of each of its SQL databases that has some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub migrations: BTreeMap<String, Vec<MigrationFile>>,
     /// Its part of the requests. Absent: all of them; 0: none, it only has its preview URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 99)]
@@ -32,6 +35,16 @@ pub struct Deploy {
     /// A request that the new version has to answer before it gets any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+}
+
+/// A migration of an SQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationFile {
+    /// The file's name: `0001_what_it_does.sql`.
+    pub name: String,
+    /// Its statements.
+    pub text: String,
 }
 
 /// Reads an object that has each of its names once: of two digests, nobody could tell which one was meant.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use everwarm_build::{AssetPacker, BuildOptions, Component, Event, Packed, Project};
+use everwarm_build::{AssetPacker, BuildOptions, Component, DatabaseFiles, Event, Packed, Project};
 use serde::Serialize;
 
 use crate::args::BuildArgs;
@@ -25,6 +25,7 @@ struct Built<'a> {
 pub(crate) struct Made {
     pub(crate) components: Vec<Component>,
     pub(crate) assets: Option<Packed>,
+    pub(crate) migrations: Vec<DatabaseFiles>,
     /// How long it took.
     pub(crate) took: Duration,
 }
@@ -147,9 +148,12 @@ pub(crate) async fn build(
         let _stage = (!project.app().assets.is_empty()).then(|| printer.stage("packing assets"));
         packer.pack(project).await?
     };
+    let migrations = everwarm_build::migrations(project)
+        .map_err(|error| Failure::uncoded(Exit::Build, error.to_string()))?;
     Ok(Made {
         components,
         assets,
+        migrations,
         took: started.elapsed(),
     })
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use everwarm_api::client::{Client, ClientError};
-use everwarm_api::messages::{Deploy, Deployed, HealthCheck, StageTime};
-use everwarm_build::{AssetPacker, Project};
+use everwarm_api::messages::{Deploy, Deployed, HealthCheck, MigrationFile, StageTime};
+use everwarm_build::{AssetPacker, DatabaseFiles, Project};
 
 use crate::args::DeployArgs;
 use crate::commands::build::{self, Made};
@@ -40,6 +40,7 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
             .map(|component| (component.function.to_string(), component.digest.to_string()))
             .collect::<BTreeMap<_, _>>(),
         assets: made.assets.as_ref().map(|assets| assets.digest.to_string()),
+        migrations: made.migrations.iter().map(files).collect(),
         percent: args.percent,
         sticky_header: args.sticky_header,
         health: args.health.map(|path| HealthCheck { path }),
@@ -56,6 +57,15 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<Exit, Fai
     deployed.stages.splice(0..0, ours);
     printer.data(&deployed, || told(&deployed, uploaded));
     Ok(Exit::Success)
+}
+
+/// The migrations of a database, as they are sent.
+fn files(of: &DatabaseFiles) -> (String, Vec<MigrationFile>) {
+    let files = of.files.iter().map(|(name, text)| MigrationFile {
+        name: name.clone(),
+        text: text.clone(),
+    });
+    (of.database.to_string(), files.collect())
 }
 
 /// Deploys, and asks again under the same key when the answer was lost: the node does it once.

@@ -35,7 +35,6 @@ const PART_OF_TIME: f64 = 0.9;
 impl From<Failure> for types::Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::NoSuchDatabase => Self::NoSuchDatabase,
             Failure::AccessDenied => Self::AccessDenied,
             Failure::Prohibited(address) => Self::Unavailable(format!(
                 "the server's address {address} isn't public, and not in `addresses` of [function.grants]"
@@ -122,8 +121,10 @@ impl types::Host for Sandbox {}
 
 impl client::Host for Sandbox {
     fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
+        let time = time(self);
         let granted = self.state::<Granted>();
-        match granted.map_or(Err(Failure::NoSuchDatabase), |it| it.open(&database)) {
+        let opened = granted.map_or(Err(Failure::AccessDenied), |it| it.open(&database, time));
+        match opened {
             Ok(connection) => self.keep_resource(connection).map(Ok),
             Err(failure) => answer(Err(failure)),
         }

@@ -27,7 +27,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Failure, Secret};
+use super::{Failure, Password};
 use crate::network::{Network, Stream, Unopened};
 use metered::{Allowance, Metered};
 pub(super) use session::{Rows, Session};
@@ -51,7 +51,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(super) struct Server {
     pub(super) url: PostgresUrl,
     /// `None` when the server wants no password.
-    pub(super) password: Option<Secret>,
+    pub(super) password: Option<Password>,
     /// Addresses that its name may resolve to besides public ones.
     pub(super) listed: Vec<IpNet>,
     pub(super) network: Arc<Network>,
@@ -182,7 +182,7 @@ impl Server {
             .dbname(self.url.database())
             .application_name("everwarm");
         if let Some(password) = &self.password {
-            config.password(password()?.expose_secret());
+            config.password(password.read()?.expose_secret());
         }
         let allowance = Allowance::of(ANSWER_BYTES_MAX);
         let stream = self.stream(&allowance).await?;

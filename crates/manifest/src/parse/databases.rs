@@ -7,7 +7,9 @@ use toml::de::DeValue;
 use super::table::{self, At, Reader};
 use super::{keys, too_many};
 use crate::app::SqlDatabase;
+use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, line_number, quoted};
+use crate::grants::PostgresUrl;
 use crate::names::{DatabaseName, nearest_name};
 
 /// The most SQL databases of one app.
@@ -17,6 +19,8 @@ pub const DATABASES_MAX: usize = 10;
 pub(super) struct Declared {
     pub(super) name: At<DatabaseName>,
     migrations: Option<PathBuf>,
+    url: Option<PostgresUrl>,
+    password: Option<ConfigName>,
 }
 
 impl Declared {
@@ -24,6 +28,8 @@ impl Declared {
         SqlDatabase {
             name: self.name.value,
             migrations: self.migrations,
+            url: self.url,
+            password: self.password,
         }
     }
 }
@@ -80,6 +86,19 @@ pub(super) fn read(
 
 fn declared(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<Declared> {
     let migrations = migrations(reader, findings);
+    let url = url(reader, findings);
+    let password = password(reader, findings);
+    if !reader.has("url") && reader.has("password") {
+        let message = "a database that the node keeps has no password";
+        let finding = Finding::new(ErrorCode::InvalidValue, reader.span.clone(), message);
+        findings
+            .push(finding.help("`password` is for a Postgres server: say where it is in `url`"));
+    }
+    if reader.has("url") && reader.has("migrations") {
+        let message = "`migrations` are applied to databases that the node keeps alone";
+        let finding = Finding::new(ErrorCode::InvalidValue, reader.span.clone(), message);
+        findings.push(finding.help("apply them to the server with a tool of your own"));
+    }
     if !reader.has("name") {
         let message = "this database has no name";
         let finding = Finding::new(ErrorCode::MissingKey, reader.span.clone(), message);
@@ -94,6 +113,8 @@ fn declared(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<Decl
                 span: text.span,
             },
             migrations,
+            url,
+            password,
         }),
         Err(error) => {
             let message = format!("`{}` is no name: {error}", quoted(text.value));
@@ -120,4 +141,32 @@ fn migrations(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<Pa
         return None;
     }
     Some(path.to_owned())
+}
+
+/// Where the server is.
+fn url(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<PostgresUrl> {
+    let text = reader.filled_text("url", findings)?;
+    match PostgresUrl::parse(text.value) {
+        Ok(url) => Some(url),
+        Err(error) => {
+            // It may have a password in it, which nobody should see again.
+            let message = format!("bad `url`: {error}");
+            findings.push(Finding::new(ErrorCode::InvalidValue, text.span, message));
+            None
+        }
+    }
+}
+
+/// The name of the secret that is the password.
+fn password(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<ConfigName> {
+    let text = reader.filled_text("password", findings)?;
+    match ConfigName::new(text.value) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let message = format!("`password` is the name of a secret: {error}");
+            let finding = Finding::new(ErrorCode::InvalidValue, text.span, message);
+            findings.push(finding.suggest(ConfigName::nearest(text.value)));
+            None
+        }
+    }
 }

@@ -69,6 +69,14 @@ pub(crate) const SQL: Table = Table {
             "migrations",
             "The folder of its migrations, which a deploy applies: files called `0001_name.sql`.",
         ),
+        key(
+            "url",
+            "The Postgres server that has it: `postgres://user@host[:port]/database`. Without it the node keeps the database.",
+        ),
+        key(
+            "password",
+            "The secret of the app that is the password there.",
+        ),
     ],
 };
 

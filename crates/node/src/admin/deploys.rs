@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName};
-use everwarm_api::messages;
+use everwarm_api::messages::{self, MigrationFile};
 use everwarm_api::operations::IDEMPOTENCY_HEADER;
-use everwarm_manifest::{App, AppName, Digest, FunctionName};
+use everwarm_manifest::{App, AppName, DatabaseName, Digest, FunctionName};
 use everwarm_store::once::{IdempotencyKey, KeyError, Once};
+use everwarm_store::sql::{Migration, Migrations};
 use everwarm_store::traffic::{Canary, Change, Percent};
 
 use super::Admin;
@@ -112,10 +113,31 @@ pub(super) fn understood(
         app,
         components: Components::Stored(components(sent.components)?),
         assets: assets.transpose()?.map(Bundle::Stored),
+        migrations: migrations(sent.migrations)?,
         rollout,
         health: sent.health.map(|health| health.path),
         once,
     })
+}
+
+fn migrations(
+    sent: BTreeMap<String, Vec<MigrationFile>>,
+) -> Result<Vec<(DatabaseName, Migrations)>, Failed> {
+    sent.into_iter()
+        .map(|(database, files)| {
+            let bad = |reason: String| {
+                let database = database.escape_debug();
+                Failed::bad_request(format!("the migrations of database `{database}`: {reason}"))
+            };
+            let name = DatabaseName::new(&database).map_err(|error| bad(error.to_string()))?;
+            let files = files.into_iter().map(|file| Migration {
+                name: file.name,
+                text: file.text,
+            });
+            let migrations = Migrations::new(files.collect());
+            Ok((name, migrations.map_err(|error| bad(error.to_string()))?))
+        })
+        .collect()
 }
 
 fn components(sent: BTreeMap<String, String>) -> Result<BTreeMap<FunctionName, Digest>, Failed> {
