@@ -38,6 +38,7 @@ impl Names<'_> {
             .replace("{app}", self.app)
             .replace("{digest}", self.component)
             .replace("{token}", self.token)
+            .replace("{secret}", "KEY")
             .replace("{tenant}", "nobody")
             .replace("{store}", "default")
     }
@@ -63,7 +64,7 @@ impl Names<'_> {
                     .to_string()
             }
             "setTraffic" => serde_json::json!({ "version": version }).to_string(),
-            "rollBack" | "putTenant" => "{}".to_owned(),
+            "rollBack" | "rollBackSecret" | "putTenant" => "{}".to_owned(),
             "makeToken" => r#"{"name": "x", "scope": "read"}"#.to_owned(),
             "readValues" | "removeValues" => r#"{"keys": ["k"]}"#.to_owned(),
             "writeValues" => r#"{"items": [{"key": "k", "value": ""}]}"#.to_owned(),

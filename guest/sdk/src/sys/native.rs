@@ -108,6 +108,7 @@ pub(crate) fn config_get(name: &str) -> Result<Option<String>, ConfigError> {
     CONFIG.with_borrow(|config| config.get(name).cloned().transpose())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "hosts may fail")]
 pub(crate) fn config_get_all() -> Result<Vec<(String, String)>, ConfigError> {
     let all = CONFIG.with_borrow(Clone::clone);
     Ok(all
