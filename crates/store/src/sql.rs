@@ -251,11 +251,12 @@ impl Default for Terms {
 
 impl Terms {
     /// For migrations, which rewrite whole tables.
+    #[must_use]
     pub fn for_migrations(self) -> Self {
         Self {
-            running_max: Duration::from_secs(60),
+            running_max: Duration::from_mins(1),
             waiting_max: Duration::from_secs(30),
-            open_max: Duration::from_secs(120),
+            open_max: Duration::from_mins(2),
             ..self
         }
     }

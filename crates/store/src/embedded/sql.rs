@@ -91,11 +91,11 @@ impl State for Keeper {
 }
 
 impl Sql {
-    pub(super) fn open(folder: PathBuf, medium: Medium) -> Result<Self, OpenError> {
-        make_dirs(&*medium.disk, &folder).map_err(OpenError::io("make the folder", &folder))?;
-        let start = OpenError::io("start a thread for the store in", &folder);
+    pub(super) fn open(folder: &Path, medium: Medium) -> Result<Self, OpenError> {
+        make_dirs(&*medium.disk, folder).map_err(OpenError::io("make the folder", folder))?;
+        let start = OpenError::io("start a thread for the store in", folder);
         Ok(Self {
-            pool: Pool::open(folder.clone(), medium.clone()).map_err(&start)?,
+            pool: Pool::open(folder.to_owned(), medium.clone()).map_err(&start)?,
             keeper: Worker::spawn("store-sql-files", Keeper).map_err(&start)?,
             closing: Mutex::default(),
             medium,

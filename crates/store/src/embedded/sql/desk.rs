@@ -107,7 +107,7 @@ impl Desk {
                 denied: self.watch.denied(),
                 is_disk_full: faults::may_be_full(&error) && is_full(&self.site),
             };
-            let told = faults::sql_error(&error, context);
+            let told = faults::sql_error(&error, &context);
             if matches!(
                 told.kind,
                 SqlKind::Failed | SqlKind::Damaged | SqlKind::DiskFull

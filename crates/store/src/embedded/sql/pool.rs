@@ -102,7 +102,7 @@ struct AppShare {
 /// The right to have a connection.
 #[derive(Debug)]
 pub(super) struct Permits {
-    _permits: [OwnedSemaphorePermit; 3],
+    _held: [OwnedSemaphorePermit; 3],
     _app: Arc<AppShare>,
     _tenant: Arc<TenantShare>,
 }
@@ -186,7 +186,7 @@ impl Pool {
         let permits = self.in_time(until, wait, terms).await?;
         drop(place);
         let permits = Permits {
-            _permits: permits,
+            _held: permits,
             _app: app,
             _tenant: Arc::clone(&tenant),
         };
