@@ -1,6 +1,6 @@
 //! The schema and the reference that users read say what the parser does.
 
-use everwarm_manifest::{App, Limits, limits, schema};
+use everwarm_manifest::{App, BucketName, Limits, limits, schema};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
@@ -192,7 +192,7 @@ subrequest_body = "unlimited"
     assert_eq!(grants, ["https://*.example.org", "http://[fd00::7]:8080"]);
     let networks = ["fd00::/8", "127.0.0.1/32"].map(|text| text.parse().unwrap());
     assert_eq!(api.grants.addresses, networks);
-    let buckets: Vec<_> = api.grants.kv.iter().map(|name| name.as_str()).collect();
+    let buckets: Vec<_> = api.grants.kv.iter().map(BucketName::as_str).collect();
     assert_eq!(buckets, ["default", "user:sessions"]);
     assert_eq!(api.grants.sql[0].as_str(), "default");
     let databases: Vec<_> = app.sql.iter().map(|it| it.name.as_str()).collect();

@@ -14,7 +14,8 @@
 //! with its transaction.
 //!
 //! Refused is all else, with [`SqlKind::Denied`]: other files (`ATTACH`, `DETACH`, `VACUUM`, `VACUUM INTO`), other
-//! pragmas, `load_extension` and functions like it, other virtual tables (`dbstat` and `sqlite_dbpage` among them),
+//! pragmas, `load_extension` and functions like it, `json_patch` and `jsonb_patch` (two large texts keep them busy for
+//! minutes, and nothing can stop them), other virtual tables (`dbstat` and `sqlite_dbpage` among them),
 //! temporary tables, views and triggers, which would outlive their request in a connection that the next one gets,
 //! objects whose names begin with `__everwarm` (they may be read), and `BEGIN`, `COMMIT` and `ROLLBACK` as text:
 //! [`Connection::begin`] does it. `SAVEPOINT` is for within a transaction.
@@ -250,11 +251,12 @@ impl Default for Terms {
 
 impl Terms {
     /// For migrations, which rewrite whole tables.
+    #[must_use]
     pub fn for_migrations(self) -> Self {
         Self {
-            running_max: Duration::from_secs(60),
+            running_max: Duration::from_mins(1),
             waiting_max: Duration::from_secs(30),
-            open_max: Duration::from_secs(120),
+            open_max: Duration::from_mins(2),
             ..self
         }
     }

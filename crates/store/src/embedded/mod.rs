@@ -101,7 +101,7 @@ impl Embedded {
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
             kv: Kv::open(data_dir.kv(), medium.clone())?,
-            sql: Sql::open(data_dir.sql(), medium.clone())?,
+            sql: Sql::open(&data_dir.sql(), medium.clone())?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,

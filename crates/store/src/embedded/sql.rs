@@ -1,8 +1,8 @@
 //! SQL databases in SQLite: a file for each, connections that are threads, and rules for what guests send.
 //!
 //! Owns the engine: how it is opened, let go and backed up. Who has which connection is in `pool`, `lease` and
-//! `handle`, what a connection's thread does in `seat`, `desk` and `migrate`, what a statement is held to in `watch` and
-//! `rules`, the files in `files`.
+//! `handle`, what a connection's thread does in `seat`, `desk` and `migrate`, what a statement is held to in `watch`,
+//! `rules` and `text`, the files in `files`.
 //!
 //! # A thread for each connection
 //!
@@ -51,6 +51,7 @@ mod pool;
 mod rules;
 mod seat;
 mod tables;
+mod text;
 mod watch;
 
 pub(super) use files::file_of;
@@ -90,11 +91,11 @@ impl State for Keeper {
 }
 
 impl Sql {
-    pub(super) fn open(folder: PathBuf, medium: Medium) -> Result<Self, OpenError> {
-        make_dirs(&*medium.disk, &folder).map_err(OpenError::io("make the folder", &folder))?;
-        let start = OpenError::io("start a thread for the store in", &folder);
+    pub(super) fn open(folder: &Path, medium: Medium) -> Result<Self, OpenError> {
+        make_dirs(&*medium.disk, folder).map_err(OpenError::io("make the folder", folder))?;
+        let start = OpenError::io("start a thread for the store in", folder);
         Ok(Self {
-            pool: Pool::open(folder.clone(), medium.clone()).map_err(&start)?,
+            pool: Pool::open(folder.to_owned(), medium.clone()).map_err(&start)?,
             keeper: Worker::spawn("store-sql-files", Keeper).map_err(&start)?,
             closing: Mutex::default(),
             medium,

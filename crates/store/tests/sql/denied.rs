@@ -63,6 +63,8 @@ const DENIED: &[&str] = &[
     "SELECT fts3_tokenizer('simple')",
     "SELECT fts3_tokenizer('simple', x'0000000000000000')",
     "SELECT sqlite_log(1, 'x')",
+    "SELECT json_patch('{}', '{}')",
+    "SELECT jsonb_patch('{}', '{}')",
     "SELECT * FROM dbstat",
     "SELECT * FROM DBSTAT('main')",
     "CREATE VIRTUAL TABLE v USING dbstat",

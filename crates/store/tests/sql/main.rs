@@ -7,6 +7,7 @@
 mod bounds;
 mod denied;
 mod faults;
+mod killed;
 mod together;
 
 use std::future::Future;

@@ -16,7 +16,7 @@ use super::super::OpenError;
 use super::super::disk::{Medium, make_dirs};
 use super::faults::{self, Context, ROOM_MIN};
 use super::watch::{Gates, Limits, Watch};
-use super::{PAGE_BYTES, rules, tables};
+use super::{PAGE_BYTES, rules, tables, text};
 use crate::sql::{
     Executed, ROW_BYTES_MAX, Row, SCHEMA_BYTES_MAX, SqlError, SqlKind, Statement, Terms, Value,
 };
@@ -69,7 +69,8 @@ impl Desk {
         let watch = Watch::new(Arc::clone(&site.closing), site.gates.clone());
         let set = watch
             .attach(&mut connection)
-            .and_then(|()| rules::set(&mut connection, &watch));
+            .and_then(|()| rules::set(&mut connection, &watch))
+            .and_then(|()| text::add(&connection));
         let desk = Self {
             connection,
             watch,
@@ -106,7 +107,7 @@ impl Desk {
                 denied: self.watch.denied(),
                 is_disk_full: faults::may_be_full(&error) && is_full(&self.site),
             };
-            let told = faults::sql_error(&error, context);
+            let told = faults::sql_error(&error, &context);
             if matches!(
                 told.kind,
                 SqlKind::Failed | SqlKind::Damaged | SqlKind::DiskFull

@@ -18,10 +18,10 @@ pub(super) struct Context<'a> {
 }
 
 /// Makes the error of a statement.
-pub(super) fn sql_error(error: &Error, context: Context<'_>) -> SqlError {
+pub(super) fn sql_error(error: &Error, context: &Context<'_>) -> SqlError {
     let (code, extended, said) = parts(error);
     let kind_and_message = match code {
-        ErrorCode::OperationInterrupted => interrupted(&context),
+        ErrorCode::OperationInterrupted => interrupted(context),
         // A function that is denied is a mistake to SQLite, as a name that isn't there.
         ErrorCode::AuthorizationForStatementDenied | ErrorCode::Unknown
             if context.denied.is_some() =>
@@ -30,12 +30,16 @@ pub(super) fn sql_error(error: &Error, context: Context<'_>) -> SqlError {
             (SqlKind::Denied, format!("it isn't allowed: {what}"))
         }
         ErrorCode::AuthorizationForStatementDenied => (SqlKind::Denied, said),
-        ErrorCode::DiskFull if context.is_disk_full => disk_full(),
+        ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen
+            if context.is_disk_full =>
+        {
+            disk_full()
+        }
         ErrorCode::DiskFull => quota(context.terms),
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed => match context.stopped {
-            Some(Stop::Left) => interrupted(&context),
+            Some(Stop::Left) => interrupted(context),
             _ => waited(context.terms),
         },
         ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => (SqlKind::Constraint, said),
@@ -48,7 +52,6 @@ pub(super) fn sql_error(error: &Error, context: Context<'_>) -> SqlError {
             "the statement needs more memory than there is for SQL: make it smaller".to_owned(),
         ),
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => damaged(&said),
-        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen if context.is_disk_full => disk_full(),
         ErrorCode::SystemIoFailure
         | ErrorCode::CannotOpen
         | ErrorCode::InternalMalfunction
@@ -148,7 +151,7 @@ pub(super) fn open_error(error: &super::OpenError, terms: &Terms, is_disk_full: 
         denied: None,
         is_disk_full,
     };
-    let told = sql_error(source, context);
+    let told = sql_error(source, &context);
     match told.kind {
         SqlKind::Sql => SqlError {
             message: "the store failed to open the database".to_owned(),

@@ -137,7 +137,7 @@ pub(super) fn until(terms: &Terms) -> Instant {
     let now = Instant::now();
     let all = terms.waiting_max.saturating_add(terms.running_max);
     now.checked_add(all)
-        .unwrap_or(now + Duration::from_secs(3_600))
+        .unwrap_or(now + Duration::from_hours(1))
 }
 
 struct RaiseOnDrop(Arc<Cancel>);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::{JoinHandle, available_parallelism};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use everwarm_manifest::{AppName, TenantId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -38,6 +38,10 @@ const WAITING_OF_APP_MAX: usize = 256;
 const ROOM_OF_APP_KIB: usize = 16 << 10;
 /// Long statements that run at once for each core: some of them wait for the disk.
 const RUNNING_OF_CORE: usize = 2;
+/// How long it may take until all connections are closed.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often it is looked whether they are.
+const STOP_LOOK_AGAIN: Duration = Duration::from_micros(200);
 /// Shares that are looked through for those that nobody has any more.
 const SHARES_KEPT: usize = 256;
 
@@ -98,7 +102,7 @@ struct AppShare {
 /// The right to have a connection.
 #[derive(Debug)]
 pub(super) struct Permits {
-    _permits: [OwnedSemaphorePermit; 3],
+    _held: [OwnedSemaphorePermit; 3],
     _app: Arc<AppShare>,
     _tenant: Arc<TenantShare>,
 }
@@ -182,7 +186,7 @@ impl Pool {
         let permits = self.in_time(until, wait, terms).await?;
         drop(place);
         let permits = Permits {
-            _permits: permits,
+            _held: permits,
             _app: app,
             _tenant: Arc::clone(&tenant),
         };
@@ -359,7 +363,7 @@ impl Pool {
         self.state().seats.remove(&number);
     }
 
-    /// Ends all statements, and closes all connections. Blocks until they are closed.
+    /// Ends all statements, and closes all connections. Blocks until they are closed, for ten seconds at most.
     pub(super) fn stop(&self) {
         let threads: Vec<_> = {
             let mut state = self.state();
@@ -370,9 +374,16 @@ impl Pool {
             threads.extend(numbers.iter().filter_map(|number| state.close(*number)));
             threads
         };
+        let deadline = Instant::now() + STOP_TIME_MAX;
         for thread in threads {
             thread.thread().unpark();
-            if thread.join().is_err() {
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::sleep(STOP_LOOK_AGAIN);
+            }
+            if !thread.is_finished() {
+                // It ends with the function of SQLite's that it is in; until then its file is locked.
+                tracing::error!("a statement doesn't end: its database stays open until it does");
+            } else if thread.join().is_err() {
                 tracing::error!("a thread of the store had panicked");
             }
         }
