@@ -156,6 +156,7 @@ impl Site {
             manifest: self.manifest(),
             components: [].into(),
             assets: Some(assets),
+            migrations: [].into(),
             percent: None,
             sticky_header: None,
             health: None,

@@ -136,6 +136,7 @@ async fn canary_has_files_of_its_own() {
         manifest: version("two").manifest(),
         components: [].into(),
         assets: Some(digest(&bundle)),
+        migrations: [].into(),
         percent: Some(50),
         sticky_header: Some("x-user".to_owned()),
         health: Some(everwarm_api::messages::HealthCheck {
@@ -239,7 +240,7 @@ async fn hostile_bundles_are_refused_and_what_serves_goes_on() {
                     manifest: good.manifest(),
                     components: [].into(),
                     assets: None,
-                    migrations: BTreeMap::new(),
+                    migrations: [].into(),
                     percent: None,
                     sticky_header: None,
                     health: None,

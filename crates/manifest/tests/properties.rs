@@ -238,6 +238,8 @@ fn app() -> impl Strategy<Value = App> {
         let databases = databases.into_iter().map(|(name, migrations)| SqlDatabase {
             name: DatabaseName::new(&name).expect("a valid name"),
             migrations,
+            url: None,
+            password: None,
         });
         databases.collect::<Vec<_>>()
     });

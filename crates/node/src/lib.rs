@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod app_data;
 mod apps;
 pub mod backup;
 mod bundles;

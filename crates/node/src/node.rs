@@ -43,7 +43,7 @@ use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
 use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
-use crate::stores::NodeStores;
+use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
 
@@ -203,7 +203,7 @@ impl Node {
         let services = Arc::<ServiceCalls>::default();
         let stores = Arc::<NodeStores>::default();
         let secrets = Arc::<SecretBook>::default();
-        let side = side(&config, &services, &stores, &secrets);
+        let side = stores::side(&config, &services, &stores, &secrets);
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
         stores.open(&store);
@@ -246,11 +246,7 @@ impl Node {
         let lanes = config.lanes.get();
         let plane = DataPlane::start(lanes, &edge, &runtime, config.ingress, &services)
             .map_err(io("start the data plane's threads"))?;
-        let plane = Arc::new(plane);
-        let incremental = config.incremental.then(|| Incremental {
-            dir: store.data_dir().root().join("incremental"),
-            key: store.node_key().derive("incremental cache"),
-        });
+        let incremental = config.incremental.then(|| incremental(&store));
         let code = Arc::new(MachineCode::new(
             Arc::clone(&store),
             Arc::clone(&runtime),
@@ -274,7 +270,7 @@ impl Node {
             versions_max: config.versions_max,
             edge,
             logs: config.logs,
-            plane,
+            plane: Arc::new(plane),
             domain,
             apps,
             previews,
@@ -406,18 +402,11 @@ impl Node {
     }
 }
 
-/// What capabilities have of the node.
-fn side(
-    config: &NodeConfig,
-    services: &Arc<ServiceCalls>,
-    stores: &Arc<NodeStores>,
-    secrets: &Arc<SecretBook>,
-) -> NodeSide {
-    NodeSide {
-        output: Some(Arc::clone(&config.logs) as _),
-        services: Some(Arc::clone(services) as _),
-        stores: Some(Arc::clone(stores) as _),
-        secrets: Arc::clone(secrets),
+/// The cache that makes an edit compile fast.
+fn incremental(store: &Embedded) -> Incremental {
+    Incremental {
+        dir: store.data_dir().root().join("incremental"),
+        key: store.node_key().derive("incremental cache"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use everwarm_engine::inspect::{ComponentFacts, InspectError, check_imports, inspect};
 use everwarm_engine::request::{Request, RequestBody};
-use everwarm_manifest::{App, AppName, DatabaseName, FunctionName, HostPattern, TenantId};
+use everwarm_manifest::{App, AppName, FunctionName, HostPattern, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::accounts::Quotas;
 use everwarm_store::audit::{Action, DETAIL_BYTES_MAX, Note};
@@ -17,7 +17,6 @@ use everwarm_store::catalog::{
     CatalogError, Component, NewVersion, Serving, UnixMillis, Version, VersionId,
 };
 use everwarm_store::once::Once;
-use everwarm_store::sql::{Database, Migrations, Terms};
 use everwarm_store::traffic::{Canary, Change, Traffic};
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Uri, header};
@@ -124,11 +123,7 @@ impl Node {
         let now = UnixMillis::now();
         let version = NewVersion::with_assets(deploy.app, components, assets, now)?;
         let catalog = self.store.catalog();
-        if catalog.is_removed(tenant, &key.1).await? {
-            // What an app of that name kept, if its removal was cut short or a late request wrote once more.
-            self.store.kv().remove_app(tenant, &key.1).await?;
-            self.store.sql().remove_app(tenant, &key.1).await?;
-        }
+        self.forget_leftovers(key).await?;
         let version = catalog.put_version(tenant, version, quotas.apps).await?;
 
         watch.next(Stage::Compile);
@@ -163,32 +158,6 @@ impl Node {
         let once = deploy.once.map(|once| (once, version.id));
         let traffic = self.switch(key, change, Action::Deploy, by, once).await?;
         Ok((version, Some(traffic)))
-    }
-
-    /// Brings the app's databases up to date, one after the other. The version that serves has what the new one has from
-    /// then on: a migration leaves what it needs.
-    async fn migrate(
-        &self,
-        (tenant, app): &AppKey,
-        migrations: Vec<(DatabaseName, Migrations)>,
-    ) -> Result<(), DeployError> {
-        for (name, migrations) in migrations {
-            let database = Database {
-                tenant: tenant.clone(),
-                app: app.clone(),
-                name,
-            };
-            let (terms, now) = (Terms::default().for_migrations(), UnixMillis::now());
-            let applied = self.store.sql().migrate(&database, migrations, terms, now);
-            let applied = applied.await.map_err(|source| DeployError::Migrate {
-                database: database.name.clone(),
-                source,
-            })?;
-            if !applied.is_empty() {
-                tracing::info!(%app, database = %database.name, ?applied, "migrations are applied");
-            }
-        }
-        Ok(())
     }
 
     /// Gives a version that is there all requests of its app, or a part of them.
@@ -253,12 +222,8 @@ impl Node {
         self.logs.forget(tenant, app);
         self.previews.retire_unused(&key, functions);
         self.tell_of_change();
-        if removed && let Err(error) = self.store.kv().remove_app(tenant, app).await {
-            // The app is gone all the same; what it kept is found again, at the latest when its name is deployed.
-            tracing::error!(%tenant, %app, %error, "key-value data of a removed app stays for now");
-        }
-        if removed && let Err(error) = self.store.sql().remove_app(tenant, app).await {
-            tracing::error!(%tenant, %app, %error, "SQL databases of a removed app stay for now");
+        if removed {
+            self.forget_data(&key).await;
         }
         Ok(removed)
     }

@@ -5,13 +5,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use everwarm_host::Stores;
+use everwarm_edge::services::ServiceCalls;
+use everwarm_host::{NodeSide, SecretBook, Stores};
 use everwarm_manifest::TenantId;
 use everwarm_store::Store as _;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KeyValue, KvQuota};
 use everwarm_store::sql::Databases;
 
+use crate::config::NodeConfig;
 use crate::kv_quotas::KvQuotas;
 
 /// See the module's documentation.
@@ -39,5 +41,20 @@ impl Stores for NodeStores {
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {
         self.quotas.quota(tenant)
+    }
+}
+
+/// What capabilities have of the node.
+pub(crate) fn side(
+    config: &NodeConfig,
+    services: &Arc<ServiceCalls>,
+    stores: &Arc<NodeStores>,
+    secrets: &Arc<SecretBook>,
+) -> NodeSide {
+    NodeSide {
+        output: Some(Arc::clone(&config.logs) as _),
+        services: Some(Arc::clone(services) as _),
+        stores: Some(Arc::clone(stores) as _),
+        secrets: Arc::clone(secrets),
     }
 }

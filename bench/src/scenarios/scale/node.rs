@@ -193,7 +193,7 @@ pub(super) async fn deploy(client: &Client, app: &App) -> anyhow::Result<Deploye
         manifest: app.manifest.clone(),
         components: std::collections::BTreeMap::new(),
         assets: None,
-        migrations: BTreeMap::new(),
+        migrations: [].into(),
         percent: None,
         sticky_header: None,
         health: None,

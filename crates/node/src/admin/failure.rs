@@ -161,6 +161,7 @@ impl Failed {
             "EW5007" => (StatusCode::CONFLICT, "Host taken"),
             "EW5008" => (StatusCode::FORBIDDEN, "Quota reached"),
             "EW5010" => (StatusCode::UNPROCESSABLE_ENTITY, "Health check failed"),
+            "EW5026" => (StatusCode::CONFLICT, "Migrations can't be applied"),
             "EW5017" => (StatusCode::UNPROCESSABLE_ENTITY, "Key was used"),
             "EW5018" => (StatusCode::CONFLICT, "Too many secrets"),
             "EW4044" => (StatusCode::CONFLICT, "Keys can't be used"),
