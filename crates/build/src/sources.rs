@@ -58,6 +58,11 @@ pub async fn sources(project: &Project) -> Sources {
         let assets = assets.map(|assets| folder.join(assets.path.as_str()));
         sources.folders.extend(assets);
     }
+    let migrations = project.app().sql.iter();
+    let migrations = migrations.filter_map(|database| database.migrations.as_ref());
+    sources
+        .folders
+        .extend(migrations.map(|path| folder.join(path)));
     // Whoever replaces cargo and lists what to watch has said it all.
     if build.command.is_none() || build.watch.is_empty() {
         let wanted = build.package.as_deref();

@@ -141,8 +141,15 @@ async fn tenant_of_the_third_schema_has_the_quotas_on_key_value_data_that_everyb
         [quotas],
     )
     .unwrap();
-    old.execute_batch("DROP TABLE removed_app; PRAGMA user_version = 3;")
-        .unwrap();
+    old.execute_batch(
+        "DROP TABLE removed_app;
+         DROP TABLE secret_version;
+         DROP TABLE secret;
+         DROP INDEX version_of_assets;
+         ALTER TABLE version DROP COLUMN assets;
+         PRAGMA user_version = 3;",
+    )
+    .unwrap();
     drop(old);
     let store = open(dir.path());
     let ann = store.tenant(&TenantId::new("ann").unwrap()).await.unwrap();

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::OpenError;
 use super::disk::Medium;
@@ -26,7 +26,7 @@ impl Tables {
     }
 }
 
-/// Opens a file, and makes or upgrades its tables. The first connection of a file; `prepare` comes before anything is
+/// Opens a file, and makes or upgrades its tables. A connection of a file that may be new; `prepare` comes before anything is
 /// read.
 pub(super) fn open(
     path: &Path,
@@ -93,11 +93,15 @@ fn configure(connection: &Connection, medium: &Medium) -> rusqlite::Result<()> {
 }
 
 fn upgrade(connection: &mut Connection, tables: &Tables, found: i64) -> rusqlite::Result<()> {
-    let done = usize::try_from(found).unwrap_or(0);
-    if done == tables.steps.len() {
+    if found == tables.version() {
         return Ok(());
     }
-    let transaction = connection.transaction()?;
+    // Whoever opens it at the same time may have done so meanwhile: what counts is what is found under the lock.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = usize::try_from(schema_version(&transaction)?).unwrap_or(0);
+    if done >= tables.steps.len() {
+        return Ok(());
+    }
     for step in &tables.steps[done..] {
         transaction.execute_batch(step)?;
     }

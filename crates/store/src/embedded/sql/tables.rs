@@ -2,6 +2,7 @@
 //! connection. The rest of a database is its app's.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
@@ -20,6 +21,9 @@ const LOG_BYTES_KEPT: i64 = 16 << 20;
 /// Bytes of all that SQLite holds in this process. A statement that is bounded otherwise comes nowhere near; should one
 /// all the same, it fails instead of the node.
 const HEAP_BYTES_MAX: i64 = 1 << 30;
+
+/// Held while a file is opened.
+static OPENING: Mutex<()> = Mutex::new(());
 
 /// The version of each.
 pub(in super::super) const TABLES: Tables = Tables {
@@ -41,9 +45,13 @@ pub(super) fn open(
     layer: &str,
     scratch: &Path,
 ) -> Result<Connection, OpenError> {
-    let connection = database::open(path, medium, Some(layer), &TABLES, |connection| {
-        connection.pragma_update(None, "page_size", super::PAGE_BYTES)
-    })?;
+    let connection = {
+        // Of two that make a new file's log at once, SQLite refuses one. It takes a millisecond.
+        let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        database::open(path, medium, Some(layer), &TABLES, |connection| {
+            connection.pragma_update(None, "page_size", super::PAGE_BYTES)
+        })?
+    };
     let configured = || {
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
