@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -234,15 +233,15 @@ impl App {
             .expect("a temporary folder can be written to");
         let app = AppFolder { folder, app: self };
         if !app.app.secrets.is_empty() {
-            let lines = app.app.secrets.iter();
-            let lines: String = lines
-                .map(|(name, value)| format!("{name}={value}\n"))
-                .collect();
+            let mut lines = String::new();
+            for (name, value) in &app.app.secrets {
+                let _ = writeln!(lines, "{name}={value}");
+            }
             // Others may not read it: it is refused otherwise.
             let mut file = fs::OpenOptions::new();
             file.write(true).create_new(true).mode(0o600);
             let mut file = file.open(app.secrets()).expect("the folder is new");
-            file.write_all(lines.as_bytes())
+            std::io::Write::write_all(&mut file, lines.as_bytes())
                 .expect("a temporary folder can be written to");
         }
         app

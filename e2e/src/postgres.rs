@@ -1,5 +1,6 @@
 //! A real Postgres server, from Debian's package, in a folder of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -51,7 +52,8 @@ impl Postgres {
             fs::write(place.join("server.key"), key).expect("a file can be written");
             let private = fs::Permissions::from_mode(0o600);
             fs::set_permissions(place.join("server.key"), private).expect("it is ours");
-            settings += &format!(
+            let _ = write!(
+                settings,
                 "ssl = on\nssl_cert_file = '{0}/server.crt'\nssl_key_file = '{0}/server.key'\n",
                 place.display()
             );

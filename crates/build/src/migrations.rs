@@ -61,9 +61,10 @@ pub fn migrations(project: &Project) -> Result<Vec<DatabaseFiles>, MigrationFile
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(read(&folder))? {
             let path = entry.map_err(read(&folder))?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
             // Notes may lie beside them.
-            let Some(name) = name.filter(|name| name.ends_with(".sql")) else {
+            let is_sql = path.extension().is_some_and(|extension| extension == "sql");
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(name) = name.filter(|_| is_sql) else {
                 continue;
             };
             let bytes = std::fs::metadata(&path).map_err(read(&path))?.len();

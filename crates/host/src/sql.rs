@@ -196,7 +196,7 @@ impl Granted {
             }
             Place::Postgres(connections) => {
                 let session = postgres::Session::new(Arc::clone(connections));
-                Ok(Connection::Postgres(session))
+                Ok(Connection::Postgres(Box::new(session)))
             }
         }
     }
@@ -302,7 +302,7 @@ pub(crate) enum Failure {
 )]
 pub enum Connection {
     Kept(kept::Session),
-    Postgres(postgres::Session),
+    Postgres(Box<postgres::Session>),
 }
 
 /// Rows that a function reads.

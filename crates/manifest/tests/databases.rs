@@ -139,7 +139,10 @@ fn database_elsewhere_has_a_url_and_a_secret_for_its_password() {
         Some("postgres://shop@db.example.com/shop")
     );
     assert_eq!(
-        database.password.as_ref().map(|name| name.as_str()),
+        database
+            .password
+            .as_ref()
+            .map(everwarm_manifest::ConfigName::as_str),
         Some("DB_PASSWORD")
     );
     let again = app.to_toml().expect("it has a TOML form");

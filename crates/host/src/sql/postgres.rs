@@ -39,7 +39,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long it may take until a server has let a connection in.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a connection is kept that nobody uses.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_mins(1);
 /// How often they are looked at.
 const IDLE_LOOK: Duration = Duration::from_secs(20);
 /// How long tidying up after a function may take.

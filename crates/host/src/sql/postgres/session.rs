@@ -42,7 +42,7 @@ pub(in crate::sql) struct Rows {
     allowance: Allowance,
     columns: Vec<Column>,
     /// `None` when the last one has been read.
-    rows: Option<Pin<Box<RowStream>>>,
+    stream: Option<Pin<Box<RowStream>>>,
     is_read: Arc<AtomicBool>,
     /// One that was read, and had no place in the answer before.
     next: Option<Vec<Value>>,
@@ -77,7 +77,7 @@ impl Session {
             server: Arc::clone(&self.connections.server),
             allowance: allowance.unwrap_or_default(),
             columns: Vec::new(),
-            rows: Some(Box::pin(rows)),
+            stream: Some(Box::pin(rows)),
             is_read: Arc::clone(&self.is_read),
             next: None,
         };
@@ -335,7 +335,7 @@ impl Rows {
     }
 
     async fn read(&mut self, time: Option<Duration>) -> Result<Option<Vec<Value>>, Failure> {
-        let Some(rows) = &mut self.rows else {
+        let Some(rows) = &mut self.stream else {
             return Ok(None);
         };
         let read = in_time(time, async { rows.next().await.transpose() }).await;
@@ -360,7 +360,7 @@ impl Rows {
     }
 
     fn end(&mut self) {
-        self.rows = None;
+        self.stream = None;
         self.is_read.store(false, Ordering::Relaxed);
     }
 }

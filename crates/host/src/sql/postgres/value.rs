@@ -172,9 +172,10 @@ fn numeric(raw: &[u8]) -> Option<String> {
         };
         written.ok()?;
     }
-    let fraction: String = (1..=i32::from(scale).div_euclid(4) + 1)
-        .map(|place| format!("{:04}", group(-place)))
-        .collect();
+    let mut fraction = String::new();
+    for place in 1..=i32::from(scale).div_euclid(4) + 1 {
+        write!(fraction, "{:04}", group(-place)).ok()?;
+    }
     if scale > 0 {
         text.push('.');
         text.push_str(fraction.get(..usize::from(scale))?);
