@@ -10,7 +10,7 @@ use std::time::Instant;
 use wasmtime::component::{Resource as Handle, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::function::{Function, FunctionSpec};
+use crate::function::Function;
 use crate::limits::MemoryLimiter;
 use crate::meter::Meter;
 use crate::outbound::Chains;
@@ -48,11 +48,6 @@ impl Sandbox {
             chains: Chains::default(),
             wasi: None,
         }
-    }
-
-    /// What the function is.
-    pub fn spec(&self) -> &Arc<FunctionSpec> {
-        &self.function.spec
     }
 
     /// What a capability answered as its [`State`](crate::capability::State) for the function, found by its type:
@@ -115,7 +110,6 @@ impl Sandbox {
     /// As [`Sandbox::resource`].
     pub fn take_resource<T: Any>(&mut self, handle: &Handle<T>) -> wasmtime::Result<T> {
         let rep = handle.rep();
-        self.resource(handle)?;
         match self.slots.take(rep)? {
             Resource::OfCapability(resource) => resource.downcast().map(|resource| *resource).ok(),
             _ => None,

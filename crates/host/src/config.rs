@@ -16,7 +16,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::GuestOutput;
 use crate::notice::Notices;
-use crate::secrets::{AppSecrets, Secret, SecretBook, SecretMap};
+use crate::secrets::{self, AppSecrets, SecretBook, SecretMap};
 
 /// What the log calls it.
 const EVENT: &str = "a function asked for configuration in vain";
@@ -122,18 +122,10 @@ impl OfFunction {
     }
 
     fn secret(&self, secrets: &SecretMap, name: &ConfigName) -> Result<String, Error> {
-        let why = match secrets.get(name) {
-            Some(Secret::Value(value)) => return Ok(value.expose_secret().to_owned()),
-            Some(Secret::Unreadable(why)) => {
-                format!("the secret `{name}` can't be read: {why}")
-            }
-            None => {
-                let app = &self.notices.function().app;
-                format!(
-                    "the secret `{name}` isn't set: set it with `everwarm secret set {app} {name}` (for `everwarm up`, \
-                     in the file of `--secrets-file`)"
-                )
-            }
+        let app = &self.notices.function().app;
+        let why = match secrets::value(secrets, app, name) {
+            Ok(value) => return Ok(value.expose_secret().to_owned()),
+            Err(why) => why,
         };
         self.notices.say(EVENT, |_| why.clone());
         Err(Error::Upstream(why))

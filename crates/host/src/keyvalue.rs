@@ -12,7 +12,7 @@ use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_manifest::{TenantId, World};
-use everwarm_store::kv::{self, Bucket, KvQuota};
+use everwarm_store::kv::{self, Bucket, BucketName, KvQuota};
 use everwarm_store::sql::Databases;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -69,7 +69,7 @@ impl Granted {
         if let Some(bucket) = self.buckets.iter().find(is_meant) {
             return Ok(bucket.clone());
         }
-        if kv::BucketName::new(name).is_err() {
+        if BucketName::new(name).is_err() {
             return Err(Refused::NoSuchStore);
         }
         self.notices.store_denied(name);
@@ -106,8 +106,7 @@ impl Capability for KeyValue {
 
     fn configure(&self, function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
         let notices = Arc::new(Notices::new(function, self.output.clone()));
-        let names = function.grants.kv.iter();
-        let opened = names.zip(self.stores.iter().cycle()).map(|(name, stores)| {
+        let open = |stores: &Arc<dyn Stores>, name: &BucketName| {
             OpenBucket(Arc::new(Opened {
                 bucket: Bucket {
                     tenant: function.tenant.clone(),
@@ -117,11 +116,17 @@ impl Capability for KeyValue {
                 stores: Arc::clone(stores),
                 notices: Arc::clone(&notices),
             }))
-        });
-        Ok(Arc::new(Granted {
-            buckets: opened.collect(),
-            notices,
-        }))
+        };
+        let buckets = match &self.stores {
+            Some(stores) => function
+                .grants
+                .kv
+                .iter()
+                .map(|name| open(stores, name))
+                .collect(),
+            None => Vec::new(),
+        };
+        Ok(Arc::new(Granted { buckets, notices }))
     }
 
     fn prepare(&self, _state: &State, _instance: &mut Instance<'_>) {}

@@ -24,6 +24,22 @@ pub enum Secret {
     Unreadable(String),
 }
 
+/// The value of a secret of `app`, or what to tell the app's owner. No value is in that.
+pub(crate) fn value<'a>(
+    secrets: &'a SecretMap,
+    app: &AppName,
+    name: &ConfigName,
+) -> Result<&'a SecretString, String> {
+    match secrets.get(name) {
+        Some(Secret::Value(value)) => Ok(value),
+        Some(Secret::Unreadable(why)) => Err(format!("the secret `{name}` can't be read: {why}")),
+        None => Err(format!(
+            "the secret `{name}` isn't set: set it with `everwarm secret set {app} {name}` (for `everwarm up`, in the \
+             file of `--secrets-file`)"
+        )),
+    }
+}
+
 /// Secrets of one app.
 pub(crate) struct AppSecrets(ArcSwap<SecretMap>);
 

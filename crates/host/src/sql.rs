@@ -8,14 +8,16 @@ mod kept;
 mod postgres;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_manifest::grants::PostgresUrl;
-use everwarm_manifest::{AppName, ConfigName, SqlDatabase, TenantId, World};
-use everwarm_store::sql::{Database, Terms};
+use everwarm_manifest::{AppName, ConfigName, DatabaseName, SqlDatabase, TenantId, World};
+use everwarm_store::sql::{
+    BATCH_MAX, Database, PARAMETERS_MAX, SQL_BYTES_MAX, STATEMENT_BYTES_MAX, Terms,
+};
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,17 +26,10 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::network::Network;
 use crate::notice::Notices;
-use crate::secrets::{Secret, SecretBook};
+use crate::secrets::{self, AppSecrets, SecretBook};
 use crate::shares::{Shares, shared};
 use crate::{GuestOutput, Stores};
 use convert::bindings;
-
-/// Rows of one answer.
-const ROWS_MAX: u32 = 1_000;
-/// Statements of one batch.
-const BATCH_MAX: usize = 100;
-/// Bytes of the values of one answer, but for its first row.
-const ROWS_BYTES_MAX: usize = 1 << 20;
 
 /// See the module's documentation.
 pub struct Sql {
@@ -172,26 +167,22 @@ struct Granted {
 }
 
 impl Granted {
-    /// Opens a database, whose statements may take as long as `time`.
-    fn open(&self, name: &str, time: Option<Duration>) -> Result<Connection, Failure> {
+    fn open(&self, name: &str) -> Result<Connection, Failure> {
         let Some((_, place)) = self.databases.iter().find(|(known, _)| known == name) else {
+            if DatabaseName::new(name).is_err() {
+                return Err(Failure::NoSuchDatabase);
+            }
             self.denied(name);
             return Err(Failure::AccessDenied);
         };
         match place {
             Place::Kept { stores, database } => {
-                let terms = Terms::default();
-                let running_max = time.map_or(terms.running_max, |it| it.min(terms.running_max));
-                let terms = Terms {
-                    running_max,
-                    ..terms
-                };
                 let databases = stores.sql().ok_or_else(|| {
                     Failure::Unavailable(
                         "the node is starting: its store isn't open yet".to_owned(),
                     )
                 })?;
-                let connection = databases.connect(database, terms);
+                let connection = databases.connect(database, Terms::default());
                 Ok(Connection::Kept(kept::Session(connection)))
             }
             Place::Postgres(connections) => {
@@ -213,21 +204,18 @@ impl Granted {
 
 /// The secret that is a password. Read for each connection, so that one that was changed holds from the next one on.
 struct Password {
-    secrets: Arc<crate::secrets::AppSecrets>,
+    secrets: Arc<AppSecrets>,
     name: ConfigName,
     app: AppName,
 }
 
 impl Password {
     fn read(&self) -> Result<SecretString, Failure> {
-        let Self { name, app, .. } = self;
-        match self.secrets.now().get(name) {
-            Some(Secret::Value(value)) => Ok(value.expose_secret().into()),
-            Some(Secret::Unreadable(why)) => Err(Failure::Unavailable(format!(
-                "the secret `{name}`, which is the password, can't be read: {why}"
-            ))),
-            None => Err(Failure::Unavailable(format!(
-                "the secret `{name}`, which is the password, isn't set: set it with `everwarm secret set {app} {name}`"
+        let secrets = self.secrets.now();
+        match secrets::value(&secrets, &self.app, &self.name) {
+            Ok(value) => Ok(value.expose_secret().into()),
+            Err(why) => Err(Failure::Unavailable(format!(
+                "the password is missing: {why}"
             ))),
         }
     }
@@ -261,6 +249,25 @@ pub(crate) struct Statement {
     parameters: Vec<Value>,
 }
 
+impl Statement {
+    /// Whether it is within the bounds that hold for all databases.
+    fn check(&self) -> Result<(), Failure> {
+        let parameters: usize = self.parameters.iter().map(Value::bytes).sum();
+        let what = if self.text.len() > SQL_BYTES_MAX {
+            format!(
+                "the statement's text has more than {SQL_BYTES_MAX} bytes: send values as parameters"
+            )
+        } else if self.parameters.len() > PARAMETERS_MAX {
+            format!("the statement has more than {PARAMETERS_MAX} parameters: make several of it")
+        } else if self.text.len() + parameters > STATEMENT_BYTES_MAX {
+            format!("the statement has more than {STATEMENT_BYTES_MAX} bytes: make several of it")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::TooMuch(what))
+    }
+}
+
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -279,9 +286,8 @@ pub(crate) struct Column {
 /// Why a function's statement came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
+    NoSuchDatabase,
     AccessDenied,
-    /// The server's name resolves to addresses that aren't public, and not listed; here is one of them.
-    Prohibited(String),
     /// The database refuses the statement.
     Refused {
         code: String,
@@ -320,58 +326,60 @@ impl Connection {
     async fn query(
         &mut self,
         statement: Statement,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Rows, Failure> {
         match self {
-            Self::Kept(session) => session.query(statement).await.map(Rows::Kept),
-            Self::Postgres(session) => session.query(statement, time).await.map(Rows::Postgres),
+            Self::Kept(session) => kept_in_time(until, session.query(statement))
+                .await
+                .map(Rows::Kept),
+            Self::Postgres(session) => session.query(statement, until).await.map(Rows::Postgres),
         }
     }
 
     async fn execute(
         &mut self,
         statement: Statement,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<u64, Failure> {
         match self {
-            Self::Kept(session) => session.execute(statement).await,
-            Self::Postgres(session) => session.execute(statement, time).await,
+            Self::Kept(session) => kept_in_time(until, session.execute(statement)).await,
+            Self::Postgres(session) => session.execute(statement, until).await,
         }
     }
 
     async fn execute_batch(
         &mut self,
         statements: Vec<Statement>,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Vec<u64>, Failure> {
         if statements.len() > BATCH_MAX {
             let text = format!("a batch has {BATCH_MAX} statements at most");
             return Err(Failure::TooMuch(text));
         }
         match self {
-            Self::Kept(session) => session.execute_batch(statements).await,
-            Self::Postgres(session) => session.execute_batch(statements, time).await,
+            Self::Kept(session) => kept_in_time(until, session.execute_batch(statements)).await,
+            Self::Postgres(session) => session.execute_batch(statements, until).await,
         }
     }
 
-    async fn begin(&mut self, access: Access, time: Option<Duration>) -> Result<(), Failure> {
+    async fn begin(&mut self, access: Access, until: Option<Instant>) -> Result<(), Failure> {
         match self {
-            Self::Kept(session) => session.begin(access).await,
-            Self::Postgres(session) => session.begin(access, time).await,
+            Self::Kept(session) => kept_in_time(until, session.begin(access)).await,
+            Self::Postgres(session) => session.begin(access, until).await,
         }
     }
 
-    async fn commit(&mut self, time: Option<Duration>) -> Result<(), Failure> {
+    async fn commit(&mut self, until: Option<Instant>) -> Result<(), Failure> {
         match self {
-            Self::Kept(session) => session.commit().await,
-            Self::Postgres(session) => session.commit(time).await,
+            Self::Kept(session) => kept_in_time(until, session.commit()).await,
+            Self::Postgres(session) => session.commit(until).await,
         }
     }
 
-    async fn rollback(&mut self, time: Option<Duration>) -> Result<(), Failure> {
+    async fn rollback(&mut self, until: Option<Instant>) -> Result<(), Failure> {
         match self {
-            Self::Kept(session) => session.rollback().await,
-            Self::Postgres(session) => session.rollback(time).await,
+            Self::Kept(session) => kept_in_time(until, session.rollback()).await,
+            Self::Postgres(session) => session.rollback(until).await,
         }
     }
 }
@@ -387,11 +395,30 @@ impl Rows {
     async fn next(
         &mut self,
         count_max: u32,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Vec<Vec<Value>>, Failure> {
         match self {
-            Self::Kept(rows) => rows.next(count_max).await,
-            Self::Postgres(rows) => rows.next(count_max, time).await,
+            Self::Kept(rows) => kept_in_time(until, rows.next(count_max)).await,
+            Self::Postgres(rows) => rows.next(count_max, until).await,
         }
     }
+}
+
+/// What comes of it until then. What is given up is ended by that.
+async fn in_time<T>(until: Option<Instant>, asked: impl Future<Output = T>) -> Option<T> {
+    match until {
+        None => Some(asked.await),
+        Some(until) => tokio::time::timeout_at(until.into(), asked).await.ok(),
+    }
+}
+
+/// As [`in_time`], of what the store does.
+async fn kept_in_time<T>(
+    until: Option<Instant>,
+    asked: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    in_time(until, asked).await.unwrap_or_else(|| {
+        let text = "it took too long, and is given up; an open transaction is undone";
+        Err(Failure::Timeout(text.to_owned()))
+    })
 }

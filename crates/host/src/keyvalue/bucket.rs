@@ -248,15 +248,6 @@ impl Cas {
             Err(error) => Err(NotSwapped::Refused(self.bucket.refused(&error))),
         }
     }
-
-    /// The same, of what another one has; both may be held by the guest.
-    pub(super) fn share(&self) -> Self {
-        Self {
-            bucket: self.bucket.clone(),
-            key: self.key.clone(),
-            expected: self.expected,
-        }
-    }
 }
 
 fn key(text: &str) -> Result<Key, Refused> {

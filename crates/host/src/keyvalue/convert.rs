@@ -63,10 +63,6 @@ fn bytes(value: Option<Bytes>) -> Option<Vec<u8>> {
     value.map(Vec::from)
 }
 
-fn opened(sandbox: &Sandbox, bucket: &Resource<OpenBucket>) -> Result<OpenBucket> {
-    sandbox.resource(bucket).cloned()
-}
-
 impl store::Host for Sandbox {
     fn open(&mut self, identifier: String) -> Answer<Resource<OpenBucket>> {
         let granted = self.state::<Granted>();
@@ -80,7 +76,7 @@ impl store::Host for Sandbox {
 
 impl store::HostBucket for Sandbox {
     async fn get(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Option<Vec<u8>>> {
-        let value = opened(self, &bucket)?.get(&key).await;
+        let value = self.resource_mut(&bucket)?.get(&key).await;
         answer(value.map(bytes))
     }
 
@@ -90,15 +86,15 @@ impl store::HostBucket for Sandbox {
         key: String,
         value: Vec<u8>,
     ) -> Answer<()> {
-        answer(opened(self, &bucket)?.set(&key, value, None).await)
+        answer(self.resource_mut(&bucket)?.set(&key, value, None).await)
     }
 
     async fn delete(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<()> {
-        answer(opened(self, &bucket)?.delete(&key).await)
+        answer(self.resource_mut(&bucket)?.delete(&key).await)
     }
 
     async fn exists(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<bool> {
-        answer(opened(self, &bucket)?.exists(&key).await)
+        answer(self.resource_mut(&bucket)?.exists(&key).await)
     }
 
     async fn list_keys(
@@ -106,7 +102,11 @@ impl store::HostBucket for Sandbox {
         bucket: Resource<OpenBucket>,
         cursor: Option<String>,
     ) -> Answer<KeyResponse> {
-        answer(opened(self, &bucket)?.list_all(cursor.as_deref()).await)
+        answer(
+            self.resource_mut(&bucket)?
+                .list_all(cursor.as_deref())
+                .await,
+        )
     }
 
     async fn drop(&mut self, bucket: Resource<OpenBucket>) -> Result<()> {
@@ -121,7 +121,7 @@ impl atomics::Host for Sandbox {
         key: String,
         delta: i64,
     ) -> Answer<i64> {
-        answer(opened(self, &bucket)?.increment(&key, delta).await)
+        answer(self.resource_mut(&bucket)?.increment(&key, delta).await)
     }
 
     async fn swap(
@@ -143,15 +143,17 @@ impl atomics::Host for Sandbox {
 
 impl atomics::HostCas for Sandbox {
     async fn new(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Resource<Cas>> {
-        match Cas::new(opened(self, &bucket)?, &key).await {
+        // It outlives the call, and may outlive the handle of its store.
+        let bucket = self.resource(&bucket)?.clone();
+        match Cas::new(bucket, &key).await {
             Ok(cas) => self.keep_resource(cas).map(Ok),
             Err(refused) => Ok(Err(refused.into())),
         }
     }
 
     async fn current(&mut self, cas: Resource<Cas>) -> Answer<Option<Vec<u8>>> {
-        let cas = self.resource(&cas)?.share();
-        answer(cas.current().await.map(bytes))
+        let current = self.resource_mut(&cas)?.current().await;
+        answer(current.map(bytes))
     }
 
     async fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
@@ -165,7 +167,7 @@ impl batch::Host for Sandbox {
         bucket: Resource<OpenBucket>,
         keys: Vec<String>,
     ) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
-        let entries = opened(self, &bucket)?.get_many(keys).await;
+        let entries = self.resource_mut(&bucket)?.get_many(keys).await;
         answer(entries.map(|entries| {
             let entries = entries.into_iter();
             let values = entries.map(|(key, entry)| (key, bytes(entry.map(|entry| entry.value))));
@@ -178,11 +180,11 @@ impl batch::Host for Sandbox {
         bucket: Resource<OpenBucket>,
         values: Vec<(String, Vec<u8>)>,
     ) -> Answer<()> {
-        answer(opened(self, &bucket)?.set_many(values).await)
+        answer(self.resource_mut(&bucket)?.set_many(values).await)
     }
 
     async fn delete_many(&mut self, bucket: Resource<OpenBucket>, keys: Vec<String>) -> Answer<()> {
-        answer(opened(self, &bucket)?.delete_many(&keys).await)
+        answer(self.resource_mut(&bucket)?.delete_many(&keys).await)
     }
 }
 
@@ -194,7 +196,7 @@ impl entries::Host for Sandbox {
         value: Vec<u8>,
         ttl_ms: u64,
     ) -> Answer<()> {
-        let bucket = opened(self, &bucket)?;
+        let bucket = self.resource_mut(&bucket)?;
         answer(bucket.set(&key, value, Some(ttl_ms)).await)
     }
 
@@ -205,7 +207,7 @@ impl entries::Host for Sandbox {
         cursor: Option<String>,
         count_max: u32,
     ) -> Answer<KeyResponse> {
-        let bucket = opened(self, &bucket)?;
+        let bucket = self.resource_mut(&bucket)?;
         answer(bucket.list(&prefix, cursor.as_deref(), count_max).await)
     }
 }

@@ -1,6 +1,6 @@
 //! The interface of SQL databases, for both versions of WASI. Converts, and knows nothing else.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use everwarm_engine::Sandbox;
 use wasmtime::Result;
@@ -35,10 +35,8 @@ const PART_OF_TIME: f64 = 0.9;
 impl From<Failure> for types::Error {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::NoSuchDatabase => Self::NoSuchDatabase,
             Failure::AccessDenied => Self::AccessDenied,
-            Failure::Prohibited(address) => Self::Unavailable(format!(
-                "the server's address {address} isn't public, and not in `addresses` of [function.grants]"
-            )),
             Failure::Refused { code, message } => Self::Refused(types::Problem { code, message }),
             Failure::Unavailable(text) => Self::Unavailable(text),
             Failure::Timeout(text) => Self::Timeout(text),
@@ -109,21 +107,19 @@ fn answer<T>(done: std::result::Result<T, Failure>) -> Answer<T> {
     Ok(done.map_err(types::Error::from))
 }
 
-/// How long a call may take.
-fn time(sandbox: &Sandbox) -> Option<Duration> {
-    let left = sandbox
-        .deadline()?
-        .saturating_duration_since(Instant::now());
-    Some(left.mul_f64(PART_OF_TIME))
+/// Until when a call may take.
+fn until(sandbox: &Sandbox) -> Option<Instant> {
+    let now = Instant::now();
+    let left = sandbox.deadline()?.saturating_duration_since(now);
+    Some(now + left.mul_f64(PART_OF_TIME))
 }
 
 impl types::Host for Sandbox {}
 
 impl client::Host for Sandbox {
     fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
-        let time = time(self);
         let granted = self.state::<Granted>();
-        let opened = granted.map_or(Err(Failure::AccessDenied), |it| it.open(&database, time));
+        let opened = granted.map_or(Err(Failure::AccessDenied), |it| it.open(&database));
         match opened {
             Ok(connection) => self.keep_resource(connection).map(Ok),
             Err(failure) => answer(Err(failure)),
@@ -137,9 +133,9 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<Resource<Rows>> {
-        let time = time(self);
+        let until = until(self);
         let connection = self.resource_mut(&connection)?;
-        match connection.query(statement.into(), time).await {
+        match connection.query(statement.into(), until).await {
             Ok(rows) => self.keep_resource(rows).map(Ok),
             Err(failure) => answer(Err(failure)),
         }
@@ -150,9 +146,9 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<u64> {
-        let time = time(self);
+        let until = until(self);
         let connection = self.resource_mut(&connection)?;
-        answer(connection.execute(statement.into(), time).await)
+        answer(connection.execute(statement.into(), until).await)
     }
 
     async fn execute_batch(
@@ -160,10 +156,10 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statements: Vec<types::Statement>,
     ) -> Answer<Vec<u64>> {
-        let time = time(self);
+        let until = until(self);
         let connection = self.resource_mut(&connection)?;
         let statements = statements.into_iter().map(Statement::from).collect();
-        answer(connection.execute_batch(statements, time).await)
+        answer(connection.execute_batch(statements, until).await)
     }
 
     async fn begin(
@@ -171,22 +167,22 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         access: types::Access,
     ) -> Answer<()> {
-        let time = time(self);
+        let until = until(self);
         answer(
             self.resource_mut(&connection)?
-                .begin(access.into(), time)
+                .begin(access.into(), until)
                 .await,
         )
     }
 
     async fn commit(&mut self, connection: Resource<Connection>) -> Answer<()> {
-        let time = time(self);
-        answer(self.resource_mut(&connection)?.commit(time).await)
+        let until = until(self);
+        answer(self.resource_mut(&connection)?.commit(until).await)
     }
 
     async fn rollback(&mut self, connection: Resource<Connection>) -> Answer<()> {
-        let time = time(self);
-        answer(self.resource_mut(&connection)?.rollback(time).await)
+        let until = until(self);
+        answer(self.resource_mut(&connection)?.rollback(until).await)
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> Result<()> {
@@ -201,8 +197,8 @@ impl client::HostRows for Sandbox {
     }
 
     async fn next(&mut self, rows: Resource<Rows>, count_max: u32) -> Answer<Vec<types::Row>> {
-        let time = time(self);
-        let rows = self.resource_mut(&rows)?.next(count_max, time).await;
+        let until = until(self);
+        let rows = self.resource_mut(&rows)?.next(count_max, until).await;
         answer(rows.map(|rows| {
             let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
             rows.into_iter().map(row).collect()

@@ -186,15 +186,16 @@ impl Server {
         }
         let allowance = Allowance::of(ANSWER_BYTES_MAX);
         let stream = self.stream(&allowance).await?;
+        let refused = |error| self.failure(&error, Some(&allowance));
         let (client, driver) = if self.url.tls() {
             config.ssl_mode(SslMode::Require);
             let entered = config.connect_raw(stream, self.handshake()?).await;
-            let (client, connection) = entered.map_err(|error| self.failure(&error, &allowance))?;
+            let (client, connection) = entered.map_err(refused)?;
             (client, self.runtime.spawn(ended(connection)))
         } else {
             config.ssl_mode(SslMode::Disable);
             let entered = config.connect_raw(stream, NoTls).await;
-            let (client, connection) = entered.map_err(|error| self.failure(&error, &allowance))?;
+            let (client, connection) = entered.map_err(refused)?;
             (client, self.runtime.spawn(ended(connection)))
         };
         Ok(Connected {
@@ -234,9 +235,11 @@ impl Server {
             }),
             Ok(Stream::Tls(_)) => Err(self.unavailable("was asked for in another way")),
             Err(Unopened::Prohibited(addresses)) => {
-                let address = addresses.first().map(ToString::to_string);
-                let address = address.unwrap_or_default();
-                Err(Failure::Prohibited(address))
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                Err(self.unavailable(&format!(
+                    "isn't asked: its address {} isn't public, and isn't in `addresses` of [function.grants]",
+                    addresses.join(", ")
+                )))
             }
             Err(Unopened::Failed(error)) => {
                 Err(self.unavailable(&format!("can't be reached: {error}")))
@@ -249,7 +252,7 @@ impl Server {
     }
 
     /// What an error of the client means.
-    fn failure(&self, error: &tokio_postgres::Error, allowance: &Allowance) -> Failure {
+    fn failure(&self, error: &tokio_postgres::Error, allowance: Option<&Allowance>) -> Failure {
         if let Some(said) = error.as_db_error() {
             let code = said.code();
             let is_entry = [
@@ -275,7 +278,7 @@ impl Server {
                 message,
             };
         }
-        if allowance.is_used_up() {
+        if allowance.is_some_and(Allowance::is_used_up) {
             return Failure::TooMuch(format!(
                 "the answer has more than {} MiB: ask for less at a time",
                 ANSWER_BYTES_MAX >> 20

@@ -7,16 +7,17 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use deadpool::managed::Object;
+use everwarm_store::sql::{ROWS_BYTES_MAX, ROWS_MAX};
 use futures_util::StreamExt as _;
 use tokio_postgres::{Client, Row, RowStream};
 
 use super::metered::Allowance;
 use super::value::{Cell, Parameter};
-use super::{ANSWER_BYTES_MAX, Connections, Opener, Server, TIDY_MAX};
-use crate::sql::{Access, Column, Failure, ROWS_BYTES_MAX, ROWS_MAX, Statement, Value};
+use super::{ANSWER_BYTES_MAX, Connected, Connections, Opener, Server, TIDY_MAX};
+use crate::sql::{Access, Column, Failure, Statement, Value, in_time};
 
 /// Ends a transaction, and takes back what a session can set for itself. What `DISCARD ALL` does but for prepared
 /// statements: the client keeps some of its own.
@@ -31,9 +32,18 @@ pub(in crate::sql) struct Session {
     taken: Option<Object<Opener>>,
     /// Whether a statement is on its way.
     is_running: bool,
-    /// Whether rows of the last statement are still being read.
-    is_read: Arc<AtomicBool>,
+    /// The rows of the last statement, as their reader has them.
+    reading: Arc<Reading>,
     is_in_transaction: bool,
+}
+
+/// What a session has to know of rows that a function reads beside it.
+#[derive(Default)]
+struct Reading {
+    /// Whether they are still being read.
+    is_open: AtomicBool,
+    /// Whether they didn't come in time: the server works on them still.
+    is_given_up: AtomicBool,
 }
 
 /// The rows of one statement.
@@ -43,14 +53,14 @@ pub(in crate::sql) struct Rows {
     columns: Vec<Column>,
     /// `None` when the last one has been read.
     stream: Option<Pin<Box<RowStream>>>,
-    is_read: Arc<AtomicBool>,
+    reading: Arc<Reading>,
     /// One that was read, and had no place in the answer before.
     next: Option<Vec<Value>>,
 }
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        self.is_read.store(false, Ordering::Relaxed);
+        self.reading.is_open.store(false, Ordering::Relaxed);
     }
 }
 
@@ -60,7 +70,7 @@ impl Session {
             connections,
             taken: None,
             is_running: false,
-            is_read: Arc::default(),
+            reading: Arc::default(),
             is_in_transaction: false,
         }
     }
@@ -68,33 +78,32 @@ impl Session {
     pub(in crate::sql) async fn query(
         &mut self,
         statement: Statement,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Rows, Failure> {
-        let rows = self.begin_statement(statement, time).await?;
-        self.is_read.store(true, Ordering::Relaxed);
-        let allowance = self.taken.as_ref().map(|taken| taken.allowance.clone());
+        let (rows, allowance) = self.begin_statement(statement, until).await?;
+        self.reading.is_open.store(true, Ordering::Relaxed);
         let mut rows = Rows {
             server: Arc::clone(&self.connections.server),
-            allowance: allowance.unwrap_or_default(),
+            allowance,
             columns: Vec::new(),
             stream: Some(Box::pin(rows)),
-            is_read: Arc::clone(&self.is_read),
+            reading: Arc::clone(&self.reading),
             next: None,
         };
         // The client tells the columns with the first row only.
-        rows.next = rows.read(time).await?;
+        rows.next = rows.read(until).await?;
         Ok(rows)
     }
 
     pub(in crate::sql) async fn execute(
         &mut self,
         statement: Statement,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<u64, Failure> {
-        let rows = self.begin_statement(statement, time).await?;
+        let (rows, _) = self.begin_statement(statement, until).await?;
         self.is_running = true;
         let mut rows = std::pin::pin!(rows);
-        let done = in_time(time, async {
+        let done = in_time(until, async {
             while let Some(row) = rows.next().await {
                 row?;
             }
@@ -107,26 +116,26 @@ impl Session {
     pub(in crate::sql) async fn execute_batch(
         &mut self,
         statements: Vec<Statement>,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Vec<u64>, Failure> {
         let is_own = !self.is_in_transaction;
         if is_own {
-            self.begin(Access::Write, time).await?;
+            self.begin(Access::Write, until).await?;
         }
         let mut changed = Vec::with_capacity(statements.len());
         for statement in statements {
-            match self.execute(statement, time).await {
+            match self.execute(statement, until).await {
                 Ok(rows) => changed.push(rows),
                 Err(failure) => {
                     if is_own && self.is_in_transaction {
-                        self.rollback(time).await?;
+                        self.rollback(until).await?;
                     }
                     return Err(failure);
                 }
             }
         }
         if is_own {
-            self.commit(time).await?;
+            self.commit(until).await?;
         }
         Ok(changed)
     }
@@ -134,7 +143,7 @@ impl Session {
     pub(in crate::sql) async fn begin(
         &mut self,
         access: Access,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<(), Failure> {
         if self.is_in_transaction {
             let text = "a transaction is open already: commit it, or roll it back, first";
@@ -144,31 +153,31 @@ impl Session {
             Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
             Access::Write => "BEGIN",
         };
-        self.say(begin, time).await?;
+        self.say(begin, until).await?;
         self.is_in_transaction = true;
         Ok(())
     }
 
-    pub(in crate::sql) async fn commit(&mut self, time: Option<Duration>) -> Result<(), Failure> {
+    pub(in crate::sql) async fn commit(&mut self, until: Option<Instant>) -> Result<(), Failure> {
         self.in_transaction()?;
-        let committed = self.say(COMMIT, time).await;
+        let committed = self.say(COMMIT, until).await;
         self.is_in_transaction = false;
         if matches!(committed, Err(Failure::Refused { .. })) {
-            self.say("ROLLBACK", time).await?;
+            self.say("ROLLBACK", until).await?;
         }
         committed
     }
 
-    pub(in crate::sql) async fn rollback(&mut self, time: Option<Duration>) -> Result<(), Failure> {
+    pub(in crate::sql) async fn rollback(&mut self, until: Option<Instant>) -> Result<(), Failure> {
         self.in_transaction()?;
         self.is_in_transaction = false;
-        self.say("ROLLBACK", time).await
+        self.say("ROLLBACK", until).await
     }
 
     /// Says something of the session's own.
-    async fn say(&mut self, text: &str, time: Option<Duration>) -> Result<(), Failure> {
-        let client = self.client().await?;
-        let done = in_time(time, client.batch_execute(text)).await;
+    async fn say(&mut self, text: &str, until: Option<Instant>) -> Result<(), Failure> {
+        let connected = self.connected(until).await?;
+        let done = in_time(until, connected.client.batch_execute(text)).await;
         self.done(done)
     }
 
@@ -182,44 +191,73 @@ impl Session {
     async fn begin_statement(
         &mut self,
         statement: Statement,
-        time: Option<Duration>,
-    ) -> Result<RowStream, Failure> {
+        until: Option<Instant>,
+    ) -> Result<(RowStream, Allowance), Failure> {
+        statement.check()?;
+        let texts = statement.parameters.iter().filter_map(|value| match value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        });
+        if texts
+            .chain([&statement.text])
+            .any(|text| text.contains('\0'))
+        {
+            let text = "a text has no NUL in Postgres: send bytes, or leave it out";
+            return Err(Failure::Other(text.to_owned()));
+        }
         let parameters = statement.parameters.into_iter().map(|value| {
             let parameter = Parameter(value);
             let kind = parameter.kind();
             (parameter, kind)
         });
         let parameters: Vec<_> = parameters.collect();
-        let client = self.client().await?;
-        let asked = in_time(time, client.query_typed_raw(&statement.text, parameters)).await;
-        self.done(asked)
+        let connected = self.connected(until).await?;
+        let allowance = connected.allowance.clone();
+        let asked = connected
+            .client
+            .query_typed_raw(&statement.text, parameters);
+        let asked = in_time(until, asked).await;
+        Ok((self.done(asked)?, allowance))
     }
 
-    /// The connection's client, with a statement under way from now on.
-    async fn client(&mut self) -> Result<&Client, Failure> {
-        if self.is_read.load(Ordering::Relaxed) {
+    /// The connection, with a statement under way from now on.
+    async fn connected(&mut self, until: Option<Instant>) -> Result<&Connected, Failure> {
+        if self.reading.is_open.load(Ordering::Relaxed) {
             let text = "rows of the statement before are still being read: read or drop them first";
             return Err(Failure::Other(text.to_owned()));
         }
-        if self
-            .taken
-            .as_ref()
-            .is_some_and(|taken| taken.client.is_closed())
-        {
-            self.close();
-            if std::mem::take(&mut self.is_in_transaction) {
-                let text = "has closed the connection, and undone the transaction that was open";
-                return Err(self.connections.server.unavailable(text));
-            }
+        let is_closed = |taken: &Object<Opener>| taken.client.is_closed();
+        let is_lost = if self.reading.is_given_up.load(Ordering::Relaxed) {
+            self.stop();
+            true
+        } else if let Some(closed) = self.taken.take_if(|taken| is_closed(taken)) {
+            drop(Object::take(closed));
+            true
+        } else {
+            false
+        };
+        if is_lost && std::mem::take(&mut self.is_in_transaction) {
+            let text = "has lost the connection, and undone the transaction that was open";
+            return Err(self.connections.server.unavailable(text));
         }
         let taken = match self.taken.take() {
             Some(taken) => taken,
-            None => self.connections.get().await?,
+            None => self.fresh(until).await?,
         };
         let taken = self.taken.insert(taken);
         taken.allowance.renew(ANSWER_BYTES_MAX);
         self.is_running = true;
-        Ok(&taken.client)
+        Ok(taken)
+    }
+
+    /// A connection from the pool.
+    async fn fresh(&self, until: Option<Instant>) -> Result<Object<Opener>, Failure> {
+        let got = in_time(until, self.connections.get()).await;
+        got.unwrap_or_else(|| {
+            let url = &self.connections.server.url;
+            let text = format!("no connection to {url} came about in time");
+            Err(Failure::Timeout(text))
+        })
     }
 
     /// A statement has come to its end, or has not in time.
@@ -234,20 +272,14 @@ impl Session {
             ));
         };
         self.is_running = false;
-        let allowance = self.taken.as_ref().map(|taken| taken.allowance.clone());
-        let allowance = allowance.unwrap_or_default();
-        done.map_err(|error| self.connections.server.failure(&error, &allowance))
-    }
-
-    fn close(&mut self) {
-        if let Some(taken) = self.taken.take() {
-            drop(Object::take(taken));
-        }
+        let allowance = self.taken.as_ref().map(|taken| &taken.allowance);
+        done.map_err(|error| self.connections.server.failure(&error, allowance))
     }
 
     /// Closes the connection, and tells the server to stop what runs on it.
     fn stop(&mut self) {
         self.is_running = false;
+        self.reading = Arc::default();
         let Some(taken) = self.taken.take() else {
             return;
         };
@@ -266,7 +298,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.is_running {
+        if self.is_running || self.reading.is_given_up.load(Ordering::Relaxed) {
             self.stop();
             return;
         }
@@ -297,7 +329,7 @@ impl Server {
         } else {
             token.cancel_query_raw(stream, tokio_postgres::NoTls).await
         };
-        cancelled.map_err(|error| self.failure(&error, &allowance))
+        cancelled.map_err(|error| self.failure(&error, Some(&allowance)))
     }
 }
 
@@ -309,15 +341,15 @@ impl Rows {
     pub(in crate::sql) async fn next(
         &mut self,
         count_max: u32,
-        time: Option<Duration>,
+        until: Option<Instant>,
     ) -> Result<Vec<Vec<Value>>, Failure> {
-        let count_max = count_max.clamp(1, ROWS_MAX) as usize;
+        let count_max = (count_max as usize).clamp(1, ROWS_MAX);
         let mut answer = Vec::new();
         let mut bytes = 0;
         while answer.len() < count_max {
             let row = match self.next.take() {
                 Some(row) => row,
-                None => match self.read(time).await? {
+                None => match self.read(until).await? {
                     Some(row) => row,
                     None => break,
                 },
@@ -334,11 +366,11 @@ impl Rows {
         Ok(answer)
     }
 
-    async fn read(&mut self, time: Option<Duration>) -> Result<Option<Vec<Value>>, Failure> {
+    async fn read(&mut self, until: Option<Instant>) -> Result<Option<Vec<Value>>, Failure> {
         let Some(rows) = &mut self.stream else {
             return Ok(None);
         };
-        let read = in_time(time, async { rows.next().await.transpose() }).await;
+        let read = in_time(until, async { rows.next().await.transpose() }).await;
         let row = match read {
             Some(Ok(Some(row))) => {
                 if self.columns.is_empty() {
@@ -350,8 +382,11 @@ impl Rows {
                 self.end();
                 return Ok(None);
             }
-            Some(Err(error)) => Err(self.server.failure(&error, &self.allowance)),
-            None => Err(Failure::Timeout("no row came in time".to_owned())),
+            Some(Err(error)) => Err(self.server.failure(&error, Some(&self.allowance))),
+            None => {
+                self.reading.is_given_up.store(true, Ordering::Relaxed);
+                Err(Failure::Timeout("no row came in time".to_owned()))
+            }
         };
         if row.is_err() {
             self.end();
@@ -361,7 +396,7 @@ impl Rows {
 
     fn end(&mut self) {
         self.stream = None;
-        self.is_read.store(false, Ordering::Relaxed);
+        self.reading.is_open.store(false, Ordering::Relaxed);
     }
 }
 
@@ -381,12 +416,4 @@ fn values(row: &Row) -> Result<Vec<Value>, Failure> {
         }
     });
     cells.collect()
-}
-
-/// What comes of it within that time.
-async fn in_time<T>(time: Option<Duration>, asked: impl Future<Output = T>) -> Option<T> {
-    match time {
-        None => Some(asked.await),
-        Some(time) => tokio::time::timeout(time, asked).await.ok(),
-    }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_c
 
 use crate::sql::Value;
 
-/// A parameter. All but bytes are sent as text, which the server reads as what it needs there: so a text may stand for a
+/// A parameter, in whose text is no NUL. All but bytes are sent as text, which the server reads as what it needs there: so a text may stand for a
 /// time, a UUID or a number of any size, as it may in a literal.
 #[derive(Debug)]
 pub(super) struct Parameter(pub(super) Value);
@@ -38,9 +38,6 @@ impl ToSql for Parameter {
                 });
             }
             Value::Real(value) => write!(out, "{value:?}")?,
-            Value::Text(text) if text.contains('\0') => {
-                return Err("a text has no NUL in Postgres".into());
-            }
             Value::Text(text) => out.extend_from_slice(text.as_bytes()),
             Value::Blob(bytes) => out.extend_from_slice(bytes),
         }
