@@ -160,6 +160,51 @@ impl Drop for HostCode {
     }
 }
 
+/// Where the host writes what a call returns, if that is more than a number. Large enough, and aligned, for whatever the
+/// callers that name its size get.
+#[repr(C, align(8))]
+pub(super) struct Area<const SIZE: usize>([u8; SIZE]);
+
+impl<const SIZE: usize> Area<SIZE> {
+    pub(super) fn fill(call: impl FnOnce(*mut Self)) -> Self {
+        let mut area = Self([0; SIZE]);
+        call(&raw mut area);
+        area
+    }
+
+    /// The case of a variant, or a truth.
+    pub(super) fn case(&self, place: usize) -> u8 {
+        self.0[place]
+    }
+
+    pub(super) fn word(&self, place: usize) -> u32 {
+        word(&self.0, place)
+    }
+
+    /// A number of 64 bits.
+    pub(super) fn double_word(&self, place: usize) -> u64 {
+        u64::from(self.word(place)) | u64::from(self.word(place + 4)) << 32
+    }
+
+    /// The list at that place.
+    ///
+    /// # Safety
+    /// The host wrote one of such elements there, and it is taken once.
+    pub(super) unsafe fn list<T>(&self, place: usize) -> Vec<T> {
+        // SAFETY: as above.
+        unsafe { owned(self.word(place) as usize, self.word(place + 4) as usize) }
+    }
+
+    /// The string at that place.
+    ///
+    /// # Safety
+    /// The host wrote one there, and it is taken once.
+    pub(super) unsafe fn string(&self, place: usize) -> String {
+        // SAFETY: as above.
+        text(unsafe { self.list(place) })
+    }
+}
+
 /// The word at this place.
 pub(super) fn word(area: &[u8], place: usize) -> u32 {
     let bytes = &area[place..place + 4];

@@ -2,7 +2,7 @@
 
 mod layout;
 
-use super::abi::{List, host, owned, text, word};
+use super::abi::{self, List, host, text};
 use crate::config::ConfigError;
 
 host! {
@@ -13,55 +13,40 @@ host! {
 }
 
 /// `result<option<string>, error>` and `result<list<tuple<string, string>>, error>`.
-#[repr(C, align(4))]
-struct Area([u8; layout::RESULT]);
+type Area = abi::Area<{ layout::RESULT }>;
 
-impl Area {
-    fn fill(call: impl FnOnce(*mut Self)) -> Self {
-        let mut area = Self([0; layout::RESULT]);
-        call(&raw mut area);
-        area
+/// The error, if it is one.
+///
+/// # Safety
+/// The host wrote one of the two, and the error is taken once.
+unsafe fn check(area: Area) -> Result<Area, ConfigError> {
+    if area.case(0) == 0 {
+        return Ok(area);
     }
-
-    /// Two words: where a text or list begins, and how long it is.
-    fn list(&self, place: usize) -> List {
-        List {
-            start: word(&self.0, place) as usize,
-            len: word(&self.0, place + 4) as usize,
-        }
-    }
-
-    /// The error, if it is one.
-    fn check(&self) -> Result<(), ConfigError> {
-        if self.0[0] == 0 {
-            return Ok(());
-        }
-        let case = self.0[layout::VALUE];
-        Err(ConfigError::of_case(case, self.text()))
-    }
-
-    /// The text of an optional one, or of an error.
-    fn text(&self) -> String {
-        let List { start, len } = self.list(layout::TEXT);
-        // SAFETY: the host wrote it there, and each result is taken once.
-        text(unsafe { owned(start, len) })
-    }
+    // SAFETY: both cases carry a text.
+    let text = unsafe { area.string(layout::TEXT) };
+    Err(ConfigError::of_case(area.case(layout::VALUE), text))
 }
 
 pub(crate) fn config_get(name: &str) -> Result<Option<String>, ConfigError> {
-    // SAFETY: the name and the area live as long as the call.
-    let area = Area::fill(|area| unsafe { get(name.as_ptr(), name.len(), area) });
-    area.check()?;
-    let is_there = area.0[layout::VALUE] == 1;
-    Ok(is_there.then(|| area.text()))
+    // SAFETY: the name and the area live as long as the call; what the host returns is taken once.
+    unsafe {
+        let area = check(Area::fill(|area| get(name.as_ptr(), name.len(), area)))?;
+        let is_there = area.case(layout::VALUE) == 1;
+        Ok(is_there.then(|| area.string(layout::TEXT)))
+    }
 }
 
 pub(crate) fn config_get_all() -> Result<Vec<(String, String)>, ConfigError> {
-    // SAFETY: the area lives as long as the call.
-    let area = Area::fill(|area| unsafe { get_all(area) });
-    area.check()?;
-    // SAFETY: the host returned it, and two texts lie as a field's name and value do.
-    let entries = unsafe { area.list(layout::VALUE).entries() };
+    // SAFETY: the area lives as long as the call; two texts lie as a field's name and value do.
+    let entries = unsafe {
+        let area = check(Area::fill(|area| get_all(area)))?;
+        let list = List {
+            start: area.word(layout::VALUE) as usize,
+            len: area.word(layout::VALUE + 4) as usize,
+        };
+        list.entries()
+    };
     Ok(entries
         .into_iter()
         .map(|(name, value)| (name, text(value)))

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use super::abi::{host, owned, text, word};
+use super::abi::{self, host, owned, text};
 use crate::kv::{KvError, Page};
 
 host! {
@@ -36,8 +36,7 @@ host! {
 
 /// What the calls return. The largest is `result<key-response, error>`, with 24 bytes; where a number of 64 bits is in
 /// it, what is behind the case begins at 8, and at 4 elsewhere.
-#[repr(C, align(8))]
-struct Area([u8; 24]);
+type Area = abi::Area<24>;
 
 /// A `string` or a `list<u8>` that is borrowed.
 #[repr(C)]
@@ -57,71 +56,52 @@ impl<'a> From<&'a [u8]> for Text<'a> {
     }
 }
 
-impl Area {
-    fn fill(call: impl FnOnce(*mut Self)) -> Self {
-        let mut area = Self([0; 24]);
-        call(&raw mut area);
-        area
+/// The error at that place.
+///
+/// # Safety
+/// The host wrote one there, and it is taken once.
+unsafe fn error(area: &Area, place: usize) -> KvError {
+    match area.case(place) {
+        0 => KvError::NoSuchStore,
+        1 => KvError::AccessDenied,
+        // SAFETY: the third case carries a string.
+        _ => KvError::Other(unsafe { area.string(place + 4) }),
     }
+}
 
-    /// The bytes of the list at that place.
-    ///
-    /// # Safety
-    /// The host wrote a list there, and it is taken once.
-    unsafe fn bytes(&self, place: usize) -> Vec<u8> {
-        let (start, len) = (word(&self.0, place), word(&self.0, place + 4));
-        // SAFETY: as above.
-        unsafe { owned(start as usize, len as usize) }
+/// Whether the call went well, for those whose error begins at 4.
+///
+/// # Safety
+/// The host wrote `result<_, error>` there, whatever is in its first case, and its error is taken once.
+unsafe fn check(area: Area) -> Result<Area, KvError> {
+    if area.case(0) == 0 {
+        return Ok(area);
     }
+    // SAFETY: as above.
+    Err(unsafe { error(&area, 4) })
+}
 
-    /// The error at that place.
-    ///
-    /// # Safety
-    /// The host wrote one there, and it is taken once.
-    unsafe fn error(&self, place: usize) -> KvError {
-        match self.0[place] {
-            0 => KvError::NoSuchStore,
-            1 => KvError::AccessDenied,
-            // SAFETY: the third case carries a string.
-            _ => KvError::Other(text(unsafe { self.bytes(place + 4) })),
-        }
-    }
+/// The `option<list<u8>>` in the first case.
+///
+/// # Safety
+/// The host wrote that case, and it is taken once.
+unsafe fn option(area: &Area) -> Option<Vec<u8>> {
+    // SAFETY: as above; a list follows the option's case if it is the second.
+    (area.case(4) == 1).then(|| unsafe { area.list(8) })
+}
 
-    /// Whether the call went well, for those whose error begins at 4.
-    ///
-    /// # Safety
-    /// The host wrote `result<_, error>` there, whatever is in its first case, and its error is taken once.
-    unsafe fn check(self) -> Result<Self, KvError> {
-        if self.0[0] == 0 {
-            return Ok(self);
-        }
-        // SAFETY: as above.
-        Err(unsafe { self.error(4) })
-    }
-
-    /// The `option<list<u8>>` in the first case.
-    ///
-    /// # Safety
-    /// The host wrote that case, and it is taken once.
-    unsafe fn option(&self) -> Option<Vec<u8>> {
-        // SAFETY: as above; a list follows the option's case if it is the second.
-        (self.0[4] == 1).then(|| unsafe { self.bytes(8) })
-    }
-
-    /// The `key-response` in the first case.
-    ///
-    /// # Safety
-    /// The host wrote that case, and it is taken once.
-    unsafe fn page(&self) -> Page {
-        let (start, len) = (word(&self.0, 4), word(&self.0, 8));
-        // SAFETY: the list of the keys is ours, and so is each key in it. The cursor is behind it.
-        unsafe {
-            let keys: Vec<[usize; 2]> = owned(start as usize, len as usize);
-            let keys = keys.into_iter().map(|[start, len]| text(owned(start, len)));
-            Page {
-                keys: keys.collect(),
-                cursor: (self.0[12] == 1).then(|| text(self.bytes(16))),
-            }
+/// The `key-response` in the first case.
+///
+/// # Safety
+/// The host wrote that case, and it is taken once.
+unsafe fn page(area: &Area) -> Page {
+    // SAFETY: the list of the keys is ours, and so is each key in it. The cursor is behind it.
+    unsafe {
+        let keys: Vec<[usize; 2]> = area.list(4);
+        let keys = keys.into_iter().map(|[start, len]| text(owned(start, len)));
+        Page {
+            keys: keys.collect(),
+            cursor: (area.case(12) == 1).then(|| area.string(16)),
         }
     }
 }
@@ -149,15 +129,15 @@ impl Bucket {
         // SAFETY: the name is read during the call, and the area is large enough for what is written.
         let area = Area::fill(|area| unsafe { open(name.as_ptr(), name.len(), area) });
         // SAFETY: the host wrote `result<bucket, error>`.
-        let area = unsafe { area.check() }?;
-        Ok(Self(word(&area.0, 4)))
+        let area = unsafe { check(area) }?;
+        Ok(Self(area.word(4)))
     }
 
     pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         // SAFETY: as in `open`; the host writes `result<option<list<u8>>, error>`.
         unsafe {
             let area = Area::fill(|area| get(self.0, key.as_ptr(), key.len(), area));
-            Ok(area.check()?.option())
+            Ok(option(&check(area)?))
         }
     }
 
@@ -166,7 +146,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<_, error>`.
         unsafe {
             let area = Area::fill(|area| set(self.0, key.as_ptr(), key.len(), start, len, area));
-            area.check().map(drop)
+            check(area).map(drop)
         }
     }
 
@@ -177,7 +157,7 @@ impl Bucket {
             let area = Area::fill(|area| {
                 set_for(self.0, key.as_ptr(), key.len(), start, len, ttl_ms, area);
             });
-            area.check().map(drop)
+            check(area).map(drop)
         }
     }
 
@@ -185,7 +165,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<_, error>`.
         unsafe {
             let area = Area::fill(|area| delete(self.0, key.as_ptr(), key.len(), area));
-            area.check().map(drop)
+            check(area).map(drop)
         }
     }
 
@@ -193,7 +173,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<bool, error>`.
         unsafe {
             let area = Area::fill(|area| exists(self.0, key.as_ptr(), key.len(), area));
-            Ok(area.check()?.0[4] == 1)
+            Ok(check(area)?.case(4) == 1)
         }
     }
 
@@ -201,11 +181,10 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<s64, error>`, whose cases begin at 8.
         unsafe {
             let area = Area::fill(|area| increment(self.0, key.as_ptr(), key.len(), delta, area));
-            if area.0[0] != 0 {
-                return Err(area.error(8));
+            if area.case(0) != 0 {
+                return Err(error(&area, 8));
             }
-            let (low, high) = (word(&area.0, 8), word(&area.0, 12));
-            Ok((u64::from(low) | u64::from(high) << 32).cast_signed())
+            Ok(area.double_word(8).cast_signed())
         }
     }
 
@@ -214,9 +193,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<list<tuple<string, option<list<u8>>>>, error>`.
         unsafe {
             let area = Area::fill(|area| get_many(self.0, keys.as_ptr(), keys.len(), area));
-            let area = area.check()?;
-            let (start, len) = (word(&area.0, 4), word(&area.0, 8));
-            let entries: Vec<[usize; 5]> = owned(start as usize, len as usize);
+            let entries: Vec<[usize; 5]> = check(area)?.list(4);
             let values = entries.into_iter().map(|[key, key_len, case, start, len]| {
                 drop::<Vec<u8>>(owned(key, key_len));
                 // The case is one byte; what is behind it in its word isn't written.
@@ -233,7 +210,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<_, error>`.
         unsafe {
             let area = Area::fill(|area| set_many(self.0, values.as_ptr(), values.len(), area));
-            area.check().map(drop)
+            check(area).map(drop)
         }
     }
 
@@ -242,7 +219,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<_, error>`.
         unsafe {
             let area = Area::fill(|area| delete_many(self.0, keys.as_ptr(), keys.len(), area));
-            area.check().map(drop)
+            check(area).map(drop)
         }
     }
 
@@ -251,7 +228,7 @@ impl Bucket {
         // SAFETY: as in `open`; the host writes `result<key-response, error>`.
         unsafe {
             let area = Area::fill(|area| list_keys(self.0, case, start, len, area));
-            Ok(area.check()?.page())
+            Ok(page(&check(area)?))
         }
     }
 
@@ -270,7 +247,7 @@ impl Bucket {
                     self.0, prefix, prefix_len, case, start, len, count_max, area,
                 );
             });
-            Ok(area.check()?.page())
+            Ok(page(&check(area)?))
         }
     }
 }
@@ -297,7 +274,7 @@ impl Cas {
         // SAFETY: as in `Bucket::open`; the host writes `result<cas, error>`.
         unsafe {
             let area = Area::fill(|area| cas_new(bucket.0, key.as_ptr(), key.len(), area));
-            Ok(Self(word(&area.check()?.0, 4)))
+            Ok(Self(check(area)?.word(4)))
         }
     }
 
@@ -305,7 +282,7 @@ impl Cas {
         // SAFETY: as in `Bucket::open`; the host writes `result<option<list<u8>>, error>`.
         unsafe {
             let area = Area::fill(|area| cas_current(self.0, area));
-            Ok(area.check()?.option())
+            Ok(option(&check(area)?))
         }
     }
 
@@ -315,10 +292,10 @@ impl Cas {
         // SAFETY: as in `Bucket::open`; the host writes `result<_, cas-error>`.
         unsafe {
             let area = Area::fill(|area| swap(handle, value.as_ptr(), value.len(), area));
-            match (area.0[0], area.0[4]) {
+            match (area.case(0), area.case(4)) {
                 (0, _) => Ok(Swap::Done),
-                (_, 0) => Err(area.error(8)),
-                _ => Ok(Swap::Changed(Self(word(&area.0, 8)))),
+                (_, 0) => Err(error(&area, 8)),
+                _ => Ok(Swap::Changed(Self(area.word(8)))),
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use super::abi::{host, owned, text, word};
+use super::abi::{self, host, owned, text};
 use crate::sql::{Access, SqlError, Value};
 
 host! {
@@ -24,8 +24,7 @@ host! {
 
 /// What the calls return. An error has 20 bytes; it begins at 8 where a number of 64 bits may stand in its place, and at
 /// 4 elsewhere.
-#[repr(C, align(8))]
-struct Area([u8; 32]);
+type Area = abi::Area<32>;
 
 /// `value`, of which it borrows what it refers to: the case, and 8 bytes that depend on it.
 #[repr(C)]
@@ -102,57 +101,30 @@ impl Given {
     }
 }
 
-impl Area {
-    fn fill(call: impl FnOnce(*mut Self)) -> Self {
-        let mut area = Self([0; 32]);
-        call(&raw mut area);
-        area
+/// What is in the first case, or the error in the second, which begins at `place`.
+///
+/// # Safety
+/// The host wrote `result<_, error>`, and the error is taken once.
+unsafe fn check(area: Area, place: usize) -> Result<Area, SqlError> {
+    if area.case(0) == 0 {
+        return Ok(area);
     }
-
-    /// The string at that place.
-    ///
-    /// # Safety
-    /// The host wrote one there, and it is taken once.
-    unsafe fn string(&self, place: usize) -> String {
-        // SAFETY: as above.
-        text(unsafe { self.list(place) })
-    }
-
-    /// The list at that place.
-    ///
-    /// # Safety
-    /// The host wrote one of such elements there, and it is taken once.
-    unsafe fn list<T>(&self, place: usize) -> Vec<T> {
-        let (start, len) = (word(&self.0, place), word(&self.0, place + 4));
-        // SAFETY: as above.
-        unsafe { owned(start as usize, len as usize) }
-    }
-
-    /// What is in the first case, or the error in the second, which begins at `place`.
-    ///
-    /// # Safety
-    /// The host wrote `result<_, error>`, and the error is taken once.
-    unsafe fn check(self, place: usize) -> Result<Self, SqlError> {
-        if self.0[0] == 0 {
-            return Ok(self);
+    let first = place + 4;
+    // SAFETY: the strings are those of the case.
+    Err(unsafe {
+        match area.case(place) {
+            0 => SqlError::NoSuchDatabase,
+            1 => SqlError::AccessDenied,
+            2 => SqlError::Refused {
+                code: area.string(first),
+                message: area.string(first + 8),
+            },
+            3 => SqlError::Unavailable(area.string(first)),
+            4 => SqlError::Timeout(area.string(first)),
+            5 => SqlError::TooMuch(area.string(first)),
+            _ => SqlError::Other(area.string(first)),
         }
-        let first = place + 4;
-        // SAFETY: the strings are those of the case.
-        Err(unsafe {
-            match self.0[place] {
-                0 => SqlError::NoSuchDatabase,
-                1 => SqlError::AccessDenied,
-                2 => SqlError::Refused {
-                    code: self.string(first),
-                    message: self.string(first + 8),
-                },
-                3 => SqlError::Unavailable(self.string(first)),
-                4 => SqlError::Timeout(self.string(first)),
-                5 => SqlError::TooMuch(self.string(first)),
-                _ => SqlError::Other(self.string(first)),
-            }
-        })
-    }
+    })
 }
 
 fn lent(parameters: &[Value]) -> Vec<Lent<'_>> {
@@ -174,7 +146,7 @@ impl Connection {
         // SAFETY: the name is read during the call; the host writes `result<connection, error>`.
         unsafe {
             let area = Area::fill(|area| open(name.as_ptr(), name.len(), area));
-            Ok(Self(word(&area.check(4)?.0, 4)))
+            Ok(Self(check(area, 4)?.word(4)))
         }
     }
 
@@ -185,7 +157,7 @@ impl Connection {
         unsafe {
             let area =
                 Area::fill(|area| query(self.0, start, len, lent.as_ptr(), lent.len(), area));
-            Ok(Rows(word(&area.check(4)?.0, 4)))
+            Ok(Rows(check(area, 4)?.word(4)))
         }
     }
 
@@ -196,8 +168,7 @@ impl Connection {
         unsafe {
             let area =
                 Area::fill(|area| execute(self.0, start, len, lent.as_ptr(), lent.len(), area));
-            let area = area.check(8)?.0;
-            Ok(u64::from(word(&area, 8)) | u64::from(word(&area, 12)) << 32)
+            Ok(check(area, 8)?.double_word(8))
         }
     }
 
@@ -219,7 +190,7 @@ impl Connection {
             let area = Area::fill(|area| {
                 execute_batch(self.0, statements.as_ptr(), statements.len(), area);
             });
-            Ok(area.check(4)?.list(4))
+            Ok(check(area, 4)?.list(4))
         }
     }
 
@@ -229,21 +200,17 @@ impl Connection {
             Access::Write => 1,
         };
         // SAFETY: the host writes `result<_, error>`.
-        unsafe {
-            Area::fill(|area| begin(self.0, access, area))
-                .check(4)
-                .map(drop)
-        }
+        unsafe { check(Area::fill(|area| begin(self.0, access, area)), 4).map(drop) }
     }
 
     pub(crate) fn commit(&self) -> Result<(), SqlError> {
         // SAFETY: as in `begin`.
-        unsafe { Area::fill(|area| commit(self.0, area)).check(4).map(drop) }
+        unsafe { check(Area::fill(|area| commit(self.0, area)), 4).map(drop) }
     }
 
     pub(crate) fn rollback(&self) -> Result<(), SqlError> {
         // SAFETY: as in `begin`.
-        unsafe { Area::fill(|area| rollback(self.0, area)).check(4).map(drop) }
+        unsafe { check(Area::fill(|area| rollback(self.0, area)), 4).map(drop) }
     }
 }
 
@@ -276,7 +243,7 @@ impl Rows {
         // SAFETY: the host writes `result<list<row>, error>`; each list and value is ours, and taken once.
         unsafe {
             let area = Area::fill(|area| next(self.0, count_max, area));
-            let rows: Vec<[usize; 2]> = area.check(4)?.list(4);
+            let rows: Vec<[usize; 2]> = check(area, 4)?.list(4);
             let rows = rows.into_iter().map(|[start, len]| {
                 let values: Vec<Given> = owned(start, len);
                 values.into_iter().map(|value| value.take()).collect()
