@@ -26,6 +26,7 @@ pub mod server;
 pub mod site;
 pub mod tls;
 pub mod upstream;
+pub mod values;
 
 pub use app::{App, World};
 pub use client::{Connection, Request};

@@ -2,47 +2,20 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
-use everwarm_api::client::{Client, ClientError, KvQuery, KvStore};
-use everwarm_api::messages::{Base64, KvEntry, Quotas, Scope};
+use everwarm_api::client::{KvQuery, KvStore};
+use everwarm_api::messages::{Quotas, Scope};
 use everwarm_api::operations::{ALL, Operation, PUT_VALUE, Place};
 use everwarm_e2e::raw::Raw;
 use everwarm_e2e::server::problem;
-use everwarm_e2e::{DataFolder, NewApp, Request, Server, eventually};
+use everwarm_e2e::values::{code, deploy, entry, keys, refused};
+use everwarm_e2e::{DataFolder, Request, Server, eventually};
 
 const STORE: &str = "default";
 const MIB: usize = 1 << 20;
 
-fn refused<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String) {
-    let problem = problem(result);
-    (problem.status, problem.code)
-}
-
-fn code(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
-}
-
-async fn deploy(client: &Client, app: &str) {
-    let hello = NewApp::new(app, "hello", &["/*"]);
-    hello.deploy(client).await.unwrap();
-}
-
-fn entry(key: impl Into<String>, value: impl Into<Bytes>) -> KvEntry {
-    KvEntry {
-        key: key.into(),
-        value: Base64(value.into()),
-        expires_ms: None,
-    }
-}
-
 async fn value(store: KvStore<'_>, key: &str) -> Option<Bytes> {
     let found = store.get(key).await.unwrap();
     found.map(|found| found.bytes)
-}
-
-async fn keys(store: KvStore<'_>) -> Vec<String> {
-    let page = store.keys(KvQuery::default()).await.unwrap();
-    assert_eq!(page.next, None);
-    page.items
 }
 
 /// A path of an operation on the store `default` of an app.

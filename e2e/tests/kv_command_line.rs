@@ -5,43 +5,15 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use bytes::Bytes;
-use everwarm_api::client::{Client, ClientError, KvQuery, KvStore};
-use everwarm_api::messages::{Base64, KvEntry};
+use everwarm_api::client::KvQuery;
+use everwarm_api::messages::KvEntry;
 use everwarm_e2e::node::everwarm_command;
-use everwarm_e2e::server::problem;
-use everwarm_e2e::{DataFolder, NewApp, Server};
+use everwarm_e2e::values::{code, deploy, entry, keys, refused};
+use everwarm_e2e::{DataFolder, Server};
 use serde_json::{Value, json};
 
 const STORE: &str = "default";
 const MIB: usize = 1 << 20;
-
-fn refused<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String) {
-    let problem = problem(result);
-    (problem.status, problem.code)
-}
-
-fn code(status: u16, code: &str) -> (u16, String) {
-    (status, code.to_owned())
-}
-
-async fn deploy(client: &Client, app: &str) {
-    let hello = NewApp::new(app, "hello", &["/*"]);
-    hello.deploy(client).await.unwrap();
-}
-
-fn entry(key: impl Into<String>, value: impl Into<Bytes>) -> KvEntry {
-    KvEntry {
-        key: key.into(),
-        value: Base64(value.into()),
-        expires_ms: None,
-    }
-}
-
-async fn keys(store: KvStore<'_>) -> Vec<String> {
-    let page = store.keys(KvQuery::default()).await.unwrap();
-    assert_eq!(page.next, None);
-    page.items
-}
 
 /// Runs `everwarm kv`, with these bytes as its standard input.
 async fn kv_with(server: &Server, args: &[&str], input: &[u8]) -> Output {
