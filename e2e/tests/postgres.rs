@@ -64,7 +64,8 @@ async fn values_and_transactions(world: World) {
             { "execute": "INSERT INTO t VALUES (1)" },
             "commit",
             { "batch": ["INSERT INTO t VALUES (4)", "INSERT INTO t VALUES (1)"] },
-            { "while-reading": ["SELECT * FROM t, generate_series(1, 5000)", "SELECT 1"] },
+            { "query": ["SELECT $1::text", ["a\u{0}b"]] },
+        { "while-reading": ["SELECT * FROM t, generate_series(1, 5000)", "SELECT 1"] },
         ]),
     )
     .await;
@@ -87,7 +88,8 @@ async fn values_and_transactions(world: World) {
             Some("23505"),
             Some("25P02"),
             Some("23505"),
-            Some("other")
+            Some("other"),
+            Some("other"),
         ]
     );
     // Left open, it is undone with its request.
@@ -152,6 +154,16 @@ async fn connections_are_kept_for_whoever_comes_next_and_nothing_of_a_session_is
     assert!((1..=20).contains(&open), "{open}");
 }
 
+/// Waits until the server works on no statement of a function's.
+async fn stopped(server: &Postgres) {
+    eventually("the server has stopped", async || {
+        let running = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE application_name = 'everwarm' AND state = 'active'";
+        (server.run(running) == "0").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statement_that_takes_too_long_is_stopped_on_the_server_too() {
     let server = Postgres::start().await;
@@ -161,12 +173,12 @@ async fn statement_that_takes_too_long_is_stopped_on_the_server_too() {
         .await;
     let answers = ask(&node, json!([{ "query": "SELECT pg_sleep(60)" }])).await;
     assert_eq!(answers[0]["error"], "timeout", "{answers:?}");
-    eventually("the server has stopped", async || {
-        let running =
-            server.run("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'");
-        (running == "0").then_some(())
-    })
-    .await;
+    stopped(&server).await;
+    // One whose rows have begun to come is, too.
+    let stalls = "SELECT repeat('x', 10000), CASE WHEN i = 100 THEN pg_sleep(60) END FROM generate_series(1, 200) i";
+    let answers = ask(&node, json!([{ "query": stalls }])).await;
+    assert_eq!(answers[0]["error"], "timeout", "{:?}", answers[0]);
+    stopped(&server).await;
     assert_eq!(rows(&node, json!("SELECT 1")).await, json!([[1]]));
     // An answer without an end takes no memory without an end.
     let large = "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)";

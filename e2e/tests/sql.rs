@@ -103,6 +103,9 @@ both_worlds! {
         let request = Request::post("/", body).header("content-type", "application/json");
         assert_eq!(node.send(request).await.json()[0]["error"], "access-denied");
         noticed(&node, "\"other\" to `sql` in [function.grants] of the function `sql`").await;
+        let body = json!({ "database": "No name", "asks": [] }).to_string();
+        let request = Request::post("/", body).header("content-type", "application/json");
+        assert_eq!(node.send(request).await.json()[0]["error"], "no-such-database");
     }
 
     async fn statement_without_an_end_ends_and_others_go_on(world: World) {

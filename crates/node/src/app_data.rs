@@ -47,8 +47,8 @@ impl Node {
         Ok(())
     }
 
-    /// Forgets what an app kept that is removed. The app is gone all the same when this fails: what stays is found again,
-    /// at the latest when its name is deployed.
+    /// Forgets what an app kept that is removed. The app is gone all the same when this fails: `kv_keeping` finds what
+    /// stays.
     pub(crate) async fn forget_data(&self, (tenant, app): &AppKey) {
         if let Err(error) = self.store.kv().remove_app(tenant, app).await {
             tracing::error!(%tenant, %app, %error, "key-value data of a removed app stays for now");

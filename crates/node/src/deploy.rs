@@ -245,7 +245,7 @@ pub enum DeployError {
     /// What an app of the same name kept can't be forgotten.
     #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
     Kv(#[from] KvError),
-    /// Migrations can't be applied; the databases before this one in the manifest have theirs.
+    /// Migrations can't be applied; databases that came before this one have theirs.
     #[error("database `{database}`: {source}")]
     Migrate {
         /// The database.

@@ -1,4 +1,5 @@
-//! Keeping key-value data in order: what has expired is swept, and what was an app's that is gone is removed.
+//! Keeping what apps keep in order: key-value data that has expired is swept, and what was an app's that is gone is
+//! removed, its SQL databases too.
 //!
 //! Owns when, and that nothing is taken but from an app that was removed: what a catalog doesn't know may be in it again
 //! tomorrow, when it was lost and the apps are deployed anew. One task does all of it, and ends with its owner.
@@ -11,6 +12,7 @@ use everwarm_store::Store as _;
 use everwarm_store::catalog::{CatalogError, UnixMillis};
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KvError, SWEEP_MAX};
+use everwarm_store::sql::SqlError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -75,6 +77,18 @@ enum OrphanError {
     /// Key-value data can't be read or removed.
     #[error(transparent)]
     Kv(#[from] KvError),
+    /// SQL databases can't be listed or removed.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}
+
+/// What an app keeps that may outlive it.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// By key.
+    Values,
+    /// In SQL databases.
+    Databases,
 }
 
 struct Keeper {
@@ -89,7 +103,7 @@ impl Keeper {
         loop {
             if Instant::now() >= orphans_due {
                 if let Err(error) = self.remove_orphans().await {
-                    tracing::error!(%error, "key-value data of removed apps can't be looked for");
+                    tracing::error!(%error, "data of removed apps can't be looked for");
                 }
                 orphans_due = Instant::now() + ORPHANS_EVERY;
             }
@@ -119,24 +133,35 @@ impl Keeper {
 
     /// Removes the data of apps that were removed: the removal was cut short, or a request that was in wrote once more.
     async fn remove_orphans(&self) -> Result<(), OrphanError> {
-        let mut after: Option<AppKey> = None;
-        loop {
-            let from = after.as_ref().map(|(tenant, app)| (tenant, app));
-            let page = self.store.kv().apps(from, APPS_A_PAGE).await?;
-            for key in &page {
-                if self.remove_if_orphan(key).await? {
-                    let (tenant, app) = key;
-                    tracing::info!(%tenant, %app, "key-value data of an app that is gone is removed");
+        for kind in [Kind::Values, Kind::Databases] {
+            let mut after: Option<AppKey> = None;
+            loop {
+                let page = self.apps(kind, after.as_ref()).await?;
+                for key in &page {
+                    if self.remove_if_orphan(kind, key).await? {
+                        let (tenant, app) = key;
+                        tracing::info!(%tenant, %app, ?kind, "data of an app that is gone is removed");
+                    }
+                }
+                after = page.into_iter().next_back();
+                if after.is_none() {
+                    break;
                 }
             }
-            after = page.into_iter().next_back();
-            if after.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
-    async fn remove_if_orphan(&self, key: &AppKey) -> Result<bool, OrphanError> {
+    /// The apps that have data of a kind.
+    async fn apps(&self, kind: Kind, after: Option<&AppKey>) -> Result<Vec<AppKey>, OrphanError> {
+        let from = after.map(|(tenant, app)| (tenant, app));
+        Ok(match kind {
+            Kind::Values => self.store.kv().apps(from, APPS_A_PAGE).await?,
+            Kind::Databases => self.store.sql().apps(from, APPS_A_PAGE).await?,
+        })
+    }
+
+    async fn remove_if_orphan(&self, kind: Kind, key: &AppKey) -> Result<bool, OrphanError> {
         let ((tenant, app), catalog) = (key, self.store.catalog());
         if !catalog.is_removed(tenant, app).await? {
             return Ok(false);
@@ -146,7 +171,10 @@ impl Keeper {
         if !catalog.is_removed(tenant, app).await? {
             return Ok(false);
         }
-        Ok(self.store.kv().remove_app(tenant, app).await?)
+        Ok(match kind {
+            Kind::Values => self.store.kv().remove_app(tenant, app).await?,
+            Kind::Databases => self.store.sql().remove_app(tenant, app).await?,
+        })
     }
 }
 
@@ -252,6 +280,31 @@ mod tests {
         assert_eq!(keeper.kept(&there).await.entries, 1);
         // As with a catalog that was lost: the app may be deployed again.
         assert_eq!(keeper.kept(&unknown).await.entries, 1);
+    }
+
+    #[tokio::test]
+    async fn databases_of_an_app_that_was_removed_are_removed_and_no_others() {
+        use everwarm_store::sql::{Database, Statement, Terms};
+
+        let Fixture { keeper, _dir } = fixture();
+        let [gone, there, unknown] = ["gone", "there", "unknown"].map(key);
+        keeper.deploy(&gone).await;
+        keeper.deploy(&there).await;
+        keeper.remove(&gone).await;
+        let sql = keeper.store.sql();
+        for (tenant, app) in [&gone, &there, &unknown] {
+            let database = Database {
+                tenant: tenant.clone(),
+                app: app.clone(),
+                name: "default".parse().unwrap(),
+            };
+            let mut connection = sql.connect(&database, Terms::default());
+            let table = Statement::new("CREATE TABLE t (id INTEGER)");
+            connection.execute(table).await.unwrap();
+        }
+        keeper.remove_orphans().await.unwrap();
+        let left = sql.apps(None, APPS_A_PAGE).await.unwrap();
+        assert_eq!(left, [there, unknown]);
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Deploys, promotions and rollbacks, from what was sent to what `operate` takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -109,20 +109,40 @@ pub(super) fn understood(
         let digest: Result<Digest, _> = digest.parse();
         digest.map_err(|error| Failed::bad_request(format!("the bundle of assets: {error}")))
     });
+    let migrations = migrations(&app, sent.migrations)?;
     Ok(Deploy {
         app,
         components: Components::Stored(components(sent.components)?),
         assets: assets.transpose()?.map(Bundle::Stored),
-        migrations: migrations(sent.migrations)?,
+        migrations,
         rollout,
         health: sent.health.map(|health| health.path),
         once,
     })
 }
 
+/// The migrations of the databases that the manifest says have some: of each of them, and of no other.
 fn migrations(
+    app: &App,
     sent: BTreeMap<String, Vec<MigrationFile>>,
 ) -> Result<Vec<(DatabaseName, Migrations)>, Failed> {
+    let declared = app
+        .sql
+        .iter()
+        .filter(|database| database.migrations.is_some());
+    let declared: BTreeSet<&str> = declared.map(|database| database.name.as_str()).collect();
+    let of_sent: BTreeSet<&str> = sent.keys().map(String::as_str).collect();
+    if let Some(missing) = declared.difference(&of_sent).next() {
+        return Err(Failed::bad_request(format!(
+            "the manifest says that database `{missing}` has migrations, and the deploy has none of it"
+        )));
+    }
+    if let Some(unknown) = of_sent.difference(&declared).next() {
+        return Err(Failed::bad_request(format!(
+            "the deploy has migrations of `{}`, which the manifest has no such database for",
+            unknown.escape_debug()
+        )));
+    }
     sent.into_iter()
         .map(|(database, files)| {
             let bad = |reason: String| {
