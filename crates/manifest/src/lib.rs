@@ -32,7 +32,9 @@ pub use grants::{
     HttpTarget, SECRETS_GRANTED_MAX, TargetError, TargetHost,
 };
 pub use limits::Limits;
-pub use names::{AppName, DatabaseName, FunctionName, NameError, TenantId};
+pub use names::{
+    AppName, DatabaseName, FunctionName, NameError, QueueName, ScheduleName, TenantId,
+};
 pub use parse::{
     DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
 };

@@ -1,7 +1,7 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
 //! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`], [`usage`],
-//! [`kv`], [`secrets`], [`sql`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! [`kv`], [`secrets`], [`sql`], [`triggers`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
@@ -30,6 +30,7 @@ pub mod once;
 pub mod secrets;
 pub mod sql;
 pub mod traffic;
+pub mod triggers;
 pub mod usage;
 
 /// What a port's method returns.
