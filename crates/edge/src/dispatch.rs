@@ -16,7 +16,7 @@ use everwarm_engine::own::Own;
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot};
 use everwarm_engine::stripes::{Apart, STRIPES, Striped};
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 
 use crate::admission::{Gate, Gated, Gates};
 use crate::assets::Mount;
@@ -30,6 +30,7 @@ use crate::placement::{Place, place};
 use crate::previews::Previews;
 use crate::respond::{Failure, respond};
 use crate::router::RouteTable;
+use crate::services::NotLetIn;
 use crate::tally::Tally;
 use crate::traffic::Share;
 use files::Answered;
@@ -316,17 +317,24 @@ async fn serve(
     Ok(response)
 }
 
-/// Answers a request of another function of the same app. The function is known, and the body goes to a guest: it is
-/// not compressed.
+/// Answers a request of another function of the same app, or of the node itself. The function is known, and the body goes
+/// to whoever asked: it is not compressed. `told` is what the node says besides, in the place of what was stripped.
 pub(crate) async fn dispatch_call(
     edge: &Own<Edge>,
     lane: &Lane,
     target: Arc<Target>,
-    mut request: Request,
+    (mut request, told): (Request, HeaderMap),
     chain: Chain,
 ) -> Response<GuestBody> {
     let number = edge.next_number();
-    let arrival = head::receive(&mut request, None, &edge.policy.trusted_proxies, number);
+    let mut arrival = head::receive(&mut request, None, &edge.policy.trusted_proxies, number);
+    if !told.is_empty() {
+        let more = arrival.more;
+        arrival.more = Box::new(move |headers| {
+            more(headers);
+            headers.extend(told);
+        });
+    }
     let mut visit = Visit::begin(arrival, &request);
     let is_head = request.method() == Method::HEAD;
     // What the head can't be served for is known; a drain lets what is in go on, and this is a part of it.
@@ -335,8 +343,11 @@ pub(crate) async fn dispatch_call(
         None => serve(edge, lane, &mut visit, target, request, chain).await,
     };
     served.unwrap_or_else(|failure| {
-        let response = respond(&failure, &visit.request_id, is_head);
+        let mut response = respond(&failure, &visit.request_id, is_head);
         visit.record_failure(edge, response.status(), &failure);
+        if matches!(failure, Failure::Refused(_) | Failure::Load(_)) {
+            response.extensions_mut().insert(NotLetIn);
+        }
         response
     })
 }

@@ -1,5 +1,5 @@
 //! Calls from one function of an app to another of the same version, in process: on the lane of the caller where it
-//! is on one, on any lane where it is in the pool for heavy guests.
+//! is on one, on any lane where it is in the pool for heavy guests. And calls of the node's own, by queues and schedules.
 //!
 //! Owns the way there and back. Who may call whom is decided before; which functions a version has is known behind
 //! [`Siblings`].
@@ -10,6 +10,7 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{self, Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use everwarm_engine::function::FunctionSpec;
@@ -19,7 +20,7 @@ use everwarm_engine::outbound::{Chain, SendError, SendFuture, Services, Subreque
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{BodyError, Request, RequestBody};
 use everwarm_manifest::FunctionName;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::{mpsc, oneshot};
@@ -48,9 +49,28 @@ pub struct ServiceCalls {
 pub(crate) struct ServiceCall {
     target: Arc<Target>,
     request: Request,
+    /// What the node itself says to the function besides.
+    told: HeaderMap,
     chain: Chain,
     reply: oneshot::Sender<Response<RequestBody>>,
 }
+
+/// A function is asked by the node itself: a queue or a schedule calls it.
+pub struct NodeCall {
+    /// The function.
+    pub target: Arc<Target>,
+    /// What it is asked. Fields of `everwarm-*` don't reach it from here, as from nobody else.
+    pub request: Request,
+    /// Fields that only the node may say.
+    pub told: HeaderMap,
+    /// When the answer is of no use any more.
+    pub deadline: Instant,
+}
+
+/// Stands in the extensions of a response when the function wasn't asked at all: there was no room for the request, or the
+/// function's code isn't there yet.
+#[derive(Debug, Clone, Copy)]
+pub struct NotLetIn;
 
 /// Where calls begin on a lane.
 pub(crate) trait CallDesk {
@@ -80,6 +100,27 @@ impl ServiceCalls {
     pub(crate) fn set_lanes(&self, lanes: Vec<mpsc::Sender<ServiceCall>>) {
         // As above.
         let _ = self.lanes.set(lanes.into());
+    }
+
+    /// Asks a function, on whatever lane has room. Dropping the future gives the call up.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ConnectionLimit`] when no lane has, [`SendError::ConnectionTerminated`] when the node ends.
+    pub async fn ask(&self, call: NodeCall) -> Result<Response<RequestBody>, SendError> {
+        let (reply, answered) = oneshot::channel();
+        let chain = Chain {
+            depth: 0,
+            deadline: Some(call.deadline),
+        };
+        self.hand_over(ServiceCall {
+            target: call.target,
+            request: call.request,
+            told: call.told,
+            chain,
+            reply,
+        })?;
+        answered.await.map_err(|_| SendError::ConnectionTerminated)
     }
 
     /// Gives a call to the lane of this thread, or else to the next one that has room.
@@ -120,6 +161,7 @@ impl Services for ServiceCalls {
         let call = ServiceCall {
             target,
             request: subrequest.request,
+            told: HeaderMap::new(),
             chain: subrequest.chain,
             reply,
         };
@@ -137,13 +179,14 @@ pub(crate) async fn answer(edge: Own<Edge>, lane: Lane, call: ServiceCall) {
     let ServiceCall {
         target,
         request,
+        told,
         chain,
         mut reply,
     } = call;
     let response = tokio::select! {
         biased;
         () = reply.closed() => return,
-        response = dispatch_call(&edge, &lane, target, request, chain) => response,
+        response = dispatch_call(&edge, &lane, target, (request, told), chain) => response,
     };
     let (head, body) = response.into_parts();
     match body.into_whole() {

@@ -11,13 +11,12 @@ use std::sync::Arc;
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
-use everwarm_manifest::{TenantId, World};
-use everwarm_store::kv::{self, Bucket, BucketName, KvQuota};
-use everwarm_store::sql::Databases;
+use everwarm_manifest::World;
+use everwarm_store::kv::{Bucket, BucketName};
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::GuestOutput;
 use crate::notice::Notices;
+use crate::{GuestOutput, Stores};
 #[expect(
     unreachable_pub,
     reason = "the generated bindings name them as public types"
@@ -25,18 +24,6 @@ use crate::notice::Notices;
 pub use bucket::{Cas, OpenBucket};
 use bucket::{Opened, Refused};
 use convert::bindings;
-
-/// What a node keeps for its functions.
-pub trait Stores: Send + Sync {
-    /// Key-value data; `None` until the node has opened its store.
-    fn kv(&self) -> Option<&dyn kv::KeyValue>;
-
-    /// SQL databases; `None` until the node has opened its store.
-    fn sql(&self) -> Option<&dyn Databases>;
-
-    /// How much each app of a tenant may keep. Called before each write, so it is quick.
-    fn kv_quota(&self, tenant: &TenantId) -> KvQuota;
-}
 
 /// See the module's documentation.
 pub struct KeyValue {

@@ -14,11 +14,13 @@ mod environment;
 mod keyvalue;
 mod network;
 mod notice;
+mod queue;
 mod random;
 mod secrets;
 mod shares;
 mod sql;
 mod stdio;
+mod stores;
 
 use std::sync::Arc;
 
@@ -32,12 +34,14 @@ pub use config::Config;
 pub use denied::Denied;
 pub use egress::Egress;
 pub use environment::Environment;
-pub use keyvalue::{KeyValue, Stores};
+pub use keyvalue::KeyValue;
 pub use network::{EgressConfig, EgressError, RootsError};
 pub use random::Random;
 pub use secrets::{Secret, SecretBook, SecretMap};
+pub use queue::Queue;
 pub use sql::Sql;
 pub use stdio::{GuestOutput, Stdio};
+pub use stores::{Sending, Stores};
 
 /// What capabilities need of the node that they are part of. What is absent, functions don't have.
 #[derive(Clone, Default)]
@@ -73,6 +77,7 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         Arc::new(Stdio::new(output.clone())),
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
+        Arc::new(Queue::new(stores.clone(), output.clone())),
         Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
     ]))

@@ -14,6 +14,7 @@ use crate::grants::{Grants, PostgresUrl};
 use crate::limits::Limits;
 use crate::names::{AppName, DatabaseName, FunctionName};
 use crate::route::RoutePattern;
+use crate::triggers::{Missed, Overlap, Queue, Schedule};
 
 /// What a user deploys: one manifest, its functions and its files.
 ///
@@ -37,6 +38,12 @@ pub struct App {
     /// Its files, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assets: Vec<Assets>,
+    /// Its queues, in the manifest's order.
+    #[serde(rename = "queue", default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<Queue>,
+    /// Its schedules, in the manifest's order.
+    #[serde(rename = "schedule", default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
 }
 
 /// How components are built from source.
@@ -272,3 +279,5 @@ macro_rules! word_enum {
 word_enum!(World);
 word_enum!(Isolation);
 word_enum!(Compress);
+word_enum!(Overlap);
+word_enum!(Missed);

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod names;
 pub mod quantity;
 pub mod route;
+pub mod triggers;
 
 pub use app::{
     App, Build, Compress, Function, Isolation, RenderError, SqlDatabase, UnknownWord, World,

@@ -9,14 +9,19 @@ use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
     ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
-    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, SECRETS_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
-use crate::parse::keys::{ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, ROOT, SQL, Table};
+use crate::parse::keys::{
+    ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, ROOT, SCHEDULE, SQL, Table,
+};
 use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
+use crate::triggers::{
+    self, CALL_PATH_BYTES_MAX, CRON_BYTES_MAX, Missed, Overlap, QUEUES_MAX, SCHEDULES_MAX,
+};
 
 /// The schema as pretty JSON with a newline at its end.
 pub fn schema() -> String {
@@ -27,6 +32,8 @@ pub fn schema() -> String {
             json!({ "type": "array", "items": assets(), "minItems": 1, "maxItems": ASSETS_MAX })
         }
         "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
+        "queue" => json!({ "type": "array", "items": queue(), "maxItems": QUEUES_MAX }),
+        "schedule" => json!({ "type": "array", "items": schedule(), "maxItems": SCHEDULES_MAX }),
         _ => {
             json!({ "type": "array", "items": function(), "minItems": 1, "maxItems": FUNCTIONS_MAX })
         }
@@ -96,6 +103,50 @@ fn sql() -> Value {
         "password" => config_name(),
         _ => text(),
     })
+}
+
+fn queue() -> Value {
+    table(&QUEUE, &["name", "function"], |key| match key {
+        "name" | "function" => name(),
+        "batch" => count(&triggers::BATCH),
+        "batch_wait" => time(&triggers::BATCH_WAIT),
+        "concurrency" => count(&triggers::CALLS),
+        other => called(other),
+    })
+}
+
+fn schedule() -> Value {
+    table(&SCHEDULE, &["name", "function", "cron"], |key| match key {
+        "name" | "function" => name(),
+        "cron" => json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": CRON_BYTES_MAX,
+            "examples": ["0 3 * * *", "*/5 * * * *", "0 9 * * MON-FRI"],
+        }),
+        "zone" => json!({ "type": "string", "default": "UTC", "examples": ["Europe/Vienna"] }),
+        "jitter" => time(&triggers::JITTER),
+        "overlap" => {
+            json!({ "enum": Overlap::ALL.map(Overlap::as_str), "default": Overlap::default().as_str() })
+        }
+        "missed" => {
+            json!({ "enum": Missed::ALL.map(Missed::as_str), "default": Missed::default().as_str() })
+        }
+        other => called(other),
+    })
+}
+
+/// What queues and schedules have in common.
+fn called(key: &str) -> Value {
+    match key {
+        "visibility" => time(&triggers::VISIBILITY),
+        "attempts" => count(&triggers::ATTEMPTS),
+        "backoff" => time(&triggers::BACKOFF),
+        "backoff_max" => time(&triggers::BACKOFF_MAX),
+        _ => {
+            json!({ "type": "string", "pattern": "^/[!-~]*$", "maxLength": CALL_PATH_BYTES_MAX, "examples": ["/queues/mails"] })
+        }
+    }
 }
 
 fn function() -> Value {
@@ -186,6 +237,12 @@ fn grants() -> Value {
             "maxItems": DATABASES_GRANTED_MAX,
             "uniqueItems": true,
             "examples": [["default"]],
+        }),
+        "queues" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": QUEUES_GRANTED_MAX,
+            "uniqueItems": true,
         }),
         _ => json!({
             "type": "array",

@@ -7,11 +7,13 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use everwarm_manifest::limits::{
-    BACKGROUND_TIME, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
+    BACKGROUND_TIME, Bounds, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
+use everwarm_manifest::triggers::{self, CallPath, Cron, Missed, Overlap, Queue, Schedule};
 use everwarm_manifest::{
     App, AppName, BucketName, Build, ByteSize, ConfigName, DatabaseName, Function, FunctionName,
-    Grants, HttpGrant, Isolation, Limits, Millis, RoutePattern, SqlDatabase, World,
+    Grants, HttpGrant, Isolation, Limits, Millis, QueueName, RoutePattern, ScheduleName,
+    SqlDatabase, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -139,9 +141,10 @@ fn grants() -> impl Strategy<Value = Grants> {
     sets.prop_map(|(http, addresses, kv, secrets)| Grants {
         http: http.into_iter().collect(),
         addresses: addresses.into_iter().collect(),
-        // Which functions and databases there are is decided elsewhere.
+        // Which functions, databases and queues there are is decided elsewhere.
         functions: Vec::new(),
         sql: Vec::new(),
+        queues: Vec::new(),
         kv: kv.into_iter().collect(),
         secrets: secrets.into_iter().collect(),
     })
@@ -243,13 +246,115 @@ fn app() -> impl Strategy<Value = App> {
         });
         databases.collect::<Vec<_>>()
     });
-    (name(), build, sql, functions).prop_map(|(name, build, sql, functions)| App {
-        name: AppName::new(&name).expect("a valid name"),
-        build,
-        sql,
-        functions,
-        assets: Vec::new(),
-    })
+    let triggers = (
+        btree_map(name(), queue(), 0..3),
+        btree_map(name(), schedule(), 0..3),
+    );
+    (name(), build, sql, functions, triggers).prop_map(
+        |(name, build, sql, functions, (queues, schedules))| {
+            // What is called has to be there.
+            let called = &functions[0].name;
+            let queues = queues.into_iter().map(|(name, mut queue)| {
+                queue.name = QueueName::new(&name).expect("a valid name");
+                queue.function = called.clone();
+                queue
+            });
+            let schedules = schedules.into_iter().map(|(name, mut schedule)| {
+                schedule.name = ScheduleName::new(&name).expect("a valid name");
+                schedule.function = called.clone();
+                schedule
+            });
+            App {
+                name: AppName::new(&name).expect("a valid name"),
+                build,
+                sql,
+                queues: queues.collect(),
+                schedules: schedules.collect(),
+                functions,
+                assets: Vec::new(),
+            }
+        },
+    )
+}
+
+fn within(bounds: Bounds<Millis>) -> impl Strategy<Value = Millis> {
+    (bounds.min.as_u64()..=bounds.max.as_u64()).prop_map(Millis::new)
+}
+
+fn counted(bounds: Bounds<NonZeroU32>) -> impl Strategy<Value = NonZeroU32> {
+    let range = bounds.min.get()..=bounds.max.get();
+    range.prop_map(|number| NonZeroU32::new(number).expect("the bounds begin at 1"))
+}
+
+fn call_path() -> impl Strategy<Value = CallPath> {
+    "/[a-zA-Z0-9._~!$&'()*+,;=:@/-]{0,20}".prop_map(|path| CallPath::new(&path).expect("a path"))
+}
+
+fn retry() -> impl Strategy<Value = (NonZeroU32, Millis, Millis)> {
+    let waits = (within(triggers::BACKOFF), within(triggers::BACKOFF_MAX));
+    (counted(triggers::ATTEMPTS), waits)
+        .prop_map(|(attempts, (a, b))| (attempts, a.min(b), a.max(b)))
+}
+
+fn queue() -> impl Strategy<Value = Queue> {
+    let counts = (counted(triggers::BATCH), counted(triggers::CALLS));
+    let times = (within(triggers::BATCH_WAIT), within(triggers::VISIBILITY));
+    (call_path(), counts, times, retry()).prop_map(
+        |(
+            path,
+            (batch, concurrency),
+            (batch_wait, visibility),
+            (attempts, backoff, backoff_max),
+        )| Queue {
+            name: QueueName::new("q").expect("a valid name"),
+            function: FunctionName::new("f").expect("a valid name"),
+            path,
+            batch,
+            batch_wait,
+            concurrency,
+            visibility,
+            attempts,
+            backoff,
+            backoff_max,
+        },
+    )
+}
+
+fn schedule() -> impl Strategy<Value = Schedule> {
+    let lines = prop::sample::select(vec![
+        "* * * * *",
+        "0 3 * * *",
+        "*/5 0-6 1 JAN MON-FRI",
+        "@daily",
+        "30 0 12 * * *",
+    ]);
+    let zones = prop::sample::select(vec!["UTC", "Europe/Vienna", "America/St_Johns"]);
+    let words = (
+        prop::sample::select(&Overlap::ALL),
+        prop::sample::select(&Missed::ALL),
+    );
+    let times = (within(triggers::JITTER), within(triggers::VISIBILITY));
+    ((call_path(), lines, zones), words, times, retry()).prop_map(
+        |(
+            (path, line, zone),
+            (overlap, missed),
+            (jitter, visibility),
+            (attempts, backoff, backoff_max),
+        )| Schedule {
+            name: ScheduleName::new("s").expect("a valid name"),
+            function: FunctionName::new("f").expect("a valid name"),
+            path,
+            cron: Cron::parse(line).expect("a cron line"),
+            zone: zone.parse().expect("a time zone"),
+            jitter,
+            overlap,
+            missed,
+            visibility,
+            attempts,
+            backoff,
+            backoff_max,
+        },
+    )
 }
 
 proptest! {

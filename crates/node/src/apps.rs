@@ -263,6 +263,13 @@ impl Apps {
             .unwrap_or_default()
     }
 
+    /// A function of the version that serves; of two, that which gets what the canary doesn't.
+    pub(crate) fn function(&self, key: &AppKey, name: &FunctionName) -> Option<Arc<Target>> {
+        let mut targets = self.all.get(key)?.main.targets();
+        let target = targets.find(|target| target.slot.spec().name == *name);
+        target.cloned()
+    }
+
     /// Whose app of that name has a host of its own on this node: names are one tenant's each.
     pub(crate) fn owner_of(&self, app: &AppName) -> Option<&TenantId> {
         self.owners.get(app)

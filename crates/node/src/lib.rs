@@ -31,6 +31,7 @@ pub mod sockets;
 mod stores;
 mod targets;
 pub mod telemetry;
+mod triggers;
 mod turns;
 
 pub use config::NodeConfig;

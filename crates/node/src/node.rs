@@ -22,6 +22,7 @@ use everwarm_store::usage::UsageError;
 use everwarm_tls::acme::AcmeError;
 use everwarm_tls::server::TlsError;
 use everwarm_tls::source::SourceError;
+use everwarm_triggers::Runner;
 use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -46,6 +47,7 @@ use crate::served::Served;
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
+use crate::triggers;
 
 /// A running node.
 pub struct Node {
@@ -74,6 +76,8 @@ pub struct Node {
     pub(crate) kv_quotas: Arc<KvQuotas>,
     /// Sweeps it.
     pub(crate) kv_keeping: KvKeeping,
+    /// Delivers messages of queues, and fires schedules.
+    pub(crate) triggers: Arc<Runner>,
     /// Whether what serves has its code.
     pub(crate) readiness: Readiness,
     /// What functions see of their apps' secrets.
@@ -256,10 +260,13 @@ impl Node {
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         let locks = Arc::<AppLocks>::default();
+        let triggers = triggers::runner(&store, &apps, &services);
+        stores.deliver_by(&triggers);
         let node = Self {
             kv_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
             locks,
+            triggers,
             store,
             runtime,
             targets,
@@ -308,6 +315,7 @@ impl Node {
     /// When usage can't be stored; then the store stays.
     pub async fn let_store_go(&self) -> Result<(), UsageError> {
         self.flush_usage().await?;
+        self.rest_triggers().await;
         let store = Arc::clone(&self.store);
         // It finishes jobs and joins threads, which blocks.
         let _ = tokio::task::spawn_blocking(move || store.let_go()).await;
@@ -327,7 +335,9 @@ impl Node {
             vault.read_again().await?;
             show_secrets(vault, &self.store).await?;
         }
-        self.serve_again(&Served::read(&self.store).await?)
+        self.serve_again(&Served::read(&self.store).await?)?;
+        self.triggers.go_on();
+        Ok(())
     }
 
     /// Whether the node was told to end.
@@ -391,7 +401,9 @@ impl Node {
         self.kv_keeping.end();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.
-        let _ = tokio::task::spawn_blocking(move || plane.drain(limit, ending)).await;
+        let drained = tokio::task::spawn_blocking(move || plane.drain(limit, ending));
+        // Calls that are under way end on the lanes; what came of them is stored here.
+        let (_, _) = tokio::join!(self.triggers.rest(limit), drained);
     }
 
     /// Stores the last of what requests used, after a drain.

@@ -215,6 +215,7 @@ impl Node {
         let note = note(by, Action::RemoveApp, app.as_str(), String::new());
         let removed = self.store.catalog().remove_app(tenant, app, note).await?;
         self.edge.switch_routes(table);
+        self.triggers.remove(tenant, app);
         self.secrets.forget(tenant, app);
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
@@ -430,6 +431,7 @@ impl Node {
                 let old = self.apps.lock().functions_of(key);
                 self.apps.lock().add(key.clone(), live);
                 self.previews.retire_unused(key, old);
+                self.set_triggers(tenant, &serving.main.manifest, Occasion::Deploy);
                 self.tell_of_change();
                 Ok(traffic)
             }

@@ -6,6 +6,7 @@ use everwarm_store::Store as _;
 use everwarm_store::accounts::Tenant;
 use everwarm_store::catalog::Serving;
 use everwarm_store::embedded::Embedded;
+use everwarm_triggers::Occasion;
 
 use crate::apps::{Apps, LiveApp};
 use crate::node::{Node, StartError};
@@ -63,6 +64,9 @@ impl Node {
         let table = apps.table().map_err(StartError::Routes)?;
         self.edge.switch_routes(table);
         *self.apps.lock() = apps;
+        for serving in &served.apps {
+            self.set_triggers(&serving.tenant, &serving.main.manifest, Occasion::Start);
+        }
         Ok(())
     }
 }

@@ -3,23 +3,29 @@
 //!
 //! Owns nothing but the way there: what is kept is the store's, and how much may be is `kv_quotas`'.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use everwarm_edge::services::ServiceCalls;
-use everwarm_host::{NodeSide, SecretBook, Stores};
+use everwarm_host::{NodeSide, SecretBook, Sending, Stores};
 use everwarm_manifest::TenantId;
 use everwarm_store::Store as _;
+use everwarm_store::catalog::UnixMillis;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KeyValue, KvQuota};
 use everwarm_store::sql::Databases;
+use everwarm_store::triggers::{NewMessage, TriggerId};
+use everwarm_triggers::Runner;
 
 use crate::config::NodeConfig;
 use crate::kv_quotas::KvQuotas;
+use crate::triggers;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
+    /// Weak: it calls functions, which have what leads here.
+    triggers: OnceLock<Weak<Runner>>,
     pub(crate) quotas: Arc<KvQuotas>,
 }
 
@@ -27,6 +33,11 @@ impl NodeStores {
     /// The store is open. Only the first one counts.
     pub(crate) fn open(&self, store: &Arc<Embedded>) {
         self.store.get_or_init(|| Arc::clone(store));
+    }
+
+    /// Messages are delivered by `runner`. Only the first one counts.
+    pub(crate) fn deliver_by(&self, runner: &Arc<Runner>) {
+        self.triggers.get_or_init(|| Arc::downgrade(runner));
     }
 }
 
@@ -37,6 +48,18 @@ impl Stores for NodeStores {
 
     fn sql(&self) -> Option<&dyn Databases> {
         self.store.get().map(|store| store.sql())
+    }
+
+    fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>> {
+        let store = self.store.get()?;
+        Some(Box::pin(async move {
+            let sent = store.triggers().send(to, messages, triggers::QUOTA, UnixMillis::now());
+            let ids = sent.await?;
+            if let Some(runner) = self.triggers.get().and_then(Weak::upgrade) {
+                runner.wake(to);
+            }
+            Ok(ids)
+        }))
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

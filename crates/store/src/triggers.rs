@@ -14,6 +14,10 @@ use everwarm_manifest::{AppName, QueueName, ScheduleName, TenantId};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
+mod names;
+
+pub use names::DeliveryId;
+
 /// Bytes of a message's body. What is larger is kept elsewhere, and the message says where.
 pub const BODY_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a message's content type, and of its trace context.

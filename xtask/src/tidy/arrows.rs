@@ -23,6 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["everwarm-engine", "everwarm-manifest", "everwarm-store"],
     ),
     (
+        "everwarm-triggers",
+        &["everwarm-manifest", "everwarm-store"],
+    ),
+    (
         "everwarm-edge",
         &["everwarm-bundle", "everwarm-engine", "everwarm-manifest"],
     ),
@@ -38,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "everwarm-secrets",
             "everwarm-store",
             "everwarm-tls",
+            "everwarm-triggers",
         ],
     ),
     (

@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigName;
-use crate::names::{DatabaseName, FunctionName};
+use crate::names::{DatabaseName, FunctionName, QueueName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
@@ -41,6 +41,8 @@ pub const BUCKETS_GRANTED_MAX: usize = 100;
 pub const SECRETS_GRANTED_MAX: usize = 100;
 /// The most names in `sql`.
 pub const DATABASES_GRANTED_MAX: usize = 100;
+/// The most names in `queues`.
+pub const QUEUES_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -67,6 +69,9 @@ pub struct Grants {
     /// Which of its app's SQL databases it may open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<DatabaseName>,
+    /// To which of its app's queues it may send.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueName>,
 }
 
 impl Grants {
@@ -78,5 +83,6 @@ impl Grants {
             && self.kv.is_empty()
             && self.secrets.is_empty()
             && self.sql.is_empty()
+            && self.queues.is_empty()
     }
 }

@@ -1,42 +1,24 @@
 //! The tables `[[assets]]`: reads each and tells what is wrong with it, and what is wrong between them. What a path or a
 //! glob is, is for `assets` of the crate to say.
 
-use toml::de::DeValue;
-
 use super::function::bad_route;
-use super::table::{self, At, Reader};
+use super::table::{self, At, Reader, Tables};
 use super::{keys, line_number, too_many};
 use crate::assets::{ASSETS_MAX, ASSETS_NAME, AssetPath, Assets, AssetsAt, Glob, IMMUTABLE_MAX};
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::names::FunctionName;
 
+const ASSETS: Tables = Tables {
+    kind: &keys::ASSETS,
+    key: "assets",
+    what: "`[[assets]]`",
+    max: ASSETS_MAX,
+};
+
 /// All of them, as far as they could be read.
 pub(super) fn read(text: &str, root: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Vec<Assets> {
-    let Some(value) = root.value("assets") else {
-        return Vec::new();
-    };
-    let DeValue::Array(items) = value.get_ref() else {
-        let found = value.get_ref();
-        let finding = table::wrong_type(value.span(), "assets", "an array of tables", found);
-        findings.push(finding.help("write `[[assets]]` with two brackets"));
-        return Vec::new();
-    };
-    if let Some(first_over) = items.get(ASSETS_MAX) {
-        findings.push(too_many(first_over.span(), "`[[assets]]`", ASSETS_MAX));
-    }
     let mut read: Vec<(Assets, At<()>)> = Vec::new();
-    for item in items.iter().take(ASSETS_MAX) {
-        let DeValue::Table(fields) = item.get_ref() else {
-            let found = item.get_ref();
-            findings.push(table::wrong_type(
-                item.span(),
-                "assets",
-                "an array of tables",
-                found,
-            ));
-            continue;
-        };
-        let reader = Reader::new(fields, item.span(), &keys::ASSETS, findings);
+    for reader in root.tables(&ASSETS, findings) {
         let Some((assets, at)) = one(&reader, findings) else {
             continue;
         };

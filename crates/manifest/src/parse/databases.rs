@@ -2,10 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use toml::de::DeValue;
-
-use super::table::{self, At, Reader};
-use super::{keys, too_many};
+use super::keys;
+use super::table::{At, Reader, Tables};
 use crate::app::SqlDatabase;
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, line_number, quoted};
@@ -34,35 +32,20 @@ impl Declared {
     }
 }
 
+const SQL: Tables = Tables {
+    kind: &keys::SQL,
+    key: "sql",
+    what: "SQL databases",
+    max: DATABASES_MAX,
+};
+
 pub(super) fn read(
     text: &str,
     root: &Reader<'_, '_>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Declared> {
-    let Some(value) = root.value("sql") else {
-        return Vec::new();
-    };
-    let DeValue::Array(items) = value.get_ref() else {
-        let finding = table::wrong_type(value.span(), "sql", "an array of tables", value.get_ref());
-        findings.push(finding.help("write `[[sql]]` with two brackets"));
-        return Vec::new();
-    };
-    if let Some(first_over) = items.get(DATABASES_MAX) {
-        findings.push(too_many(first_over.span(), "SQL databases", DATABASES_MAX));
-    }
     let mut databases: Vec<Declared> = Vec::new();
-    for item in items.iter().take(DATABASES_MAX) {
-        let DeValue::Table(table) = item.get_ref() else {
-            let found = item.get_ref();
-            findings.push(table::wrong_type(
-                item.span(),
-                "sql",
-                "an array of tables",
-                found,
-            ));
-            continue;
-        };
-        let reader = Reader::new(table, item.span(), &keys::SQL, findings);
+    for reader in root.tables(&SQL, findings) {
         let Some(declared) = declared(&reader, findings) else {
             continue;
         };

@@ -40,7 +40,7 @@ pub(super) struct Draft {
     env: BTreeMap<String, String>,
     config: BTreeMap<ConfigName, String>,
     grants: Grants,
-    /// The functions and databases that it is granted.
+    /// The functions, databases and queues that it is granted.
     pub(super) granted: grants::Granted,
     /// Where it says that it answers nobody but those that are granted it.
     pub(super) unrouted: Option<Range<usize>>,
@@ -143,7 +143,7 @@ fn name(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<At<Funct
 }
 
 /// One of a few words.
-fn word<W: FromStr>(
+pub(super) fn word<W: FromStr>(
     reader: &Reader<'_, '_>,
     key: &str,
     allowed: &[&'static str],
@@ -300,7 +300,7 @@ fn read_limits(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Limits {
     }
 }
 
-fn quantity<Q>(
+pub(super) fn quantity<Q>(
     table: &Reader<'_, '_>,
     key: &str,
     bounds: &Bounds<Q>,
@@ -360,7 +360,12 @@ fn within<Q: Copy + PartialOrd + Display>(
     bounds.default
 }
 
-fn count<Q>(table: &Reader<'_, '_>, key: &str, bounds: &Bounds<Q>, findings: &mut Vec<Finding>) -> Q
+pub(super) fn count<Q>(
+    table: &Reader<'_, '_>,
+    key: &str,
+    bounds: &Bounds<Q>,
+    findings: &mut Vec<Finding>,
+) -> Q
 where
     Q: TryFrom<u32> + Copy + PartialOrd + Display,
 {

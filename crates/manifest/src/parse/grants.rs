@@ -9,9 +9,10 @@ use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
     ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
-    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, SECRETS_GRANTED_MAX, parse_network,
+    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
+    parse_network,
 };
-use crate::names::{DatabaseName, FunctionName, nearest_name};
+use crate::names::{DatabaseName, FunctionName, QueueName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -53,14 +54,21 @@ const SQL: List = List {
     max: DATABASES_GRANTED_MAX,
 };
 
+const QUEUES: List = List {
+    key: "queues",
+    what: "entries in `queues` of one function",
+    max: QUEUES_GRANTED_MAX,
+};
+
 /// What stands elsewhere in the manifest, and isn't known yet where it is granted.
 #[derive(Default)]
 pub(super) struct Granted {
     pub(super) functions: Vec<At<FunctionName>>,
     pub(super) databases: Vec<At<DatabaseName>>,
+    pub(super) queues: Vec<At<QueueName>>,
 }
 
-/// The grants, and where each function and database stands that is granted.
+/// The grants, and where each function, database and queue stands that is granted.
 pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (Grants, Granted) {
     let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
         return Default::default();
@@ -89,6 +97,10 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         DatabaseName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
     });
+    let queues = list(&table, &QUEUES, findings, |text| {
+        QueueName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
@@ -96,10 +108,12 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         kv: values(kv),
         secrets: values(secrets),
         sql: values(databases.clone()),
+        queues: values(queues.clone()),
     };
     let granted = Granted {
         functions,
         databases,
+        queues,
     };
     (grants, granted)
 }
@@ -129,25 +143,42 @@ pub(super) fn check_functions<'d>(
     }
 }
 
-/// Names each database that is granted and isn't declared.
-pub(super) fn check_databases<'d>(
-    names: &[&DatabaseName],
-    granted: impl Iterator<Item = &'d At<DatabaseName>>,
+/// Names each database or queue that is granted and isn't declared.
+pub(super) fn check_declared<'d, N: AsRef<str> + Display + PartialEq + 'd>(
+    kind: &Declared,
+    names: &[&N],
+    granted: impl Iterator<Item = &'d At<N>>,
     findings: &mut Vec<Finding>,
 ) {
     for entry in granted.filter(|entry| !names.contains(&&entry.value)) {
-        let message = format!("the app has no database `{}`", entry.value);
+        let message = format!("the app has no {} `{}`", kind.what, entry.value);
         let finding = Finding::new(ErrorCode::BadGrant, entry.span.clone(), message);
-        let near = table::nearest(entry.value.as_str(), names.iter().map(|name| name.as_str()));
+        let names = names.iter().map(|name| (*name).as_ref());
+        let near = table::nearest(entry.value.as_ref(), names);
         findings.push(match near {
             Some(near) => finding.suggest(Some(near)),
             None => finding.help(format!(
-                "declare it: a line `[[sql]]` after the app's name, and `name = \"{}\"` below it",
-                entry.value
+                "declare it: a line `{}` after the app's name, and `name = \"{}\"` below it",
+                kind.header, entry.value
             )),
         });
     }
 }
+
+/// What has to be declared.
+pub(super) struct Declared {
+    what: &'static str,
+    header: &'static str,
+}
+
+pub(super) const DATABASES: Declared = Declared {
+    what: "database",
+    header: "[[sql]]",
+};
+pub(super) const DECLARED_QUEUES: Declared = Declared {
+    what: "queue",
+    header: "[[queue]]",
+};
 
 fn list<T: PartialEq + Display>(
     table: &Reader<'_, '_>,

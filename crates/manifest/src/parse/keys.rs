@@ -37,6 +37,14 @@ pub(crate) const ROOT: Table = Table {
             "assets",
             "Folders of files that are served without a function.",
         ),
+        key(
+            "queue",
+            "The app's queues: messages that wait until a function has handled them.",
+        ),
+        key(
+            "schedule",
+            "The app's schedules: when a function is called by the clock.",
+        ),
     ],
 };
 
@@ -77,6 +85,91 @@ pub(crate) const SQL: Table = Table {
             "password",
             "The secret of the app that is the password there.",
         ),
+    ],
+};
+
+const ATTEMPTS: Key = key(
+    "attempts",
+    "How often a message is delivered before it is dead.",
+);
+const BACKOFF: Key = key(
+    "backoff",
+    "How long a message waits after its first attempt; twice as long after each later one.",
+);
+const BACKOFF_MAX: Key = key(
+    "backoff_max",
+    "How long a message waits at most between two attempts.",
+);
+const CALLED: Key = key("function", "The function that is called.");
+const VISIBILITY: Key = key(
+    "visibility",
+    "How long a call may take before its messages are given to another.",
+);
+
+pub(crate) const QUEUE: Table = Table {
+    header: "[[queue]]",
+    keys: &[
+        key(
+            "name",
+            "The queue's name: a DNS label, unique among queues.",
+        ),
+        CALLED,
+        key(
+            "path",
+            "The path that is called. `/queues/` and the name without it.",
+        ),
+        key(
+            "batch",
+            "Messages of one call. With 1 the body of the call is the message itself.",
+        ),
+        key(
+            "batch_wait",
+            "How long a call waits for its batch to be full.",
+        ),
+        key("concurrency", "Calls at the same time."),
+        VISIBILITY,
+        ATTEMPTS,
+        BACKOFF,
+        BACKOFF_MAX,
+    ],
+};
+
+pub(crate) const SCHEDULE: Table = Table {
+    header: "[[schedule]]",
+    keys: &[
+        key(
+            "name",
+            "The schedule's name: a DNS label, unique among schedules.",
+        ),
+        CALLED,
+        key(
+            "path",
+            "The path that is called. `/schedules/` and the name without it.",
+        ),
+        key(
+            "cron",
+            "When it is due: minute, hour, day of month, month, day of week; seconds may stand before them.",
+        ),
+        key(
+            "zone",
+            "The time zone of the line, by its name in the IANA database.",
+        ),
+        key(
+            "jitter",
+            "A run starts up to so much later, by chance, so that many don't start at once.",
+        ),
+        key(
+            "overlap",
+            "What happens when it is due and an earlier run hasn't ended.",
+        ),
+        key(
+            "missed",
+            "What happens to runs that were due while the node didn't run.",
+        ),
+        VISIBILITY,
+        ATTEMPTS,
+        BACKOFF,
+        BACKOFF_MAX,
     ],
 };
 
@@ -167,6 +260,7 @@ pub(crate) const GRANTS: Table = Table {
             "sql",
             "SQL databases of the app that the function may open.",
         ),
+        key("queues", "Queues of the app that the function may send to."),
     ],
 };
 
@@ -203,7 +297,9 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 7] = [&ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS];
+pub(crate) const TABLES: [&Table; 9] = [
+    &ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
+];
 
 impl Table {
     pub(crate) fn get(&self, name: &str) -> Option<&'static Key> {

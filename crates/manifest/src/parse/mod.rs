@@ -8,6 +8,7 @@ mod function;
 mod grants;
 pub(crate) mod keys;
 mod table;
+mod triggers;
 
 use std::path::PathBuf;
 
@@ -100,8 +101,13 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let databases = databases::read(text, &root, &mut findings);
     let granted = drafts.iter().flat_map(|draft| &draft.granted.databases);
     let names: Vec<_> = databases.iter().map(|it| &it.name.value).collect();
-    grants::check_databases(&names, granted, &mut findings);
-    let functions = finish_functions(text, name.as_ref(), drafts, &mut findings);
+    grants::check_declared(&grants::DATABASES, &names, granted, &mut findings);
+    let triggers = triggers::read(text, &root, &mut findings);
+    let granted = drafts.iter().flat_map(|draft| &draft.granted.queues);
+    let names: Vec<_> = triggers.queues.iter().map(|it| &it.name).collect();
+    grants::check_declared(&grants::DECLARED_QUEUES, &names, granted, &mut findings);
+    let called = &triggers.called;
+    let functions = finish_functions(text, name.as_ref(), drafts, called, &mut findings);
     match name {
         Some(name) if findings.is_empty() => Ok(App {
             name,
@@ -112,6 +118,8 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
                 .collect(),
             functions,
             assets,
+            queues: triggers.queues,
+            schedules: triggers.schedules,
         }),
         _ => Err(findings),
     }
@@ -225,11 +233,12 @@ fn finish_functions(
     text: &str,
     app: Option<&AppName>,
     drafts: Vec<Draft>,
+    triggered: &[At<FunctionName>],
     findings: &mut Vec<Finding>,
 ) -> Vec<Function> {
     duplicate_names(text, &drafts, findings);
     conflicts(text, app, &drafts, findings);
-    calls(app, &drafts, findings);
+    calls(app, &drafts, triggered, findings);
     let only = drafts.len() == 1;
     let mut functions = Vec::with_capacity(drafts.len());
     for draft in drafts {
@@ -254,8 +263,14 @@ fn finish_functions(
     functions
 }
 
-/// Functions that others are granted: they have to be there, and those without routes have to be among them.
-fn calls(app: Option<&AppName>, drafts: &[Draft], findings: &mut Vec<Finding>) {
+/// Functions that others are granted, or that queues and schedules call: they have to be there, and those without routes
+/// have to be among them.
+fn calls(
+    app: Option<&AppName>,
+    drafts: &[Draft],
+    triggered: &[At<FunctionName>],
+    findings: &mut Vec<Finding>,
+) {
     let only = app.filter(|_| drafts.len() == 1).map(FunctionName::from);
     let names: Vec<&FunctionName> = drafts
         .iter()
@@ -264,20 +279,25 @@ fn calls(app: Option<&AppName>, drafts: &[Draft], findings: &mut Vec<Finding>) {
         .collect();
     let granted = || drafts.iter().flat_map(|draft| &draft.granted.functions);
     grants::check_functions(&names, granted(), findings);
+    triggers::check_called(&names, triggered, findings);
+    let called: Vec<&FunctionName> = granted()
+        .chain(triggered)
+        .map(|called| &called.value)
+        .collect();
     for draft in drafts {
         let Some(span) = draft.unrouted.clone() else {
             continue;
         };
-        let is_called = draft
-            .name
-            .as_ref()
-            .is_some_and(|name| granted().any(|granted| granted.value == name.value));
+        let name = draft.name.as_ref().map(|name| &name.value);
+        let is_called = name
+            .or(only.as_ref())
+            .is_some_and(|name| called.contains(&name));
         if !is_called {
             let message =
                 "`routes` is empty, and no function is granted this one: nothing would reach it";
             let finding = Finding::new(ErrorCode::InvalidValue, span, message);
             findings.push(finding.help(
-                "remove the key to answer everything (`/*`), or name the function in `functions` of another's grants",
+                "remove the key to answer everything (`/*`), or name the function in `functions` of another's grants, or in a queue or a schedule",
             ));
         }
     }

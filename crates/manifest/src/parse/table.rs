@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{TABLES, Table};
+use super::too_many;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 
 /// A value and where it stands.
@@ -107,6 +108,48 @@ impl<'t, 'i> Reader<'t, 'i> {
                 None
             }
         }
+    }
+}
+
+/// What an array of tables is, for [`Reader::tables`].
+pub(super) struct Tables {
+    pub(super) kind: &'static Table,
+    pub(super) key: &'static str,
+    /// What its tables are, in words.
+    pub(super) what: &'static str,
+    pub(super) max: usize,
+}
+
+impl<'t, 'i> Reader<'t, 'i> {
+    /// The tables of an array of tables; none where the key is missing or something else.
+    pub(super) fn tables(
+        &self,
+        tables: &Tables,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<Reader<'t, 'i>> {
+        let Some(value) = self.value(tables.key) else {
+            return Vec::new();
+        };
+        let expected = "an array of tables";
+        let DeValue::Array(items) = value.get_ref() else {
+            let finding = wrong_type(value.span(), tables.key, expected, value.get_ref());
+            let help = format!("write `{}` with two brackets", tables.kind.header);
+            findings.push(finding.help(help));
+            return Vec::new();
+        };
+        if let Some(first_over) = items.get(tables.max) {
+            findings.push(too_many(first_over.span(), tables.what, tables.max));
+        }
+        let mut readers = Vec::new();
+        for item in items.iter().take(tables.max) {
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    readers.push(Reader::new(table, item.span(), tables.kind, findings));
+                }
+                other => findings.push(wrong_type(item.span(), tables.key, expected, other)),
+            }
+        }
+        readers
     }
 }
 

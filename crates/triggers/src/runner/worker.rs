@@ -1,0 +1,225 @@
+//! The task that delivers the messages of one trigger: takes those that are due, calls the handler, and stores what came
+//! of it. The calls are tasks of its own.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use everwarm_store::catalog::UnixMillis;
+use everwarm_store::triggers::{BATCH_BYTES_MAX, Lease, Leased, TriggerError, TriggerId};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::{Busy, Consumer, Shared};
+use crate::call::{self, Call, CallError};
+use crate::verdict::{self, Said};
+
+/// How much longer than a call may take its messages are kept from others: what came of it is stored meanwhile.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(30);
+/// The pause between two tries to store what came of a call.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+/// The pause after the store failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The longest sleep: the wall clock may be set meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// The pauses after the node had too much to do for a call: the first, and the longest.
+const NOT_NOW_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+pub(super) struct Worker {
+    pub(super) of: TriggerId,
+    pub(super) shared: Arc<Shared>,
+    /// There may be something new.
+    pub(super) wake: Arc<Notify>,
+    /// Who handles messages; the trigger is gone when its sender is.
+    pub(super) orders: watch::Receiver<Consumer>,
+}
+
+/// How a call went, as far as the worker has to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// There was an answer, or there won't be one.
+    Through,
+    /// The node had too much to do.
+    NotNow,
+}
+
+/// Since when a batch waits for others.
+#[derive(Default)]
+struct Filling(Option<Instant>);
+
+impl Worker {
+    pub(super) async fn run(mut self) {
+        let mut calls: JoinSet<Went> = JoinSet::new();
+        let mut takes = self.shared.takes.subscribe();
+        let mut filling = Filling::default();
+        let mut pause: Option<Duration> = None;
+        loop {
+            let next = match pause {
+                Some(pause) => Some(pause),
+                None => self.take(&mut calls, &mut filling).await,
+            };
+            let may_sleep = next.map(|next| next.min(SLEEP_MAX));
+            tokio::select! {
+                () = self.wake.notified() => {}
+                changed = self.orders.changed() => if changed.is_err() { break },
+                changed = takes.changed() => if changed.is_err() { break },
+                Some(ended) = calls.join_next(), if !calls.is_empty() => {
+                    pause = match ended {
+                        Ok(Went::NotNow) => {
+                            let (first, longest) = NOT_NOW_PAUSES;
+                            Some(pause.map_or(first, |pause| (pause * 2).min(longest)))
+                        }
+                        // A call that panicked is as one that was lost: its messages come back when their lease is over.
+                        Ok(Went::Through) | Err(_) => None,
+                    };
+                }
+                () = sleep(may_sleep.unwrap_or_default()), if may_sleep.is_some() => pause = None,
+            }
+        }
+        while calls.join_next().await.is_some() {}
+    }
+
+    /// Starts calls as long as messages are due and there is room for calls. Says when to look again; `None` when something
+    /// else will say so.
+    async fn take(&self, calls: &mut JoinSet<Went>, filling: &mut Filling) -> Option<Duration> {
+        loop {
+            let consumer = self.orders.borrow().clone();
+            if calls.len() >= consumer.concurrency.get() as usize {
+                return None;
+            }
+            let busy = self.shared.take()?;
+            match self.take_batch(&consumer, filling).await {
+                Ok(ControlFlow::Continue(messages)) => {
+                    let call = deliver(busy, self.of.clone(), consumer, messages);
+                    calls.spawn(call);
+                }
+                Ok(ControlFlow::Break(next)) => return next,
+                Err(error) => {
+                    let TriggerId {
+                        tenant,
+                        app,
+                        trigger,
+                    } = &self.of;
+                    tracing::error!(%tenant, %app, %trigger, %error, "messages can't be taken from the store");
+                    return Some(LOOK_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// Messages for a call, or when to look again.
+    async fn take_batch(
+        &self,
+        consumer: &Consumer,
+        filling: &mut Filling,
+    ) -> Result<ControlFlow<Option<Duration>, Vec<Leased>>, TriggerError> {
+        let (triggers, now) = (self.shared.store.triggers(), UnixMillis::now());
+        let Some(due) = triggers.next_due(&self.of, now).await? else {
+            return Ok(ControlFlow::Break(None));
+        };
+        if let Some(wait) = due.0.checked_sub(now.0).filter(|wait| *wait > 0) {
+            return Ok(ControlFlow::Break(Some(Duration::from_millis(wait))));
+        }
+        if let Some(wait) = self.wait_for_more(consumer, filling, now).await? {
+            return Ok(ControlFlow::Break(Some(wait)));
+        }
+        let mine = consumer.visibility.duration() + SETTLE_TIME_MAX;
+        let lease = Lease {
+            count_max: consumer.batch.get(),
+            bytes_max: BATCH_BYTES_MAX,
+            until: UnixMillis(now.0 + u64::try_from(mine.as_millis()).unwrap_or(u64::MAX >> 1)),
+        };
+        let messages = triggers.lease(&self.of, lease, now).await?;
+        if messages.is_empty() {
+            // Somebody else has taken or removed them, or the trigger has been paused since.
+            return Ok(ControlFlow::Break(Some(LOOK_AGAIN)));
+        }
+        Ok(ControlFlow::Continue(messages))
+    }
+
+    /// How long to wait for a batch to be full; `None` when it is, or has waited long enough.
+    async fn wait_for_more(
+        &self,
+        consumer: &Consumer,
+        filling: &mut Filling,
+        now: UnixMillis,
+    ) -> Result<Option<Duration>, TriggerError> {
+        if consumer.batch_wait.as_u64() == 0 || consumer.batch.get() == 1 {
+            return Ok(None);
+        }
+        let since = *filling.0.get_or_insert_with(Instant::now);
+        let left = consumer
+            .batch_wait
+            .duration()
+            .saturating_sub(since.elapsed());
+        let is_over = left.is_zero() || {
+            let standing = self.shared.store.triggers().standing(&self.of, now).await?;
+            standing.due >= u64::from(consumer.batch.get())
+        };
+        if is_over {
+            filling.0 = None;
+            return Ok(None);
+        }
+        Ok(Some(left))
+    }
+}
+
+/// Calls the handler with messages, and stores what came of it.
+async fn deliver(busy: Busy, of: TriggerId, consumer: Consumer, messages: Vec<Leased>) -> Went {
+    let shared = Arc::clone(&busy.0);
+    let (headers, body) = match &messages[..] {
+        [message] if consumer.batch.get() == 1 => call::single(&of, message),
+        _ => call::batch(&of, &messages),
+    };
+    let patience = consumer.visibility.duration();
+    let call = shared.caller.call(Call {
+        tenant: of.tenant.clone(),
+        app: of.app.clone(),
+        function: consumer.function,
+        path: consumer.path,
+        headers,
+        body,
+        deadline: Instant::now() + patience,
+    });
+    let said = match tokio::time::timeout(patience, call).await {
+        Ok(answered) => Said::Answered(answered),
+        Err(_) => Said::TookTooLong,
+    };
+    let chance = || getrandom::u64().unwrap_or_default();
+    let now = UnixMillis::now();
+    let settlements =
+        verdict::settlements(&of.trigger, &consumer.retry, &messages, &said, now, chance);
+    let deadline = Instant::now() + SETTLE_TIME_MAX;
+    loop {
+        let settled = shared
+            .store
+            .triggers()
+            .settle(&of, settlements.clone(), now)
+            .await;
+        let TriggerId {
+            tenant,
+            app,
+            trigger,
+        } = &of;
+        match settled {
+            Ok(_) => break,
+            Err(error) if Instant::now() + SETTLE_AGAIN < deadline => {
+                tracing::warn!(%tenant, %app, %trigger, %error, "what came of messages can't be stored yet");
+                sleep(SETTLE_AGAIN).await;
+            }
+            Err(error) => {
+                tracing::error!(%tenant, %app, %trigger, %error, "what came of messages can't be stored: they will be delivered again");
+                break;
+            }
+        }
+    }
+    for settlement in &settlements {
+        shared.counts.add(&settlement.outcome);
+    }
+    drop(busy);
+    match said {
+        Said::Answered(Err(CallError::NotNow)) => Went::NotNow,
+        Said::Answered(_) | Said::TookTooLong => Went::Through,
+    }
+}
