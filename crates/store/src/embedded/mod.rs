@@ -26,6 +26,7 @@ mod data_dir;
 mod database;
 pub mod disk;
 mod files;
+mod grouped;
 mod hosts;
 mod kv;
 mod node_key;
