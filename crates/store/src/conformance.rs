@@ -10,6 +10,7 @@ mod kv;
 mod once;
 mod secrets;
 mod sql;
+mod triggers;
 mod usage;
 mod versions;
 
@@ -114,6 +115,33 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     sql::deploys_at_once_apply_migrations_once,
     sql::quota_is_told_and_leaves_the_database_usable,
     sql::what_is_too_large_for_sql_is_refused,
+    triggers::messages_are_leased_as_they_were_sent,
+    triggers::message_is_not_given_out_before_it_is_due,
+    triggers::what_is_due_for_longest_is_given_out_first,
+    triggers::leased_message_is_nobody_elses_until_the_lease_is_over,
+    triggers::late_settlement_counts_until_somebody_else_has_the_message,
+    triggers::leases_that_come_together_share_no_message,
+    triggers::acknowledged_message_never_comes_again,
+    triggers::message_that_failed_is_tried_again_from_when_it_was_said,
+    triggers::released_message_counts_no_attempt_and_is_not_put_back,
+    triggers::leases_are_bounded_by_messages_and_bytes,
+    triggers::paused_trigger_takes_messages_and_gives_none_out,
+    triggers::triggers_apps_and_tenants_have_only_their_own,
+    triggers::receipts_that_were_never_given_settle_nothing,
+    triggers::what_is_too_large_for_a_queue_is_refused,
+    triggers::quotas_bound_what_all_triggers_of_an_app_keep,
+    triggers::names_of_messages_only_grow,
+    triggers::removed_app_has_no_messages_and_is_swept_part_by_part,
+    triggers::dead_message_is_kept_apart_until_it_is_revived,
+    triggers::reasons_are_cut_where_a_letter_ends,
+    triggers::messages_are_listed_in_order_page_by_page,
+    triggers::purge_takes_what_nobody_has,
+    triggers::sweeps_take_what_died_before,
+    triggers::standing_counts_messages_by_where_they_are,
+    triggers::schedule_is_fired_from_where_it_is_and_not_twice,
+    triggers::one_of_those_who_fire_together_does,
+    triggers::runs_that_do_not_fit_leave_the_schedule_where_it_is,
+    triggers::paused_schedule_is_not_fired,
 ];
 
 const NO_BOUND: u64 = u64::MAX;

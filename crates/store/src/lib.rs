@@ -64,6 +64,9 @@ pub trait Store: Send + Sync {
 
     /// What functions keep in tables.
     fn sql(&self) -> &dyn sql::Databases;
+
+    /// Messages of queues and runs of schedules.
+    fn triggers(&self) -> &dyn triggers::Triggers;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.

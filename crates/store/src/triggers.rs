@@ -69,7 +69,8 @@ pub trait Triggers: Send + Sync {
     ) -> StoreFuture<'a, Result<Vec<Leased>, TriggerError>>;
 
     /// Says what came of messages that were leased. What isn't leased by this receipt any more is passed over: its
-    /// lease was over, and somebody else may have it. Answers how many were settled.
+    /// lease was over, and somebody else had it. A lease that is over counts until somebody else has the message.
+    /// Answers how many were settled.
     ///
     /// # Errors
     ///
@@ -117,8 +118,7 @@ pub trait Triggers: Send + Sync {
         is_paused: bool,
     ) -> StoreFuture<'a, Result<bool, TriggerError>>;
 
-    /// Up to which moment a schedule was fired, and whether it is paused. `None` when [`Triggers::fire`] was never
-    /// called for it.
+    /// Up to which moment a schedule was fired. `None` when [`Triggers::fire`] was never called for it.
     ///
     /// # Errors
     ///
@@ -129,7 +129,8 @@ pub trait Triggers: Send + Sync {
     ) -> StoreFuture<'a, Result<Option<UnixMillis>, TriggerError>>;
 
     /// Says that a schedule was fired up to `up_to`, and keeps a message for each of its `runs`, all or none. Nothing
-    /// is done, and `false` answered, if it isn't at `from` any more: somebody else fired it.
+    /// is done, and `false` answered, if it isn't at `from` any more, which means that somebody else fired it, or if it
+    /// is paused.
     ///
     /// # Errors
     ///
@@ -158,8 +159,8 @@ pub trait Triggers: Send + Sync {
         count_max: u32,
     ) -> StoreFuture<'a, Result<Page, TriggerError>>;
 
-    /// Lets dead messages be tried again, from the first attempt on: these, or all when there are too many to name, at
-    /// most [`SWEEP_MAX`] at a time. Answers how many.
+    /// Lets dead messages be tried again at once, from the first attempt on: these, or all when there are too many to
+    /// name, at most [`SWEEP_MAX`] at a time. Answers how many.
     ///
     /// # Errors
     ///
@@ -172,8 +173,8 @@ pub trait Triggers: Send + Sync {
         now: UnixMillis,
     ) -> StoreFuture<'a, Result<u32, TriggerError>>;
 
-    /// Forgets messages: the dead ones, or those that wait; what is leased stays. At most [`SWEEP_MAX`] at a time.
-    /// Answers how many.
+    /// Forgets messages: the dead ones, or those that wait; what is leased stays. At most [`SWEEP_MAX`] at a time, and
+    /// fewer large ones. Answers how many; none when there are none left.
     ///
     /// # Errors
     ///
@@ -346,7 +347,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
-    /// It wasn't tried at all: it is due again at once, and the attempt doesn't count.
+    /// It wasn't tried at all: the attempt doesn't count, and it is due again at once, as of when it was sent, so that
+    /// it isn't behind those that came after it.
     Released,
 }
 
@@ -409,7 +411,7 @@ pub struct Standing {
     pub dead: u64,
     /// Bytes of all bodies.
     pub bytes: u64,
-    /// When the oldest message that waits was sent.
+    /// When the first of the messages was sent that wait or are leased.
     pub oldest: Option<UnixMillis>,
     /// Whether it is paused.
     pub is_paused: bool,

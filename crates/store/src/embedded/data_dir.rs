@@ -74,6 +74,11 @@ impl DataDir {
         self.root.join("kv.sqlite")
     }
 
+    /// The SQLite file of queues and schedules.
+    pub fn queue(&self) -> PathBuf {
+        self.root.join("queue.sqlite")
+    }
+
     /// The folder of SQL databases.
     pub fn sql(&self) -> PathBuf {
         self.root.join("sql")

@@ -1,312 +1,60 @@
-//! Key-value data in SQLite: one writer that commits in groups, and readers beside it.
+//! Key-value data in SQLite.
 //!
-//! Owns the file, its connections, and how calls reach them. What is read and written is in `read`, `write`, `books`
-//! and `sweep`, the port in `port`.
-//!
-//! # One file, and not the catalog's
-//!
-//! The data of all apps is in `kv.sqlite`. It isn't in the catalog, for a deploy shouldn't wait for functions that
-//! write, nor they for it: each file has its own lock, log and syncs. It isn't a file for each app either:
-//!
-//! - Writes that come together share one sync, whosever they are. With a file each, 64 apps would wait for 64 syncs.
-//! - File descriptors are bounded by the cores, not by the apps.
-//! - A backup copies it in one go, and a schema is brought up to date once.
-//!
-//! What a file each would give comes otherwise. Quotas count in a row of each app's. An app that is removed loses its
-//! name at once and its entries sweep by sweep. A neighbour who writes much is bounded by what may wait
-//! (`WAITING_KIB_MAX`) and by what one transaction takes; places are given in the order in which they were asked for.
-//! The file doesn't shrink: what is removed makes room for what comes, and a backup has none of it.
-//!
-//! # Reads
-//!
-//! In WAL mode readers see what is committed, and neither wait for the writer nor hold it up. They run on the caller's
-//! thread: to hand a read of microseconds to another thread costs more than the read. SQLite's `unix-excl` layer keeps
-//! the log's index in this process's memory, shared by its connections, so that a read takes no lock of the kernel's,
-//! and keeps other processes out, as the catalog's lock does.
+//! Owns what its file ([`Grouped`]) is called in errors. What is read and written is in `read`, `write`, `books` and
+//! `sweep`, the port in `port`.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread::JoinHandle;
-
-use rusqlite::{Connection, ErrorCode, InterruptHandle};
-use tokio::sync::{Semaphore, oneshot};
-
-use super::backup::BackupError;
-use super::commits::{Committing, rolled_back};
-use super::database;
-use super::disk::{Disk as _, LocalDisk, Medium, remove_if_there};
-use super::worker::{Lost, Worker};
-use super::{EngineError, OpenError};
+use super::EngineError;
+use super::database::Tables;
+use super::grouped::{Data, Fails, Fault, Grouped, Words};
 use crate::kv::KvError;
 
 mod books;
 mod port;
 mod read;
-mod readers;
 mod sweep;
 mod tables;
 mod write;
 
-use readers::{Readers, STATEMENTS_MAX};
 pub(super) use tables::TABLES;
 
-/// SQLite's layer whose locks and index are the process's own.
-const LAYER: &str = "unix-excl";
-/// Kibibytes of writes that may wait or be in one transaction; callers beyond that wait to hand theirs in.
-const WAITING_KIB_MAX: usize = 32 << 10;
-/// Pages of the log after which it is written back into the file: 16 MiB. The writer does it, between two commits.
-const LOG_PAGES: u32 = 4_096;
-
 /// The engine of key-value data.
+pub(super) type Kv = Grouped<Entries>;
+
+/// What is in the file.
 #[derive(Debug)]
-pub(super) struct Kv {
-    // The order matters: the last connection that is closed writes the log back, and that is the writer's.
-    /// Those that read; `None` when the store was let go.
-    readers: RwLock<Option<Readers>>,
-    copying: Mutex<Option<Copying>>,
-    writer: Worker<Writer>,
-    room: Arc<Semaphore>,
-    path: PathBuf,
-    medium: Medium,
-}
+pub(super) struct Entries;
 
-/// The thread that copies the file for a backup.
-struct Copying {
-    interrupt: InterruptHandle,
-    thread: JoinHandle<()>,
-}
-
-impl std::fmt::Debug for Copying {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Copying")
-    }
-}
-
-/// The connection that writes.
-#[derive(Debug)]
-struct Writer {
-    connection: Connection,
-    /// What the last job heard from the disk.
-    fault: Option<Fault>,
-}
-
-/// Why SQLite may have undone more than one job.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Full,
-    Damaged,
-}
-
-impl Committing for Writer {
+impl Data for Entries {
     const NAME: &'static str = "key-value data";
-
-    fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
-    }
-
-    fn why_rolled_back(&self) -> rusqlite::Error {
-        let code = match self.fault {
-            Some(Fault::Full) => rusqlite::ffi::SQLITE_FULL,
-            Some(Fault::Damaged) => rusqlite::ffi::SQLITE_CORRUPT,
-            None => return rolled_back(),
-        };
-        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
-    }
-}
-
-impl Kv {
-    pub(super) fn open(path: PathBuf, medium: Medium) -> Result<Self, OpenError> {
-        let (writer, readers) = connect(&path, &medium)?;
-        let start = OpenError::io("start a thread for the store in", &path);
-        Ok(Self {
-            writer: Worker::spawn("store-kv", writer).map_err(start)?,
-            readers: RwLock::new(Some(readers)),
-            copying: Mutex::default(),
-            room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
-            path,
-            medium,
-        })
-    }
-
-    /// Finishes what it was asked for, and closes the file.
-    pub(super) fn stop(&self) {
-        self.set_readers(None);
-        self.end_copy();
-        self.writer.stop();
-    }
-
-    /// Opens the file again that was closed.
-    pub(super) fn start(&self) -> Result<(), OpenError> {
-        let (writer, readers) = connect(&self.path, &self.medium)?;
-        let start = OpenError::io("start a thread for the store in", &self.path);
-        self.writer.start(writer).map_err(start)?;
-        self.set_readers(Some(readers));
-        Ok(())
-    }
-
-    fn set_readers(&self, readers: Option<Readers>) {
-        // Nothing under the lock leaves anything half-done.
-        *self.readers.write().unwrap_or_else(PoisonError::into_inner) = readers;
-    }
-
-    /// Reads, on the caller's thread.
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, KvError>) -> Result<T, KvError> {
-        let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
-        match &*readers {
-            Some(readers) => readers.with(read),
-            None => Err(KvError::Failed {
-                doing: "read key-value data",
-                source: Box::new(Lost::Stopped),
-            }),
-        }
-    }
-
-    /// Changes something, together with others who want to: `bytes` is what the job holds in memory.
-    async fn write<T, F>(&self, bytes: usize, job: F) -> Result<T, KvError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Result<T, KvError> + Send + 'static,
-    {
-        let doing = "change key-value data";
-        let kib = u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await;
-        let room = room.map_err(|error| KvError::Failed {
-            doing,
-            source: Box::new(error),
-        })?;
-        let done = self.writer.run(move |writer: &mut Writer| {
-            let done = job(&mut writer.connection);
-            writer.fault = match done {
-                Err(KvError::DiskFull) => Some(Fault::Full),
-                Err(KvError::Damaged { .. }) => Some(Fault::Damaged),
-                _ => None,
-            };
-            // The job's bytes are gone.
-            drop(room);
-            done
-        });
-        done.await
-            .unwrap_or_else(|lost| Err(lost_error(doing, lost)))
-    }
-
-    /// Copies the file into another one. Writes go on meanwhile, and are in the copy or not; the log only grows until
-    /// the copy is there.
-    pub(super) async fn copy(&self, to: &Path) -> Result<(), BackupError> {
-        let failed = |source: EngineError| BackupError::Failed {
-            doing: "copy its key-value data",
-            source,
-        };
-        // One whose receiver left would write on.
-        self.end_copy();
-        let to = to.to_owned();
-        let connection = readers::open(&self.path, layer(&self.medium))
-            .map_err(|error| failed(Box::new(error)))?;
-        let interrupt = connection.get_interrupt_handle();
-        let (answer, answered) = oneshot::channel();
-        let spawned = std::thread::Builder::new()
-            .name("store-kv-copy".to_owned())
-            .spawn(move || {
-                let copied = copy(&connection, &to);
-                // Before the answer: then the file may be let go.
-                drop(connection);
-                // Whoever wanted it may have left.
-                let _ = answer.send(copied);
-            });
-        let thread = spawned.map_err(|error| failed(Box::new(error)))?;
-        *self.copying() = Some(Copying { interrupt, thread });
-        let copied = answered.await;
-        let copied = copied.unwrap_or_else(|_| Err("its thread has panicked".into()));
-        copied.map_err(failed)
-    }
-
-    fn end_copy(&self) {
-        let copying = self.copying().take();
-        if let Some(Copying { interrupt, thread }) = copying {
-            interrupt.interrupt();
-            if thread.join().is_err() {
-                tracing::error!("a thread of the store had panicked");
-            }
-        }
-    }
-
-    fn copying(&self) -> MutexGuard<'_, Option<Copying>> {
-        // Nothing that can panic runs under the lock.
-        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Kv {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn layer(medium: &Medium) -> &str {
-    medium.vfs.as_deref().unwrap_or(LAYER)
-}
-
-fn connect(path: &Path, medium: &Medium) -> Result<(Writer, Readers), OpenError> {
-    let layer = layer(medium);
-    let connection = database::open(path, medium, Some(layer), &TABLES, |_| Ok(()))?;
-    connection
-        .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
-        // What a change may have to undo is bounded by what a batch may have: no file for it.
-        .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
-        .map_err(database::failed("configure the database", path))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    let readers = Readers::open(path, layer)?;
-    let writer = Writer {
-        connection,
-        fault: None,
+    const WORDS: Words = Words {
+        read: "read key-value data",
+        change: "change key-value data",
+        copy: "copy its key-value data",
     };
-    Ok((writer, readers))
+    const THREAD: &'static str = "store-kv";
+    const COPY_THREAD: &'static str = "store-kv-copy";
+    const TABLES: &'static Tables = &TABLES;
+    type Error = KvError;
 }
 
-fn copy(connection: &Connection, to: &Path) -> Result<(), EngineError> {
-    remove_if_there(&LocalDisk, to)?;
-    let text = to
-        .to_str()
-        .ok_or("the data folder's path isn't UTF-8, which SQLite needs here")?;
-    // The folder may be open to others; the file isn't.
-    LocalDisk.create(to)?;
-    // The copy is another file: writing it is no change of this one.
-    connection.pragma_update(None, "query_only", false)?;
-    connection.execute("VACUUM INTO ?1", [text])?;
-    Ok(())
-}
-
-/// Makes the error of what SQLite couldn't do.
-fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> KvError {
-    move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => KvError::DiskFull,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(&error),
-        _ => KvError::Failed {
-            doing,
-            source: Box::new(error),
-        },
+impl Fails for KvError {
+    fn disk_full() -> Self {
+        Self::DiskFull
     }
-}
 
-fn damaged(reason: &dyn std::fmt::Display) -> KvError {
-    KvError::Damaged {
-        reason: reason.to_string(),
+    fn damaged(reason: String) -> Self {
+        Self::Damaged { reason }
     }
-}
 
-/// Makes the error of a job that wasn't kept.
-fn lost_error(doing: &'static str, lost: Lost) -> KvError {
-    let code = match &lost {
-        Lost::NotCommitted(error) => error
-            .downcast_ref::<rusqlite::Error>()
-            .and_then(rusqlite::Error::sqlite_error_code),
-        Lost::Stopped => None,
-    };
-    match code {
-        Some(ErrorCode::DiskFull) => KvError::DiskFull,
-        Some(ErrorCode::DatabaseCorrupt) => damaged(&lost),
-        _ => KvError::Failed {
-            doing,
-            source: Box::new(lost),
-        },
+    fn failed(doing: &'static str, source: EngineError) -> Self {
+        Self::Failed { doing, source }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::DiskFull => Some(Fault::Full),
+            Self::Damaged { .. } => Some(Fault::Damaged),
+            _ => None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns how the ports' calls reach the threads that do the blocking work: one for the catalog (SQLite has one writer),
 //! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`), and
-//! so have SQL databases (`sql`). Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
+//! so have queues (`queue`) and SQL databases (`sql`). Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,12 +26,14 @@ mod data_dir;
 mod database;
 pub mod disk;
 mod files;
+mod grouped;
 mod hosts;
 mod kv;
 mod node_key;
 mod once;
 mod ports;
 mod prune;
+mod queue;
 mod schema;
 mod secrets;
 mod secrets_port;
@@ -46,6 +48,7 @@ pub use schema::SCHEMA_VERSION;
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
 use kv::Kv;
+use queue::Queue;
 use sql::Sql;
 use worker::Worker;
 
@@ -57,6 +60,7 @@ pub struct Embedded {
     catalog: Worker<Connection>,
     files: Worker<ArtifactFiles>,
     kv: Kv,
+    queue: Queue,
     sql: Sql,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
@@ -101,6 +105,7 @@ impl Embedded {
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
             files: Worker::spawn("store-artifacts", files).map_err(&start)?,
             kv: Kv::open(data_dir.kv(), medium.clone())?,
+            queue: Queue::open(data_dir.queue(), medium.clone())?,
             sql: Sql::open(&data_dir.sql(), medium.clone())?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
@@ -115,6 +120,7 @@ impl Embedded {
         self.catalog.stop();
         self.files.stop();
         self.kv.stop();
+        self.queue.stop();
         self.sql.stop();
         self.data_dir.let_go();
     }
@@ -139,6 +145,7 @@ impl Embedded {
             self.catalog.start(connection).map_err(&start)?;
             self.files.start(files).map_err(&start)?;
             self.kv.start()?;
+            self.queue.start()?;
             self.sql.start()
         };
         open().inspect_err(|_| self.let_go())
@@ -192,6 +199,10 @@ impl Store for Embedded {
 
     fn sql(&self) -> &dyn crate::sql::Databases {
         &self.sql
+    }
+
+    fn triggers(&self) -> &dyn crate::triggers::Triggers {
+        &self.queue
     }
 }
 

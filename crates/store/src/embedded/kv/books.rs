@@ -6,7 +6,7 @@
 use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::read::unsigned;
+use super::super::grouped::{signed, unsigned};
 use crate::kv::{KvError, KvQuota, Revision};
 
 /// The books of one app, while they are changed.
@@ -111,8 +111,4 @@ impl Books {
         )?;
         Ok(())
     }
-}
-
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

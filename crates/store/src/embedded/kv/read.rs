@@ -4,7 +4,7 @@ use bytes::Bytes;
 use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{damaged, failed};
+use super::super::grouped::{damaged, failed, unsigned};
 use crate::catalog::UnixMillis;
 use crate::kv::{BATCH_BYTES_MAX, Bucket, Entry, Kept, Key, KvError, Page, Revision};
 
@@ -201,9 +201,4 @@ pub(super) fn apps(
 
 pub(super) fn revision_of(number: i64) -> Revision {
     Revision(unsigned(number))
-}
-
-/// Back from SQL, where nothing that is counted is negative.
-pub(super) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::books::signed;
-use super::failed;
-use super::read::unsigned;
+use super::super::grouped::{failed, signed, unsigned};
 use crate::catalog::UnixMillis;
 use crate::kv::{KvError, SWEEP_MAX, Swept};
 

@@ -5,9 +5,10 @@
 use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::books::{Books, signed};
-use super::read::{revision_of, unsigned};
-use super::{failed, sweep};
+use super::super::grouped::{failed, signed, unsigned};
+use super::books::Books;
+use super::read::revision_of;
+use super::sweep;
 use crate::catalog::UnixMillis;
 use crate::kv::{Bucket, Key, KvError, KvQuota, NewValue, Revision};
 

@@ -1,0 +1,114 @@
+//! Messages of queues and schedules in SQLite.
+//!
+//! Owns what their file ([`Grouped`]) is called in errors, and that no two leases have the same receipt. What is read
+//! and written is in `read`, `write`, `lease`, `books` and `sweep`, the port in `port`.
+//!
+//! A lease is written as all else is: how often a message was tried is known even if the process didn't survive trying.
+//! That somebody has it isn't: a process begins with none leased.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::backup::BackupError;
+use super::database::Tables;
+use super::disk::Medium;
+use super::grouped::{Data, Fails, Fault, Grouped, Words};
+use super::{EngineError, OpenError};
+use crate::triggers::TriggerError;
+
+mod books;
+mod lease;
+mod port;
+mod read;
+mod sweep;
+mod tables;
+mod write;
+
+pub(super) use tables::TABLES;
+
+/// Kibibytes of leased messages that wait for their callers; beyond that a lease has one message.
+const ANSWERS_KIB_MAX: usize = 32 << 10;
+/// Bits of a receipt that count the leases of one process: one that leases a million a second has them for weeks. Above
+/// them is how often the file was opened, so that none comes twice.
+const RECEIPT_BITS: u32 = 42;
+
+/// The engine of queues and schedules.
+#[derive(Debug)]
+pub(super) struct Queue {
+    file: Grouped<Messages>,
+    /// Counts those of this process.
+    leases: AtomicU64,
+    answers: Arc<Semaphore>,
+}
+
+impl Queue {
+    pub(super) fn open(path: PathBuf, medium: Medium) -> Result<Self, OpenError> {
+        Ok(Self {
+            file: Grouped::open(path, medium)?,
+            leases: AtomicU64::new(0),
+            answers: Arc::new(Semaphore::new(ANSWERS_KIB_MAX)),
+        })
+    }
+
+    /// Finishes what it was asked for, and closes the file.
+    pub(super) fn stop(&self) {
+        self.file.stop();
+    }
+
+    /// Opens the file again that was closed.
+    pub(super) fn start(&self) -> Result<(), OpenError> {
+        self.file.start()
+    }
+
+    /// As [`Grouped::copy`].
+    pub(super) async fn copy(&self, to: &Path) -> Result<(), BackupError> {
+        self.file.copy(to).await
+    }
+}
+
+/// What is in the file.
+#[derive(Debug)]
+struct Messages;
+
+impl Data for Messages {
+    const NAME: &'static str = "queues";
+    const WORDS: Words = Words {
+        read: "read queues",
+        change: "change queues",
+        copy: "copy its queues",
+    };
+    const THREAD: &'static str = "store-queue";
+    const COPY_THREAD: &'static str = "store-queue-copy";
+    const TABLES: &'static Tables = &TABLES;
+    type Error = TriggerError;
+
+    fn begin(writer: &mut Connection) -> rusqlite::Result<()> {
+        lease::end_all(writer)
+    }
+}
+
+impl Fails for TriggerError {
+    fn disk_full() -> Self {
+        Self::DiskFull
+    }
+
+    fn damaged(reason: String) -> Self {
+        Self::Damaged { reason }
+    }
+
+    fn failed(doing: &'static str, source: EngineError) -> Self {
+        Self::Failed { doing, source }
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::DiskFull => Some(Fault::Full),
+            Self::Damaged { .. } => Some(Fault::Damaged),
+            _ => None,
+        }
+    }
+}
