@@ -114,6 +114,9 @@ pub(crate) const STORY: &[Step] = &[
     Step::SecretGone,
     Step::Secret(4, 40),
     Step::Usage(3),
+    // Whatever was cut while they were made, the other files are written to.
+    Step::Increment("n", 1),
+    Step::Queue(Ask::Send(1, 10)),
 ];
 
 /// Key-value data of an app: values of one page and of several, numbers, states, batches, sweeps, removal.
@@ -375,7 +378,7 @@ pub(crate) fn key(text: &str) -> Key {
 
 pub(crate) fn value(name: &str, len: usize) -> NewValue {
     NewValue {
-        bytes: name.bytes().cycle().take(len).collect(),
+        bytes: name.repeat(len).into_bytes()[..len].to_vec().into(),
         expires: None,
     }
 }
