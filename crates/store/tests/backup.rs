@@ -17,7 +17,7 @@ use everwarm_store::embedded::backup::{BackupError, RestoreError, check, restore
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
-use story::{KV_STORY, SQL_STORY, STORY, Step, seen};
+use story::{Ask, Came, KV_STORY, QUEUE_STORY, SQL_STORY, STORY, Step, seen};
 
 /// Later than anything here was written.
 const LATER: UnixMillis = UnixMillis(u64::MAX >> 1);
@@ -39,7 +39,12 @@ async fn archive_of(store: &Embedded) -> Vec<u8> {
 /// A store with a past, and its backup.
 async fn backup(root: &Path) -> (Embedded, Vec<u8>) {
     let store = Embedded::open(root).unwrap();
-    for step in STORY.iter().chain(KV_STORY).chain(SQL_STORY) {
+    for step in STORY
+        .iter()
+        .chain(KV_STORY)
+        .chain(QUEUE_STORY)
+        .chain(SQL_STORY)
+    {
         step.run(&store).await.unwrap();
     }
     let archive = archive_of(&store).await;
@@ -66,6 +71,8 @@ async fn restored_store_is_as_the_one_that_was_backed_up_and_goes_on() {
         Step::Increment("count", 1),
         Step::Migrate(3),
         Step::Execute("INSERT INTO item VALUES (9, 'nine', 1)"),
+        Step::Queue(Ask::Send(2, 1_000)),
+        Step::Queue(Ask::Handle(100, Came::Well, 100)),
     ] {
         step.run(&new).await.unwrap();
     }
@@ -93,6 +100,7 @@ async fn backup_is_whole_whatever_is_deployed_and_removed_meanwhile() {
                 Step::Collect,
                 Step::Increment("rounds", 1),
                 Step::SetMany(&["p", "q"], 50_000),
+                Step::Queue(Ask::Send(2, 50_000)),
                 Step::Execute("INSERT INTO item (text) VALUES (hex(randomblob(9000)))"),
             ] {
                 step.run(&store).await.unwrap();
@@ -110,6 +118,7 @@ async fn backup_is_whole_whatever_is_deployed_and_removed_meanwhile() {
     assert!(seen.contains("blog"), "{seen}");
     // What was set before the first piece is there, what came after it isn't.
     assert!(!seen.contains("rounds"), "{seen}");
+    assert!(seen.contains("KeptMessages { messages: 1,"), "{seen}");
 }
 
 #[tokio::test]
@@ -117,15 +126,23 @@ async fn backups_of_earlier_forms_are_restored_without_what_they_lack() {
     let dir = tempfile::tempdir().unwrap();
     let (store, archive) = backup(&dir.path().join("old")).await;
     let seen_of_old = seen(&store).await.unwrap();
-    for form in [1, 2] {
+    for form in [1, 2, 3] {
         let mut parts = parts(&archive);
-        parts.retain(|(name, _)| !name.starts_with("sql/"));
         let mut about: serde_json::Value = serde_json::from_slice(&parts[0].1).unwrap();
         about["format"] = form.into();
-        about.as_object_mut().unwrap().remove("sql");
-        if form == 1 {
-            assert_eq!(parts.remove(2).0, "kv.sqlite");
-            about.as_object_mut().unwrap().remove("kv");
+        // The name of the part, and its first file's.
+        let lacks = [
+            ("queue", "queue.sqlite"),
+            ("sql", "sql/acme/shop/default.sqlite"),
+            ("kv", "kv.sqlite"),
+        ];
+        for (lacks, file) in &lacks[..4 - form] {
+            let before = parts.len();
+            parts.retain(|(name, _)| {
+                name != file && (*lacks != "sql" || name != "sql/databases.json")
+            });
+            assert!(parts.len() < before, "there is no {file}");
+            about.as_object_mut().unwrap().remove(*lacks).unwrap();
         }
         parts[0].1 = serde_json::to_vec(&about).unwrap().into();
         let parts: Vec<_> = parts
@@ -136,17 +153,28 @@ async fn backups_of_earlier_forms_are_restored_without_what_they_lack() {
         restore(&packed(&parts)[..], &new).unwrap();
         let new = Embedded::open(&new).unwrap();
         let seen_of_new = seen(&new).await.unwrap();
-        let lacks = if form == 1 { "Kept" } else { "Database {" };
+        let lacks = if form == 1 {
+            "Kept {"
+        } else {
+            "KeptMessages {"
+        };
         let (old, _) = seen_of_old.split_once(lacks).unwrap();
         assert!(seen_of_new.starts_with(old.trim_end()), "{seen_of_new}");
-        assert!(!seen_of_new.contains("Database {"), "{seen_of_new}");
+        for (what, from) in [("Kept { entries: 0", 2), ("KeptMessages { messages: 0", 4)] {
+            assert_eq!(seen_of_new.contains(what), form < from, "{seen_of_new}");
+        }
         assert_eq!(
-            seen_of_new.contains("Kept { entries: 0"),
-            form == 1,
+            seen_of_new.contains("Database {"),
+            form == 3,
             "{seen_of_new}"
         );
-        Step::Increment("count", 1).run(&new).await.unwrap();
-        Step::Migrate(1).run(&new).await.unwrap();
+        for step in [
+            Step::Increment("count", 1),
+            Step::Migrate(3),
+            Step::Queue(Ask::Send(1, 10)),
+        ] {
+            step.run(&new).await.unwrap();
+        }
     }
 }
 
@@ -171,8 +199,8 @@ async fn nothing_is_collected_while_a_backup_is_taken_and_there_is_one_at_a_time
     assert!(store.collect(LATER).await.unwrap().artifacts > 0);
     let names = fs::read_dir(dir.path().join("old")).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-    for copy in ["backup.sqlite", "backup-kv.sqlite", "backup-sql.sqlite"] {
-        assert!(names.iter().all(|name| name != copy), "{names:?}");
+    for copy in ["", "-kv", "-queue", "-sql"].map(|of| format!("backup{of}.sqlite")) {
+        assert!(names.iter().all(|name| *name != *copy), "{names:?}");
     }
 }
 
@@ -274,52 +302,54 @@ async fn archive_tricks_are_refused_and_nothing_is_written_outside() {
 
     let file = EntryType::Regular;
     let name = |place: usize| String::from_utf8(sound[place].0.path_bytes().into_owned()).unwrap();
-    let (database, list, artifact) = (name(3), name(4), name(5));
+    let (database, list, artifact) = (name(4), name(5), name(6));
     assert_eq!(
         (database.as_str(), list.as_str()),
         ("sql/acme/shop/default.sqlite", "sql/databases.json")
     );
     let tricks: Vec<(&str, usize, (Header, Bytes))> = vec![
-        ("leads outside", 5, part(file, "../outside", b"x")),
-        ("is absolute", 5, part(file, "/tmp/everwarm-outside", b"x")),
-        ("is a link", 5, part(EntryType::Symlink, &artifact, b"")),
-        ("is a hard link", 5, part(EntryType::Link, &artifact, b"")),
-        ("is a device", 5, part(EntryType::Char, &artifact, b"")),
-        ("is a folder", 5, part(EntryType::Directory, &artifact, b"")),
-        ("has other bytes", 5, part(file, &artifact, b"other")),
-        ("is unknown", 5, part(file, "artifacts/acme/x.wasm", b"x")),
+        ("leads outside", 6, part(file, "../outside", b"x")),
+        ("is absolute", 6, part(file, "/tmp/everwarm-outside", b"x")),
+        ("is a link", 6, part(EntryType::Symlink, &artifact, b"")),
+        ("is a hard link", 6, part(EntryType::Link, &artifact, b"")),
+        ("is a device", 6, part(EntryType::Char, &artifact, b"")),
+        ("is a folder", 6, part(EntryType::Directory, &artifact, b"")),
+        ("has other bytes", 6, part(file, &artifact, b"other")),
+        ("is unknown", 6, part(file, "artifacts/acme/x.wasm", b"x")),
         (
             "database leads outside",
-            3,
+            4,
             part(file, "sql/../shop/x.sqlite", b"x"),
         ),
         (
             "database is absolute",
-            3,
+            4,
             part(file, "/sql/acme/shop/x.sqlite", b"x"),
         ),
         (
             "database is a link",
-            3,
+            4,
             part(EntryType::Symlink, &database, b""),
         ),
         (
             "database has other bytes",
-            3,
+            4,
             part(file, &database, b"other"),
         ),
         (
             "database is another",
-            3,
-            part(file, "sql/acme/shop/x.sqlite", &sound[3].1),
+            4,
+            part(file, "sql/acme/shop/x.sqlite", &sound[4].1),
         ),
-        ("database comes twice", 4, sound[3].clone()),
-        ("database isn't listed", 4, part(file, &list, b"[]")),
-        ("list is none", 4, part(file, &list, b"{}")),
-        ("list isn't there", 4, sound[5].clone()),
+        ("database comes twice", 5, sound[4].clone()),
+        ("database isn't listed", 5, part(file, &list, b"[]")),
+        ("list is none", 5, part(file, &list, b"{}")),
+        ("list isn't there", 5, sound[6].clone()),
         ("is no catalog", 1, part(file, "catalog.sqlite", b"SQLite")),
         ("is no data", 2, part(file, "kv.sqlite", b"SQLite")),
         ("is the catalog again", 2, sound[1].clone()),
+        ("is no queue", 3, part(file, "queue.sqlite", b"SQLite")),
+        ("queue isn't there", 3, sound[4].clone()),
         (
             "is in the wrong place",
             0,

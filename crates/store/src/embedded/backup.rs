@@ -1,9 +1,8 @@
 //! Backups: a consistent copy of a store that goes on working, as one archive that `tar` can list.
 //!
 //! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until
-//! the archive is out. Key-value data is copied in one go a moment later, and each SQL database as its turn comes. The
-//! archive's form is in `archive`, the way
-//! back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
+//! the archive is out. Key-value data and queues are copied in one go each a moment later, and each SQL database as its
+//! turn comes. The archive's form is in `archive`, the way back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
 //! a restored node makes again.
 
 mod archive;
@@ -22,13 +21,13 @@ use super::Embedded;
 use super::disk::{Disk as _, LocalDisk, remove_if_there};
 use super::files::hash_file;
 use super::schema::SCHEMA_VERSION;
-use super::{kv, sql};
+use super::{kv, queue, sql};
 use crate::artifacts::{ArtifactError, Artifacts as _};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
 use archive::{
-    About, KvPart, SqlDatabase, SqlPart, artifact_name, database_name, entry_end, entry_head,
+    About, FilePart, SqlDatabase, SqlPart, artifact_name, database_name, entry_end, entry_head,
     sql_list,
 };
 pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
@@ -105,8 +104,11 @@ impl Embedded {
                 .await?;
             let kv_copy = Copy(self.data_dir.root().join("backup-kv.sqlite"));
             self.kv.copy(&kv_copy.0).await?;
+            let queue_copy = Copy(self.data_dir.root().join("backup-queue.sqlite"));
+            self.queue.copy(&queue_copy.0).await?;
             let (digest, bytes) = self.measure(&copy).await?;
             let (kv_digest, kv_bytes) = self.measure(&kv_copy).await?;
+            let (queue_digest, queue_bytes) = self.measure(&queue_copy).await?;
             let about = About {
                 format: archive::FORMAT,
                 everwarm: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,12 +116,16 @@ impl Embedded {
                 made_ms: UnixMillis::now().0,
                 catalog: digest,
                 artifacts: artifacts.len() as u64,
-                kv: Some(KvPart {
+                kv: Some(FilePart {
                     schema: kv::TABLES.version(),
                     digest: kv_digest,
                 }),
                 sql: Some(SqlPart {
                     schema: sql::TABLES.version(),
+                }),
+                queue: Some(FilePart {
+                    schema: queue::TABLES.version(),
+                    digest: queue_digest,
                 }),
             };
             let sender = Sender { pieces };
@@ -127,6 +133,7 @@ impl Embedded {
             for (name, copy, bytes) in [
                 (archive::CATALOG, copy, bytes),
                 (archive::KV, kv_copy, kv_bytes),
+                (archive::QUEUE, queue_copy, queue_bytes),
             ] {
                 sender.entry(name, bytes).await?;
                 self.send_file(&sender, &copy.0, bytes).await?;

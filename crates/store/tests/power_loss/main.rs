@@ -22,7 +22,7 @@ use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 
 use simulated::{Lies, SimulatedDisk, Survives};
-use story::{KV_STORY, SQL_STORY, STORY, Step, seen};
+use story::{KV_STORY, QUEUE_STORY, SQL_STORY, STORY, Step, seen};
 
 /// After so many steps the store is closed and opened again, which writes the log back into the catalog.
 const RESTART_AFTER: usize = 12;
@@ -209,17 +209,25 @@ fn what_was_acknowledged_survives_power_loss_at_every_operation() {
 
 #[test]
 fn values_that_were_acknowledged_survive_power_loss_at_every_operation() {
-    let broken = Place::of(KV_STORY, true, Lies::Never).first_broken(&SURVIVES);
-    assert!(broken.is_none(), "{broken:?}");
+    survives_once_open(KV_STORY, &SURVIVES);
 }
 
 #[test]
 fn rows_that_were_acknowledged_survive_power_loss_at_every_operation() {
-    let place = Place::of(SQL_STORY, true, Lies::Never);
-    // The stories before are of what is done until the store is open.
+    survives_once_open(SQL_STORY, &SURVIVES[..3]);
+}
+
+#[test]
+fn messages_that_were_acknowledged_survive_power_loss_at_every_operation() {
+    survives_once_open(QUEUE_STORY, &SURVIVES[..3]);
+}
+
+/// The first of the stories is of what is done until the store is open, too.
+fn survives_once_open(story: &'static [Step], survives: &[Survives]) {
+    let place = Place::of(story, true, Lies::Never);
     let disk = place.new_disk();
     drop(place.open(&disk).unwrap());
-    let broken = place.first_broken_from(disk.operations(), &SURVIVES[..3]);
+    let broken = place.first_broken_from(disk.operations(), survives);
     assert!(broken.is_none(), "{broken:?}");
 }
 
@@ -243,6 +251,11 @@ fn values_that_do_not_wait_for_the_disk_are_found_out() {
 #[test]
 fn rows_that_do_not_wait_for_the_disk_are_found_out() {
     is_found_out(&Place::of(SQL_STORY, false, Lies::Never));
+}
+
+#[test]
+fn messages_that_do_not_wait_for_the_disk_are_found_out() {
+    is_found_out(&Place::of(QUEUE_STORY, false, Lies::Never));
 }
 
 #[test]

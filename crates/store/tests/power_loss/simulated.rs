@@ -76,11 +76,13 @@ impl Change {
     fn apply(&self, file: &mut Vec<u8>) {
         match self {
             Self::Write { at, bytes } => {
-                let end = at + bytes.len();
-                if file.len() < end {
-                    file.resize(end, 0);
+                if file.len() < *at {
+                    file.resize(*at, 0);
                 }
-                file[*at..end].copy_from_slice(bytes);
+                // What is new isn't filled first: where nothing is optimised that takes longer than all else here.
+                let over = bytes.len().min(file.len() - at);
+                file[*at..at + over].copy_from_slice(&bytes[..over]);
+                file.extend_from_slice(&bytes[over..]);
             }
             Self::Length(length) => file.resize(*length, 0),
         }
@@ -371,8 +373,9 @@ impl Opened {
         let mut state = self.disk.change()?;
         state.syncs += 1;
         let file = &mut state.files[self.file];
-        file.synced = file.bytes.clone();
-        file.unsynced.clear();
+        for change in file.unsynced.drain(..) {
+            change.apply(&mut file.synced);
+        }
         Ok(())
     }
 

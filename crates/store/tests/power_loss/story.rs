@@ -2,7 +2,9 @@
 //!
 //! Owns the steps and what a reader sees after each. Knows nothing of disks.
 
-// By its path, for another test takes this file too.
+// By their paths, for another test takes this file too.
+#[path = "messages.rs"]
+mod queue;
 #[path = "rows.rs"]
 mod sql;
 
@@ -23,6 +25,9 @@ use everwarm_store::secrets::{NewSecret, SecretBounds, SecretsOf};
 use everwarm_store::traffic::{Canary, Percent, Traffic};
 use everwarm_store::usage::{Batch, Row, Sums, UnixHour, UsageLog as _};
 
+pub(crate) use queue::QUEUE_STORY;
+#[allow(unused_imports, reason = "another test of these takes them")]
+pub(crate) use queue::{Ask, Came, messages, queue};
 pub(crate) use sql::SQL_STORY;
 #[allow(unused_imports, reason = "another test of these takes it")]
 pub(crate) use sql::database;
@@ -70,6 +75,7 @@ pub(crate) enum Step {
     /// Whether it is kept.
     Transaction(&'static [&'static str], bool),
     RemoveDatabases,
+    Queue(Ask),
 }
 
 /// Deploys, a canary, a promotion, a rollback, usage, pruning, removal, collection, and a deploy of what was collected.
@@ -108,6 +114,9 @@ pub(crate) const STORY: &[Step] = &[
     Step::SecretGone,
     Step::Secret(4, 40),
     Step::Usage(3),
+    // Whatever was cut while they were made, the other files are written to.
+    Step::Increment("n", 1),
+    Step::Queue(Ask::Send(1, 10)),
 ];
 
 /// Key-value data of an app: values of one page and of several, numbers, states, batches, sweeps, removal.
@@ -137,7 +146,7 @@ pub(crate) const KV_STORY: &[Step] = &[
     Step::Swap("n", Some(21), 1),
 ];
 /// When steps are done.
-const NOW: UnixMillis = UnixMillis(70);
+pub(crate) const NOW: UnixMillis = UnixMillis(70);
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -199,6 +208,7 @@ impl Step {
             | Self::Batch(_)
             | Self::Transaction(..)
             | Self::RemoveDatabases => return sql::run(self, store.sql()).await,
+            Self::Queue(ask) => return queue::run(ask, store.triggers()).await,
             _ => return self.run_on_values(store.kv()).await,
         }
         Ok(())
@@ -335,6 +345,7 @@ pub(crate) async fn seen(
             entry.revision, entry.expires
         ));
     }
+    queue::seen(store.triggers(), &mut seen).await?;
     sql::seen(store.sql(), &mut seen).await?;
     Ok(seen.join("\n"))
 }
@@ -367,7 +378,7 @@ pub(crate) fn key(text: &str) -> Key {
 
 pub(crate) fn value(name: &str, len: usize) -> NewValue {
     NewValue {
-        bytes: name.bytes().cycle().take(len).collect(),
+        bytes: name.repeat(len).into_bytes()[..len].to_vec().into(),
         expires: None,
     }
 }

@@ -1,8 +1,8 @@
 //! The form of a backup: a tar archive (POSIX ustar) whose parts have fixed names and a fixed order.
 //!
 //! Owns the names and what is checked of a part before it is read. First [`ABOUT`], which says what the archive is,
-//! then the catalog, then key-value data, then SQL databases and [`SQL_LIST`], which says what each has to be, then the
-//! artifacts. Knows nothing of stores.
+//! then the catalog, then key-value data, then queues, then SQL databases and [`SQL_LIST`], which says what each has to
+//! be, then the artifacts. Knows nothing of stores.
 
 use std::io;
 
@@ -14,14 +14,16 @@ use tar::{EntryType, Header};
 use crate::sql::Database;
 
 /// The form that this binary writes. It reads those before too: the first is without key-value data, the second without
-/// SQL databases.
-pub(super) const FORMAT: u32 = 3;
+/// SQL databases, the third without queues.
+pub(super) const FORMAT: u32 = 4;
 /// The part that says what the archive is.
 pub(super) const ABOUT: &str = "everwarm-backup.json";
 /// The copy of the catalog.
 pub(super) const CATALOG: &str = "catalog.sqlite";
 /// The copy of key-value data.
 pub(super) const KV: &str = "kv.sqlite";
+/// The copy of queues and schedules.
+pub(super) const QUEUE: &str = "queue.sqlite";
 /// What stands after SQL databases: a list of them with their digests, which are known when all are copied.
 pub(super) const SQL_LIST: &str = "sql/databases.json";
 const SQL: &str = "sql";
@@ -48,9 +50,11 @@ pub(super) struct About {
     /// How many artifacts it has.
     pub(super) artifacts: u64,
     /// Its key-value data; archives of the first form have none.
-    pub(super) kv: Option<KvPart>,
+    pub(super) kv: Option<FilePart>,
     /// Its SQL databases; archives of the first two forms have none.
     pub(super) sql: Option<SqlPart>,
+    /// Its queues; archives of the first three forms have none.
+    pub(super) queue: Option<FilePart>,
 }
 
 /// What an archive says of its SQL databases.
@@ -72,10 +76,10 @@ pub(super) struct SqlDatabase {
     pub(super) digest: Digest,
 }
 
-/// What an archive says of its key-value data.
+/// What an archive says of its key-value data, and of its queues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct KvPart {
+pub(super) struct FilePart {
     /// The version of its tables.
     pub(super) schema: i64,
     /// The digest of the part.

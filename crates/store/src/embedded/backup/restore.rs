@@ -20,9 +20,9 @@ use super::super::OpenError;
 use super::super::data_dir::DataDir;
 use super::super::disk::{Disk, LocalDisk, Medium, make_dirs, write_whole};
 use super::super::files::ArtifactFiles;
-use super::super::{database, kv, schema, sql};
+use super::super::{database, kv, queue, schema, sql};
 use super::archive::{
-    ABOUT, About, CATALOG, FORMAT, KV, SQL_LIST, SqlDatabase, artifact_of, database_of,
+    ABOUT, About, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of, database_of,
 };
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
@@ -136,9 +136,10 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
     for (from, to) in [
         (&scratch.catalog, data_dir.catalog()),
         (&scratch.kv, data_dir.kv()),
+        (&scratch.queue, data_dir.queue()),
         (&scratch.sql, data_dir.sql()),
     ] {
-        // A backup of an earlier form has no key-value data or no SQL databases, and this one may have none.
+        // A backup of an earlier form lacks some, and this one may have no SQL databases.
         if from.exists() {
             fs::rename(from, to).map_err(io_failed("put the databases in place"))?;
         }
@@ -164,6 +165,7 @@ pub fn check(archive: impl Read, scratch: &Path) -> Result<Restored, RestoreErro
 struct Scratch {
     catalog: PathBuf,
     kv: PathBuf,
+    queue: PathBuf,
     /// A folder.
     sql: PathBuf,
 }
@@ -173,6 +175,7 @@ impl Scratch {
         Self {
             catalog: folder.join("catalog.restored"),
             kv: folder.join("kv.restored"),
+            queue: folder.join("queue.restored"),
             sql: folder.join("sql.restored"),
         }
     }
@@ -197,6 +200,10 @@ fn read(
     if let Some(kv) = &about.kv {
         take_database(next(KV)?, KV, kv.digest, &scratch.kv)?;
         check_database(&scratch.kv, &kv::TABLES, "its key-value data")?;
+    }
+    if let Some(queue) = &about.queue {
+        take_database(next(QUEUE)?, QUEUE, queue.digest, &scratch.queue)?;
+        check_database(&scratch.queue, &queue::TABLES, "its queues")?;
     }
     if about.sql.is_some() {
         let mut taken = Vec::new();
@@ -265,6 +272,7 @@ struct Any {
     schema: i64,
     kv: Option<AnyPart>,
     sql: Option<AnyPart>,
+    queue: Option<AnyPart>,
 }
 
 #[derive(serde::Deserialize)]
@@ -285,6 +293,7 @@ fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
         || any.schema > schema::SCHEMA_VERSION
         || schema_of(any.kv) > kv::TABLES.version()
         || schema_of(any.sql) > sql::TABLES.version()
+        || schema_of(any.queue) > queue::TABLES.version()
     {
         return Err(RestoreError::Newer(any.everwarm));
     }
