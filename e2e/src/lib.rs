@@ -12,6 +12,7 @@ pub mod app;
 pub mod asked;
 pub mod client;
 pub mod deadline;
+pub mod deliveries;
 pub mod frames;
 mod installed;
 pub mod load;

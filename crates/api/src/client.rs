@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod kv;
 mod secrets;
+mod triggers;
 mod uploads;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use self::backup::Archive;
 use self::connect::Connector;
 pub use self::error::ClientError;
 pub use self::kv::{KvQuery, KvStore, NO_VALUE};
+pub use self::triggers::TriggerOf;
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, LogQuery, NewToken, Quotas,
     Rollback, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage,

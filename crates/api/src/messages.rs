@@ -7,6 +7,7 @@ mod deploy;
 mod kv;
 mod logs;
 mod secrets;
+mod triggers;
 mod usage;
 
 pub use accounts::{
@@ -23,4 +24,8 @@ pub use kv::{
 };
 pub use logs::{LogLine, LogPage, LogQuery};
 pub use secrets::{KeyRotation, Secret, SecretPage, SecretRollback, SecretVersion};
+pub use triggers::{
+    Changed, MESSAGE_BYTES_MAX, MESSAGES_MAX, Message, MessagePage, MessageState, Retry,
+    SentMessage, TriggerInfo, TriggerKind, TriggerPage,
+};
 pub use usage::{UsagePage, UsageRow};

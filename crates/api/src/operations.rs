@@ -5,6 +5,7 @@
 
 mod kv;
 mod secrets;
+mod triggers;
 
 use http::Method;
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ pub use kv::{
     REVISION_HEADER, WRITE_VALUES,
 };
 pub use secrets::*;
+pub use triggers::*;
 
 /// The field that says for which tenant a token of the node acts. Absent: the default tenant.
 pub const TENANT_HEADER: &str = "everwarm-tenant";
@@ -490,4 +492,11 @@ pub const ALL: &[&Operation] = &[
     &READ_VALUES,
     &WRITE_VALUES,
     &REMOVE_VALUES,
+    &LIST_TRIGGERS,
+    &LIST_MESSAGES,
+    &SEND_MESSAGE,
+    &PURGE_MESSAGES,
+    &RETRY_MESSAGES,
+    &PAUSE_TRIGGER,
+    &RESUME_TRIGGER,
 ];

@@ -16,12 +16,14 @@ mod kv;
 mod node;
 mod secret;
 mod tls;
+mod triggers;
 
 pub(crate) use egress::EgressArgs;
 pub(crate) use kv::*;
 pub(crate) use node::*;
 pub(crate) use secret::*;
 pub(crate) use tls::TlsArgs;
+pub(crate) use triggers::*;
 
 /// Run Rust functions as WebAssembly components, each request in a fresh sandbox.
 #[derive(Debug, Parser)]
@@ -98,6 +100,12 @@ pub(crate) enum Command {
     /// What an app keeps by key: look at it, change it, export and import it
     #[command(subcommand)]
     Kv(KvCommand),
+    /// Queues of an app: how they stand, their messages, send, pause, deliver again
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Schedules of an app: when each is due, run one now, pause
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node

@@ -58,7 +58,11 @@ struct Granted {
 
 impl Granted {
     fn find(&self, name: &str) -> Result<&TriggerId, producer::Error> {
-        if let Some(queue) = self.queues.iter().find(|queue| queue.trigger.name() == name) {
+        if let Some(queue) = self
+            .queues
+            .iter()
+            .find(|queue| queue.trigger.name() == name)
+        {
             return Ok(queue);
         }
         if QueueName::new(name).is_err() {
@@ -92,12 +96,17 @@ impl Granted {
                 due: UnixMillis(now.0 + message.delay_ms.min(DELAY_MAX_MS)),
             }
         });
-        let sending = self.stores.as_ref().and_then(|stores| stores.send(queue, messages.collect()));
+        let sending = self
+            .stores
+            .as_ref()
+            .and_then(|stores| stores.send(queue, messages.collect()));
         let sending = sending.ok_or_else(|| {
             producer::Error::Unavailable("the node is starting: its store isn't open yet".into())
         })?;
         let ids = sending.await.map_err(told)?;
-        let names = ids.into_iter().map(|id| DeliveryId(&queue.trigger, id).to_string());
+        let names = ids
+            .into_iter()
+            .map(|id| DeliveryId(&queue.trigger, id).to_string());
         Ok(names.collect())
     }
 }
@@ -114,7 +123,10 @@ fn told(error: TriggerError) -> producer::Error {
             producer::Error::Full(text)
         }
         TriggerError::DiskFull | TriggerError::Damaged { .. } | TriggerError::Failed { .. } => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a message can't be kept");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a message can't be kept"
+            );
             producer::Error::Unavailable("the node can't write to its queues now".into())
         }
     }
@@ -158,7 +170,9 @@ impl producer::Host for Sandbox {
         queue: String,
         messages: Vec<producer::Message>,
     ) -> wasmtime::Result<Result<Vec<String>, producer::Error>> {
-        let granted = self.state::<Granted>()?;
+        let Some(granted) = self.state::<Granted>() else {
+            return Ok(Err(producer::Error::AccessDenied));
+        };
         Ok(granted.send(&queue, messages).await)
     }
 }

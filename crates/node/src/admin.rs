@@ -22,6 +22,7 @@ mod request_id;
 mod secrets;
 mod sent;
 mod tls;
+mod triggers;
 mod understand;
 
 use std::sync::Arc;
@@ -153,6 +154,7 @@ fn router(admin: Admin) -> Router {
     );
     let operations = add_kv(operations, &admin);
     let operations = add_secrets(operations, &admin);
+    let operations = add_triggers(operations, &admin);
     let operations = add(
         operations,
         &admin,
@@ -232,6 +234,21 @@ fn add_secrets(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
     let router = add(router, admin, &operations::REMOVE_SECRET, secrets::remove);
     let rotate = &operations::ROTATE_SECRETS_KEY;
     add(router, admin, rotate, secrets::rotate_key)
+}
+
+fn add_triggers(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    use operations::{
+        LIST_MESSAGES, LIST_TRIGGERS, PAUSE_TRIGGER, PURGE_MESSAGES, RESUME_TRIGGER,
+        RETRY_MESSAGES, SEND_MESSAGE,
+    };
+
+    let router = add(router, admin, &LIST_TRIGGERS, triggers::list);
+    let router = add(router, admin, &LIST_MESSAGES, triggers::messages);
+    let router = add(router, admin, &SEND_MESSAGE, triggers::send);
+    let router = add(router, admin, &PURGE_MESSAGES, triggers::purge);
+    let router = add(router, admin, &RETRY_MESSAGES, triggers::retry);
+    let router = add(router, admin, &PAUSE_TRIGGER, triggers::pause);
+    add(router, admin, &RESUME_TRIGGER, triggers::resume)
 }
 
 /// Whether a balancer may send requests here. No secret, like whether the node is there at all.

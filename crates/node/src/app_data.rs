@@ -43,6 +43,7 @@ impl Node {
         if self.store.catalog().is_removed(tenant, app).await? {
             self.store.kv().remove_app(tenant, app).await?;
             self.store.sql().remove_app(tenant, app).await?;
+            self.store.triggers().remove_app(tenant, app).await?;
         }
         Ok(())
     }
@@ -55,6 +56,9 @@ impl Node {
         }
         if let Err(error) = self.store.sql().remove_app(tenant, app).await {
             tracing::error!(%tenant, %app, %error, "SQL databases of a removed app stay for now");
+        }
+        if let Err(error) = self.store.triggers().remove_app(tenant, app).await {
+            tracing::error!(%tenant, %app, %error, "queues of a removed app stay for now");
         }
     }
 }

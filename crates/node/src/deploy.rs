@@ -20,6 +20,7 @@ use everwarm_store::kv::KvError;
 use everwarm_store::once::Once;
 use everwarm_store::sql::{MigrateError, Migrations, SqlError};
 use everwarm_store::traffic::{ChangeError, Percent, Traffic};
+use everwarm_store::triggers::TriggerError;
 use http::StatusCode;
 
 /// What is to be deployed.
@@ -256,6 +257,9 @@ pub enum DeployError {
     /// What an app of the same name kept in tables can't be forgotten.
     #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
     Databases(#[from] SqlError),
+    /// What an app of the same name kept in queues can't be forgotten.
+    #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
+    Messages(#[from] TriggerError),
     /// The compiled code could not be kept.
     #[error("the compiled code of function `{function}` can't be kept: {source}")]
     Keep {
@@ -294,7 +298,7 @@ impl DeployError {
             Self::Catalog(error) => error.code(),
             Self::Artifact(error) => error.code(),
             Self::Migrate { .. } => "EW5026",
-            Self::Kv(_) | Self::Databases(_) | Self::Keep { .. } => "EW4003",
+            Self::Kv(_) | Self::Databases(_) | Self::Messages(_) | Self::Keep { .. } => "EW4003",
         }
     }
 }

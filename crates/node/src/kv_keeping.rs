@@ -1,5 +1,5 @@
-//! Keeping what apps keep in order: key-value data that has expired is swept, and what was an app's that is gone is
-//! removed, its SQL databases too.
+//! Keeping what apps keep in order: key-value data that has expired and messages that died long ago are swept, and what was
+//! an app's that is gone is removed, its SQL databases and queues too.
 //!
 //! Owns when, and that nothing is taken but from an app that was removed: what a catalog doesn't know may be in it again
 //! tomorrow, when it was lost and the apps are deployed anew. One task does all of it, and ends with its owner.
@@ -13,6 +13,7 @@ use everwarm_store::catalog::{CatalogError, UnixMillis};
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KvError, SWEEP_MAX};
 use everwarm_store::sql::SqlError;
+use everwarm_store::triggers::{self, TriggerError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -27,6 +28,8 @@ const SWEEP_MORE_AFTER: Duration = Duration::from_secs(2);
 const SWEEPS_IN_A_ROW: u32 = 4;
 /// How often data without an app is looked for.
 const ORPHANS_EVERY: Duration = Duration::from_hours(1);
+/// How long dead messages of queues are kept.
+const DEAD_KEPT_MS: u64 = 14 * 24 * 3_600_000;
 /// Apps that are asked for at once.
 const APPS_A_PAGE: u32 = 1_000;
 
@@ -80,6 +83,9 @@ enum OrphanError {
     /// SQL databases can't be listed or removed.
     #[error(transparent)]
     Sql(#[from] SqlError),
+    /// Queues can't be listed or removed.
+    #[error(transparent)]
+    Triggers(#[from] TriggerError),
 }
 
 /// What an app keeps that may outlive it.
@@ -89,6 +95,8 @@ enum Kind {
     Values,
     /// In SQL databases.
     Databases,
+    /// In queues and schedules.
+    Messages,
 }
 
 struct Keeper {
@@ -107,7 +115,8 @@ impl Keeper {
                 }
                 orphans_due = Instant::now() + ORPHANS_EVERY;
             }
-            tokio::time::sleep(self.sweep().await).await;
+            let (values, messages) = (self.sweep().await, self.sweep_messages().await);
+            tokio::time::sleep(values.min(messages)).await;
         }
     }
 
@@ -131,9 +140,29 @@ impl Keeper {
         SWEEP_MORE_AFTER
     }
 
+    /// As [`Self::sweep`], for messages that died long ago, and those of removed apps.
+    async fn sweep_messages(&self) -> Duration {
+        let dead_before = UnixMillis(UnixMillis::now().0.saturating_sub(DEAD_KEPT_MS));
+        for _ in 0..SWEEPS_IN_A_ROW {
+            let swept = self
+                .store
+                .triggers()
+                .sweep(dead_before, triggers::SWEEP_MAX);
+            match swept.await {
+                Ok(swept) if !swept.more => return SWEEP_EVERY,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "old messages can't be removed from queues");
+                    return SWEEP_EVERY;
+                }
+            }
+        }
+        SWEEP_MORE_AFTER
+    }
+
     /// Removes the data of apps that were removed: the removal was cut short, or a request that was in wrote once more.
     async fn remove_orphans(&self) -> Result<(), OrphanError> {
-        for kind in [Kind::Values, Kind::Databases] {
+        for kind in [Kind::Values, Kind::Databases, Kind::Messages] {
             let mut after: Option<AppKey> = None;
             loop {
                 let page = self.apps(kind, after.as_ref()).await?;
@@ -158,6 +187,7 @@ impl Keeper {
         Ok(match kind {
             Kind::Values => self.store.kv().apps(from, APPS_A_PAGE).await?,
             Kind::Databases => self.store.sql().apps(from, APPS_A_PAGE).await?,
+            Kind::Messages => self.store.triggers().apps(from, APPS_A_PAGE).await?,
         })
     }
 
@@ -174,6 +204,7 @@ impl Keeper {
         Ok(match kind {
             Kind::Values => self.store.kv().remove_app(tenant, app).await?,
             Kind::Databases => self.store.sql().remove_app(tenant, app).await?,
+            Kind::Messages => self.store.triggers().remove_app(tenant, app).await?,
         })
     }
 }
@@ -305,6 +336,37 @@ mod tests {
         keeper.remove_orphans().await.unwrap();
         let left = sql.apps(None, APPS_A_PAGE).await.unwrap();
         assert_eq!(left, [there, unknown]);
+    }
+
+    #[tokio::test]
+    async fn messages_of_an_app_that_was_removed_are_removed_and_no_others() {
+        use everwarm_store::triggers::{
+            Content, KeptMessages, NewMessage, Trigger, TriggerId, TriggerQuota,
+        };
+
+        let Fixture { keeper, _dir } = fixture();
+        let [gone, there] = ["gone", "there"].map(key);
+        keeper.deploy(&gone).await;
+        keeper.deploy(&there).await;
+        keeper.remove(&gone).await;
+        let triggers = keeper.store.triggers();
+        for (tenant, app) in [&gone, &there] {
+            let queue = TriggerId {
+                tenant: tenant.clone(),
+                app: app.clone(),
+                trigger: Trigger::Queue("mails".parse().unwrap()),
+            };
+            let message = NewMessage {
+                content: Content::default(),
+                due: UnixMillis(0),
+            };
+            let sent = triggers.send(&queue, vec![message], TriggerQuota::NONE, UnixMillis(0));
+            sent.await.unwrap();
+        }
+        keeper.remove_orphans().await.unwrap();
+        let kept = async |(tenant, app): &AppKey| triggers.kept(tenant, app).await.unwrap();
+        assert_eq!(kept(&gone).await, KeptMessages::default());
+        assert_eq!(kept(&there).await.messages, 1);
     }
 
     #[tokio::test]

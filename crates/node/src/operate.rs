@@ -18,6 +18,7 @@ use everwarm_store::catalog::{
 };
 use everwarm_store::once::Once;
 use everwarm_store::traffic::{Canary, Change, Traffic};
+use everwarm_triggers::Occasion;
 use futures_util::future::try_join_all;
 use http::{HeaderValue, Uri, header};
 

@@ -53,7 +53,9 @@ impl Stores for NodeStores {
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>> {
         let store = self.store.get()?;
         Some(Box::pin(async move {
-            let sent = store.triggers().send(to, messages, triggers::QUOTA, UnixMillis::now());
+            let sent = store
+                .triggers()
+                .send(to, messages, triggers::QUOTA, UnixMillis::now());
             let ids = sent.await?;
             if let Some(runner) = self.triggers.get().and_then(Weak::upgrade) {
                 runner.wake(to);

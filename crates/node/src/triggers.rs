@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everwarm_edge::services::{NodeCall, NotLetIn, ServiceCalls};
-use everwarm_engine::request::{BodyError, Request, RequestBody};
+use everwarm_engine::request::{Request, RequestBody};
 use everwarm_manifest::{App, TenantId};
 use everwarm_store::embedded::Embedded;
 use everwarm_store::triggers::TriggerQuota;
@@ -16,7 +16,7 @@ use everwarm_triggers::{
     Answer, AppTriggers, Call, CallError, CallFuture, Caller, Occasion, Runner,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 
 use crate::apps::{AppKey, Apps};
@@ -58,7 +58,9 @@ impl Node {
     /// store then.
     pub(crate) async fn rest_triggers(&self) {
         if !self.triggers.rest(REST_TIME_MAX).await {
-            tracing::warn!("some calls of queues and schedules haven't ended: their messages will be delivered again");
+            tracing::warn!(
+                "some calls of queues and schedules haven't ended: their messages will be delivered again"
+            );
         }
     }
 }
@@ -75,7 +77,10 @@ impl Caller for NodeCaller {
         let services = Arc::clone(&self.services);
         Box::pin(async move {
             let Some(target) = target else {
-                let reason = format!("the version that serves has no function `{}`", call.function);
+                let reason = format!(
+                    "the version that serves has no function `{}`",
+                    call.function
+                );
                 return Err(CallError::Failed(reason));
             };
             let (request, told) = request(&call)?;
@@ -104,7 +109,11 @@ fn request(call: &Call) -> Result<(Request, HeaderMap), CallError> {
         .build()
         .map_err(|error| CallError::Failed(error.to_string()))?;
     let mut headers = call.headers.clone();
-    let ours: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("everwarm-")).cloned().collect();
+    let ours: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("everwarm-"))
+        .cloned()
+        .collect();
     let mut told = HeaderMap::new();
     for name in ours {
         if let Some(value) = headers.remove(&name) {
@@ -137,25 +146,22 @@ async fn answer(response: Response<RequestBody>) -> Result<Answer, CallError> {
         let value = value.as_bytes();
         value.len() >= 16 && value[..16].eq_ignore_ascii_case(b"application/json")
     });
-    let broke_off = |error: &dyn std::fmt::Display| {
-        CallError::Failed(format!("the answer broke off: {error}"))
-    };
-    let json = match body {
-        RequestBody::Empty => None,
-        RequestBody::Stream(body) if is_json && head.status.is_success() => {
-            let whole = Limited::new(body, JSON_BYTES_MAX).collect().await;
-            Some(whole.map_err(|error| broke_off(&error))?.to_bytes())
-        }
-        RequestBody::Stream(mut body) => {
-            while let Some(frame) = body.frame().await {
-                frame.map_err(|error: BodyError| broke_off(&error))?;
+    let mut json = (is_json && head.status.is_success()).then(Vec::new);
+    if let RequestBody::Stream(mut body) = body {
+        while let Some(frame) = body.frame().await {
+            let broke_off = |error| CallError::Failed(format!("the answer broke off: {error}"));
+            let Ok(data) = frame.map_err(broke_off)?.into_data() else {
+                continue;
+            };
+            json = json.filter(|json| json.len() + data.len() <= JSON_BYTES_MAX);
+            if let Some(json) = &mut json {
+                json.extend_from_slice(&data);
             }
-            None
         }
-    };
+    }
     Ok(Answer {
         status: head.status,
         retry_after: retry_after.map(Duration::from_secs),
-        json,
+        json: json.map(Into::into),
     })
 }

@@ -102,11 +102,21 @@ pub enum Action {
     RemoveSecret,
     /// Secrets were sealed anew under another key.
     RotateSecretsKey,
+    /// A message was sent to a queue, or a schedule run by hand.
+    SendMessages,
+    /// Messages were removed from a queue or a schedule.
+    PurgeMessages,
+    /// Dead messages are delivered again.
+    RetryMessages,
+    /// A queue or a schedule was paused.
+    PauseTrigger,
+    /// A queue or a schedule goes on.
+    ResumeTrigger,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -121,6 +131,11 @@ impl Action {
         Self::RollbackSecret,
         Self::RemoveSecret,
         Self::RotateSecretsKey,
+        Self::SendMessages,
+        Self::PurgeMessages,
+        Self::RetryMessages,
+        Self::PauseTrigger,
+        Self::ResumeTrigger,
     ];
 
     /// The word for it in rows and JSON.
@@ -140,6 +155,11 @@ impl Action {
             Self::RollbackSecret => "rollback-secret",
             Self::RemoveSecret => "remove-secret",
             Self::RotateSecretsKey => "rotate-secrets-key",
+            Self::SendMessages => "send-messages",
+            Self::PurgeMessages => "purge-messages",
+            Self::RetryMessages => "retry-messages",
+            Self::PauseTrigger => "pause-trigger",
+            Self::ResumeTrigger => "resume-trigger",
         }
     }
 

@@ -25,6 +25,7 @@ mod json;
 pub mod kv;
 mod local;
 mod problem;
+pub mod queue;
 mod request;
 mod response;
 mod service;

@@ -15,6 +15,7 @@
 use std::future::Future;
 
 use crate::config::ConfigError;
+use crate::queue::Message;
 use crate::response::{IntoBody, declare_length};
 use crate::sql::{SqlError, Value};
 use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, SendError, sys, task};
@@ -140,6 +141,19 @@ impl<B: IntoBody> Answer for Result<Response<B>, SendError> {
 /// ```
 pub fn on_sql(answer: impl Fn(&str, &[Value]) -> Result<SqlAnswer, SqlError> + 'static) {
     sys::sql::on_sql(answer);
+}
+
+/// What was sent to a [queue](crate::queue) on this thread, in its order.
+///
+/// ```
+/// use everwarm_sdk::queue::{self, Message};
+/// use everwarm_sdk::testing::{block_on, sent_to};
+///
+/// assert!(block_on(queue::send("mails", "hello")).is_ok());
+/// assert_eq!(sent_to("mails"), [Message::from("hello")]);
+/// ```
+pub fn sent_to(queue: &str) -> Vec<Message> {
+    sys::queue::sent(queue)
 }
 
 /// What a statement is answered with.

@@ -3,15 +3,14 @@
 mod export;
 mod import;
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write as _};
 
 use bytes::Bytes;
 use everwarm_api::client::{KvQuery, KvStore, NO_VALUE};
 use everwarm_api::messages::{BATCH_MAX, Base64, KvEntry, VALUE_BYTES_MAX};
 use serde_json::json;
 
+use super::input::{self, Input};
 use crate::args::{KvCommand, KvGetArgs, KvLsArgs, KvPutArgs, KvRmArgs};
 use crate::credentials;
 use crate::exit::{Exit, Failure};
@@ -20,8 +19,6 @@ use crate::table::visible;
 
 /// Keys that are asked for at once.
 const KEYS_A_PAGE: u32 = 1_000;
-/// The code of what is too large.
-const TOO_LARGE: &str = "EW5021";
 
 pub(crate) async fn run(command: KvCommand, printer: &Printer) -> Result<Exit, Failure> {
     match command {
@@ -80,7 +77,14 @@ async fn put(args: KvPutArgs, printer: &Printer) -> Result<Exit, Failure> {
     let client = credentials::client(&args.of.node)?;
     let value = match args.value {
         Some(text) => Bytes::from(text),
-        None => read_value(args.file).await?,
+        None => {
+            let what = Input {
+                name: "value",
+                bytes_max: VALUE_BYTES_MAX,
+                too_large: "keep it in parts",
+            };
+            input::read(what, args.file).await?
+        }
     };
     let bytes = value.len();
     let store = client.kv(&args.app, &args.of.store);
@@ -95,48 +99,6 @@ async fn put(args: KvPutArgs, printer: &Printer) -> Result<Exit, Failure> {
         format!("{} has {bytes} bytes now\n", visible(&args.key))
     });
     Ok(Exit::Success)
-}
-
-/// Reads a value from a file, or from standard input.
-async fn read_value(file: Option<PathBuf>) -> Result<Bytes, Failure> {
-    if file.is_none() && io::stdin().is_terminal() {
-        return Err(Failure::uncoded(
-            Exit::Usage,
-            "there is no value: type it behind the key, name its file with `--file`, or pipe it in",
-        ));
-    }
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let read = open(file.as_deref())?
-            .take(VALUE_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut bytes);
-        read.map_err(failed("read the value"))?;
-        Ok(bytes)
-    });
-    let bytes: Vec<u8> = read
-        .await
-        .unwrap_or_else(|error| Err(failed("read the value")(error.into())))?;
-    if bytes.len() > VALUE_BYTES_MAX {
-        let message = format!(
-            "the value has more than the {VALUE_BYTES_MAX} bytes that it may have: keep it in parts"
-        );
-        return Err(Failure::new(Exit::Failure, TOO_LARGE, message));
-    }
-    Ok(bytes.into())
-}
-
-/// A file, or standard input where there is none or it is called `-`.
-fn open(file: Option<&Path>) -> Result<Box<dyn Read>, Failure> {
-    match file {
-        Some(path) if path != Path::new("-") => {
-            let opened = File::open(path).map_err(|error| {
-                let message = format!("couldn't read {}: {error}", path.display());
-                Failure::uncoded(Exit::Usage, message)
-            });
-            Ok(Box::new(opened?))
-        }
-        _ => Ok(Box::new(io::stdin().lock())),
-    }
 }
 
 async fn list(args: KvLsArgs, printer: &Printer) -> Result<Exit, Failure> {

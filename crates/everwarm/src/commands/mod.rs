@@ -7,6 +7,7 @@ pub(crate) mod build;
 mod completions;
 mod deploy;
 mod doctor;
+mod input;
 mod invoke;
 mod kv;
 mod login;
@@ -21,6 +22,7 @@ mod serve;
 mod tenant;
 mod token;
 mod traffic;
+mod triggers;
 mod up;
 mod usage;
 mod versions;
@@ -64,6 +66,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Rm(args) => wait(rm::run(args, printer)),
         Command::Logs(args) => wait(logs::run(args, printer)),
         Command::Kv(command) => wait(kv::run(command, printer)),
+        Command::Queue(command) => wait(triggers::queue(command, printer)),
+        Command::Schedule(command) => wait(triggers::schedule(command, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),

@@ -11,6 +11,7 @@ use everwarm_store::audit::AuditError;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::backup::BackupError;
 use everwarm_store::kv::KvError;
+use everwarm_store::triggers::TriggerError;
 use everwarm_store::usage::UsageError;
 
 use super::REQUESTS_OF_TENANT_MAX;
@@ -149,6 +150,15 @@ impl Failed {
         )
     }
 
+    fn disk_full(error: &dyn std::error::Error) -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "EW5025",
+            "The disk is full",
+            error.to_string(),
+        )
+    }
+
     pub(super) fn value_too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "EW5021", "Too large", detail)
     }
@@ -278,18 +288,34 @@ impl From<KvError> for Failed {
             }
             KvError::DiskFull => {
                 tracing::error!(%error, "key-value data can't be written");
-                Self::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "EW5025",
-                    "The disk is full",
-                    error.to_string(),
-                )
+                Self::disk_full(&error)
             }
             // Nothing here is incremented or swapped.
             KvError::RevisionDiffers { .. } | KvError::NotANumber | KvError::Overflow => {
                 Self::bad_request(error.to_string())
             }
             KvError::Damaged { .. } | KvError::Failed { .. } => Self::coded("EW4003", &error),
+        }
+    }
+}
+
+impl From<TriggerError> for Failed {
+    fn from(error: TriggerError) -> Self {
+        match &error {
+            TriggerError::BodyTooLarge { .. }
+            | TriggerError::FieldTooLong
+            | TriggerError::BatchTooLong { .. }
+            | TriggerError::BatchTooLarge => Self::value_too_large(error.to_string()),
+            TriggerError::TooManyMessages { .. } | TriggerError::TooManyBytes { .. } => {
+                Self::coded("EW5008", &error)
+            }
+            TriggerError::DiskFull => {
+                tracing::error!(%error, "messages can't be written");
+                Self::disk_full(&error)
+            }
+            TriggerError::Damaged { .. } | TriggerError::Failed { .. } => {
+                Self::coded("EW4003", &error)
+            }
         }
     }
 }

@@ -83,8 +83,8 @@ impl Clock {
         let from = match fired {
             Some(from) if !*begins_now && from.0 <= now.0 + AHEAD_MAX_MS => from,
             _ => {
-                fire(fired, Vec::new()).await?;
-                *begins_now = false;
+                // While it is paused it can't begin.
+                *begins_now = !fire(fired, Vec::new()).await?;
                 now
             }
         };

@@ -41,6 +41,8 @@ pub use p2::*;
 #[cfg(all(target_family = "wasm", feature = "wasi-0-3"))]
 pub use p3::*;
 #[cfg(target_family = "wasm")]
+pub(crate) mod queue;
+#[cfg(target_family = "wasm")]
 pub(crate) mod sql;
 #[cfg(target_family = "wasm")]
 pub(crate) use sending::Timeouts;

@@ -2,6 +2,7 @@
 //! sent, and values that are asked for; time comes from the system.
 
 pub(crate) mod keyvalue;
+pub(crate) mod queue;
 pub(crate) mod sql;
 
 use std::cell::RefCell;

@@ -8,7 +8,8 @@ use everwarm_api::messages::{BATCH_MAX, KvEntry};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::{Keys, TOO_LARGE, failed};
+use super::super::input::TOO_LARGE;
+use super::{Keys, failed};
 use crate::args::KvExportArgs;
 use crate::credentials;
 use crate::exit::{Exit, Failure};

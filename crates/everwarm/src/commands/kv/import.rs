@@ -8,7 +8,7 @@ use everwarm_api::messages::{BATCH_BYTES_MAX, BATCH_MAX, KvEntry, VALUE_BYTES_MA
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::open;
+use super::super::input::open;
 use crate::args::KvImportArgs;
 use crate::credentials;
 use crate::exit::{Exit, Failure};

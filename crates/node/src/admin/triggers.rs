@@ -1,0 +1,380 @@
+//! Queues and schedules of apps, for their owners: how they stand, their messages, pauses and runs by hand.
+//!
+//! Owns that each change is in the audit log before it is made: who, of which app, how many; no message. What is meant has to
+//! be declared by the version that serves.
+
+use axum::Json;
+use axum::extract::{Extension, FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use everwarm_api::messages::{
+    self, Base64, Changed, MESSAGE_BYTES_MAX, MESSAGES_MAX, MessagePage, MessageState, SentMessage,
+    TriggerInfo, TriggerKind, TriggerPage,
+};
+use everwarm_manifest::{App, AppName, QueueName, ScheduleName};
+use everwarm_store::Store as _;
+use everwarm_store::audit::Action;
+use everwarm_store::catalog::UnixMillis;
+use everwarm_store::triggers::{
+    self, Content, DeliveryId, Kept, MessageId, NewMessage, SWEEP_MAX, Trigger, TriggerId, Which,
+};
+use serde::Deserialize;
+
+use super::Admin;
+use super::apps::app_name;
+use super::auth::Caller;
+use super::failure::Failed;
+use super::pages::Asked;
+use super::sent::{Asking, Name, Sent, whole};
+use crate::operate::note;
+use crate::triggers::QUOTA;
+
+/// Changes of as many messages as one takes that one request makes at most.
+const CHANGES_MAX: u64 = 1_000;
+
+// Clients check what they send before they do.
+const _: () =
+    assert!(MESSAGE_BYTES_MAX == triggers::BODY_BYTES_MAX && MESSAGES_MAX == triggers::BATCH_MAX);
+
+/// The app, the kind and the name in a path.
+pub(super) struct Meant(String, String, String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Meant {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let names = Path::<(String, String, String)>::from_request_parts(parts, state).await;
+        let Path((app, kind, name)) =
+            names.map_err(|error| Failed::bad_request(error.body_text()))?;
+        Ok(Self(app, kind, name))
+    }
+}
+
+/// Which messages are meant.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfState {
+    #[serde(default)]
+    state: StateAsked,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StateAsked {
+    #[default]
+    Waiting,
+    Dead,
+}
+
+impl From<StateAsked> for Which {
+    fn from(state: StateAsked) -> Self {
+        match state {
+            StateAsked::Waiting => Self::Waiting,
+            StateAsked::Dead => Self::Dead,
+        }
+    }
+}
+
+/// For how long.
+#[derive(Debug, Deserialize)]
+pub(super) struct After {
+    delay_s: Option<u64>,
+}
+
+/// The manifest of the version that serves.
+async fn serving(admin: &Admin, caller: &Caller, app: &str) -> Result<App, Failed> {
+    let app = app_name(app)?;
+    let serving = admin
+        .node
+        .store
+        .catalog()
+        .serving(&caller.tenant, &app)
+        .await?;
+    let serving = serving.ok_or_else(|| Failed::not_found(&format!("app `{app}`")))?;
+    Ok(serving.main.manifest)
+}
+
+/// The queue or schedule that a path names.
+async fn meant(admin: &Admin, caller: &Caller, meant: Meant) -> Result<TriggerId, Failed> {
+    let Meant(app, kind, name) = meant;
+    let manifest = serving(admin, caller, &app).await?;
+    let trigger = match &*kind {
+        "queue" => QueueName::new(&name).ok().map(Trigger::Queue),
+        "schedule" => ScheduleName::new(&name).ok().map(Trigger::Schedule),
+        _ => {
+            return Err(Failed::not_found(&format!(
+                "kind `{}`",
+                kind.escape_debug()
+            )));
+        }
+    };
+    let trigger = trigger.filter(|trigger| match trigger {
+        Trigger::Queue(name) => manifest.queues.iter().any(|queue| queue.name == *name),
+        Trigger::Schedule(name) => manifest.schedules.iter().any(|it| it.name == *name),
+    });
+    let trigger = trigger.ok_or_else(|| {
+        Failed::not_found(&format!(
+            "{kind} `{}` in what serves of {app}",
+            name.escape_debug()
+        ))
+    })?;
+    Ok(TriggerId {
+        tenant: caller.tenant.clone(),
+        app: manifest.name,
+        trigger,
+    })
+}
+
+/// Tells the audit log of a change before it is made.
+async fn announce(
+    admin: &Admin,
+    caller: &Caller,
+    of: &TriggerId,
+    action: Action,
+) -> Result<(), Failed> {
+    let detail = of.trigger.to_string();
+    let note = note(&caller.actor(), action, of.app.as_str(), detail);
+    Ok(admin.node.store.audit().announce(&of.tenant, note).await?)
+}
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Name(app): Name,
+) -> Result<Json<TriggerPage>, Failed> {
+    let manifest = serving(&admin, &caller, &app).await?;
+    let mut items = Vec::new();
+    for queue in &manifest.queues {
+        let trigger = Trigger::Queue(queue.name.clone());
+        let info = info(&admin, &caller, &manifest.name, trigger).await?;
+        items.push(TriggerInfo {
+            function: queue.function.to_string(),
+            path: queue.path.to_string(),
+            ..info
+        });
+    }
+    let now = UnixMillis::now();
+    for schedule in &manifest.schedules {
+        let trigger = Trigger::Schedule(schedule.name.clone());
+        let info = info(&admin, &caller, &manifest.name, trigger).await?;
+        items.push(TriggerInfo {
+            function: schedule.function.to_string(),
+            path: schedule.path.to_string(),
+            cron: Some(schedule.cron.to_string()),
+            zone: Some(schedule.zone.to_string()),
+            next_ms: schedule
+                .cron
+                .next_after(now.0, &schedule.zone)
+                .filter(|_| !info.paused),
+            ..info
+        });
+    }
+    Ok(Json(TriggerPage { items }))
+}
+
+/// What the store knows of a trigger.
+async fn info(
+    admin: &Admin,
+    caller: &Caller,
+    app: &AppName,
+    trigger: Trigger,
+) -> Result<TriggerInfo, Failed> {
+    let of = TriggerId {
+        tenant: caller.tenant.clone(),
+        app: app.clone(),
+        trigger,
+    };
+    let now = UnixMillis::now();
+    let standing = admin.node.store.triggers().standing(&of, now).await?;
+    Ok(TriggerInfo {
+        kind: match of.trigger {
+            Trigger::Queue(_) => TriggerKind::Queue,
+            Trigger::Schedule(_) => TriggerKind::Schedule,
+        },
+        name: of.trigger.name().to_owned(),
+        function: String::new(),
+        path: String::new(),
+        paused: standing.is_paused,
+        due: standing.due,
+        delayed: standing.delayed,
+        leased: standing.leased,
+        dead: standing.dead,
+        bytes: standing.bytes,
+        oldest_ms: standing.oldest.map(|at| at.0),
+        cron: None,
+        zone: None,
+        next_ms: None,
+    })
+}
+
+pub(super) async fn messages(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+    Asking(OfState { state }): Asking<OfState>,
+    Asking(asked): Asking<Asked>,
+) -> Result<Json<MessagePage>, Failed> {
+    let of = meant(&admin, &caller, of).await?;
+    let after = asked.after.as_deref().map(|text| id(&of.trigger, text));
+    let _turn = admin.batches.wait(&caller.tenant).await;
+    let triggers = admin.node.store.triggers();
+    let page = triggers
+        .list(&of, state.into(), after.transpose()?, asked.count())
+        .await?;
+    let items = page.messages.into_iter().map(|kept| told(&of, kept));
+    Ok(Json(MessagePage {
+        items: items.collect(),
+        next: page.next.map(|id| DeliveryId(&of.trigger, id).to_string()),
+    }))
+}
+
+fn id(trigger: &Trigger, text: &str) -> Result<MessageId, Failed> {
+    DeliveryId::parse(trigger, text).ok_or_else(|| {
+        let text = text.escape_debug();
+        Failed::bad_request(format!("`{text}` names no message of the {trigger}"))
+    })
+}
+
+fn told(of: &TriggerId, kept: Kept) -> messages::Message {
+    let (state, until) = match kept.state {
+        triggers::State::Waits(until) => (MessageState::Waits, until),
+        triggers::State::Leased(until) => (MessageState::Leased, until),
+        triggers::State::Dead(since) => (MessageState::Dead, since),
+    };
+    messages::Message {
+        id: DeliveryId(&of.trigger, kept.id).to_string(),
+        state,
+        until_ms: until.0,
+        attempts: kept.attempts,
+        sent_ms: kept.sent.0,
+        scheduled_ms: kept.content.scheduled.map(|at| at.0),
+        reason: kept.reason,
+        content_type: kept.content.content_type,
+        body: Base64(kept.content.body),
+    }
+}
+
+pub(super) async fn send(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+    Asking(after): Asking<After>,
+    request: Request,
+) -> Result<Json<SentMessage>, Failed> {
+    let of = meant(&admin, &caller, of).await?;
+    let _turn = admin.values.wait(&caller.tenant).await;
+    let content_type = match request.headers().get(header::CONTENT_TYPE) {
+        None => None,
+        Some(value) => {
+            let text = value.to_str();
+            Some(
+                text.map_err(|_| Failed::bad_request("`content-type` isn't ASCII"))?
+                    .to_owned(),
+            )
+        }
+    };
+    let body = whole(request.into_body(), MESSAGE_BYTES_MAX).await?;
+    announce(&admin, &caller, &of, Action::SendMessages).await?;
+    let now = UnixMillis::now();
+    let delay_ms = after.delay_s.unwrap_or(0).saturating_mul(1_000);
+    let message = NewMessage {
+        content: Content {
+            body,
+            content_type,
+            trace: None,
+            scheduled: matches!(of.trigger, Trigger::Schedule(_)).then_some(now),
+        },
+        due: UnixMillis(now.0.saturating_add(delay_ms)),
+    };
+    let triggers = admin.node.store.triggers();
+    let ids = triggers.send(&of, vec![message], QUOTA, now).await?;
+    admin.node.triggers.wake(&of);
+    let id = ids.first().copied().unwrap_or(MessageId(0));
+    Ok(Json(SentMessage {
+        id: DeliveryId(&of.trigger, id).to_string(),
+    }))
+}
+
+pub(super) async fn purge(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+    Asking(OfState { state }): Asking<OfState>,
+) -> Result<Json<Changed>, Failed> {
+    let of = meant(&admin, &caller, of).await?;
+    announce(&admin, &caller, &of, Action::PurgeMessages).await?;
+    let (triggers, now) = (admin.node.store.triggers(), UnixMillis::now());
+    let mut messages = 0;
+    for _ in 0..CHANGES_MAX {
+        let purged = triggers.purge(&of, state.into(), now).await?;
+        messages += u64::from(purged);
+        if purged == 0 {
+            break;
+        }
+    }
+    Ok(Json(Changed { messages }))
+}
+
+pub(super) async fn retry(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+    Sent(sent): Sent<messages::Retry>,
+) -> Result<Json<Changed>, Failed> {
+    let of = meant(&admin, &caller, of).await?;
+    let ids = sent.ids.as_ref().map(|ids| {
+        let ids = ids.iter().map(|text| id(&of.trigger, text));
+        ids.collect::<Result<Vec<_>, _>>()
+    });
+    let ids = ids.transpose()?;
+    announce(&admin, &caller, &of, Action::RetryMessages).await?;
+    let (triggers, now) = (admin.node.store.triggers(), UnixMillis::now());
+    let mut messages = 0;
+    for _ in 0..CHANGES_MAX {
+        let revived = triggers.revive(&of, ids.clone(), now).await?;
+        messages += u64::from(revived);
+        admin.node.triggers.wake(&of);
+        if ids.is_some() || revived < SWEEP_MAX {
+            break;
+        }
+    }
+    Ok(Json(Changed { messages }))
+}
+
+pub(super) async fn pause(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+) -> Result<StatusCode, Failed> {
+    set_paused(&admin, &caller, of, true).await
+}
+
+pub(super) async fn resume(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    of: Meant,
+) -> Result<StatusCode, Failed> {
+    set_paused(&admin, &caller, of, false).await
+}
+
+async fn set_paused(
+    admin: &Admin,
+    caller: &Caller,
+    of: Meant,
+    is_paused: bool,
+) -> Result<StatusCode, Failed> {
+    let of = meant(admin, caller, of).await?;
+    let action = if is_paused {
+        Action::PauseTrigger
+    } else {
+        Action::ResumeTrigger
+    };
+    announce(admin, caller, &of, action).await?;
+    admin
+        .node
+        .store
+        .triggers()
+        .set_paused(&of, is_paused)
+        .await?;
+    admin.node.triggers.wake(&of);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,177 @@
+//! Sends to queues what a test asks for, handles what queues and schedules bring, and writes each delivery down in the
+//! key-value store `default`, under `<delivery id>/<attempt>`. What a message says is what becomes of it:
+//!
+//! - `fail`: 500 at each attempt; `fail-until-3`: 500 before the third
+//! - `later`: 503 with `retry-after: 2`
+//! - `trap`: the function panics
+//! - `stall`: the function answers after ten seconds
+//! - `send <queue> <text>`: sends the text to another queue
+//! - all else: handled, after `STALL_MS` milliseconds if the environment says so
+//!
+//! `POST /send?<queue>` sends: a body of JSON is a list of `{"body", "content_type", "delay_ms", "bytes"}`. `GET /handled` lists
+//! what was written down, as JSON: the key, and what was there.
+
+use std::time::Duration;
+
+use everwarm_sdk::http::{HeaderMap, Method, StatusCode};
+use everwarm_sdk::kv::Store;
+use everwarm_sdk::queue::{self, Batch, Delivery, Message, QueueError};
+use everwarm_sdk::{
+    Body, FromRequest as _, IntoResponse as _, Json, LazyRequest, Response, Result, sleep,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    body: String,
+    /// The body has so many bytes besides.
+    #[serde(default)]
+    bytes: usize,
+    content_type: Option<String>,
+    #[serde(default)]
+    delay_ms: u64,
+}
+
+impl From<Asked> for Message {
+    fn from(asked: Asked) -> Self {
+        let mut body = asked.body.into_bytes();
+        body.resize(body.len() + asked.bytes, 0xff);
+        let message = Message::new(body).after(Duration::from_millis(asked.delay_ms));
+        match asked.content_type {
+            Some(content_type) => message.content_type(content_type),
+            None => message,
+        }
+    }
+}
+
+#[everwarm_sdk::http]
+async fn handle(request: LazyRequest) -> Result {
+    let path = request.path_and_query();
+    let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+    match (request.method(), path) {
+        (Method::GET, "/hello") => Ok("hello\n".into_response()),
+        (Method::GET, "/handled") => handled().await,
+        (Method::POST, "/send") => send(query, request).await,
+        (Method::POST, "/batch") => batch(request).await,
+        // Without writing anything down: what a bench measures.
+        (Method::POST, "/count") => {
+            let batch = Batch::from_request(request).await?;
+            Ok(batch.answer([]))
+        }
+        (Method::POST, _) => one(request).await,
+        _ => Ok(StatusCode::NOT_FOUND.into_response()),
+    }
+}
+
+async fn handled() -> Result {
+    let store = Store::open("default")?;
+    let mut all = serde_json::Map::new();
+    let mut cursor = None;
+    loop {
+        let page = store.keys(cursor.as_deref()).await?;
+        for key in page.keys {
+            let said = store.get(&key).await?.unwrap_or_default();
+            all.insert(key, String::from_utf8_lossy(&said).into());
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(Json(all).into_response());
+        }
+    }
+}
+
+async fn send(queue: &str, request: LazyRequest) -> Result {
+    let Json(asked) = Json::<Vec<Asked>>::from_request(request).await?;
+    let messages: Vec<Message> = asked.into_iter().map(Message::from).collect();
+    let answer = match queue::send_all(queue, &messages).await {
+        Ok(ids) => json!({ "ids": ids }),
+        Err(error) => {
+            let kind = match error {
+                QueueError::NoSuchQueue => "no-such-queue",
+                QueueError::AccessDenied => "access-denied",
+                QueueError::TooLarge(_) => "too-large",
+                QueueError::Full(_) => "full",
+                _ => "unavailable",
+            };
+            json!({ "error": kind, "said": error.to_string() })
+        }
+    };
+    Ok(Json(answer).into_response())
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    let value = headers.get(name);
+    value.and_then(|value| value.to_str().ok()).unwrap_or("-")
+}
+
+async fn one(request: LazyRequest) -> Result {
+    let request = request.into_request();
+    let headers = request.headers().clone();
+    let path = request.uri().path().to_owned();
+    let Some(delivery) = Delivery::of(&headers) else {
+        return Ok(StatusCode::FORBIDDEN.into_response());
+    };
+    let text = request.into_body().bytes().await?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let store = Store::open("default")?;
+    let key = format!("{}/{}", delivery.id, delivery.attempt);
+    let said = json!({
+        "path": path,
+        "body": text,
+        "type": header(&headers, "content-type"),
+        "scheduled": header(&headers, "everwarm-scheduled-at"),
+        "trace": header(&headers, "traceparent"),
+        "trigger": header(&headers, "everwarm-trigger"),
+    });
+    store.set_json(&key, &said).await?;
+    let mut words = text.split(' ');
+    match words.next().unwrap_or_default() {
+        "fail" => Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        "fail-until-3" if delivery.attempt < 3 => Ok(StatusCode::BAD_GATEWAY.into_response()),
+        "later" => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            let wait = everwarm_sdk::http::HeaderValue::from_static("2");
+            response.headers_mut().insert("retry-after", wait);
+            Ok(response)
+        }
+        "trap" => panic!("as asked"),
+        "stall" => {
+            sleep(Duration::from_secs(10)).await;
+            Ok("late".into_response())
+        }
+        "send" => {
+            let to = words.next().unwrap_or_default();
+            let text = words.collect::<Vec<_>>().join(" ");
+            queue::send(to, text).await?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        _ => {
+            let stall = std::env::var("STALL_MS").ok();
+            if let Some(stall) = stall.and_then(|ms| ms.parse().ok()) {
+                sleep(Duration::from_millis(stall)).await;
+            }
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+    }
+}
+
+async fn batch(request: LazyRequest) -> Result {
+    let batch = Batch::from_request(request).await?;
+    let store = Store::open("default")?;
+    let mut failed = Vec::new();
+    for message in &batch.messages {
+        let key = format!("{}/{}", message.id, message.attempt);
+        let said = json!({
+            "body": String::from_utf8_lossy(&message.body),
+            "of": batch.messages.len(),
+        });
+        store.set_json(&key, &said).await?;
+        if message.body.starts_with(b"fail") {
+            failed.push(message);
+        }
+    }
+    Ok(batch.answer(failed))
+}
