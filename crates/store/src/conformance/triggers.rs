@@ -400,7 +400,7 @@ pub(super) async fn leases_are_bounded_by_messages_and_bytes(store: &dyn Store) 
     };
     // One at least, however large.
     assert_eq!(bounded(0).await.len(), 1);
-    assert_eq!(bounded(2 * BODY_BYTES_MAX + 1).await.len(), 2);
+    assert_eq!(bounded(2 * BODY_BYTES_MAX).await.len(), 2);
     // Large ones that make all but one of the bytes, and the small one.
     assert_eq!(bounded(usize::MAX).await.len(), count);
     assert_eq!(bounded(usize::MAX).await.len(), 1);

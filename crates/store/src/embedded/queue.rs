@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Semaphore;
 
 use super::backup::BackupError;
@@ -87,7 +87,14 @@ impl Data for Messages {
     type Error = TriggerError;
 
     fn begin(writer: &mut Connection) -> rusqlite::Result<()> {
-        lease::end_all(writer)
+        match lease::end_all(writer) {
+            // Whoever uses it is told; the rest of the store isn't held up. A lease that isn't ended is over in its time.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                tracing::error!(%error, "the queues are damaged: restore them from a backup");
+                Ok(())
+            }
+            ended => ended,
+        }
     }
 }
 

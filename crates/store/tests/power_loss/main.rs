@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod full;
+mod senders;
 mod shared;
 mod simulated;
 mod story;

@@ -27,7 +27,7 @@ fn names() -> Vec<Key> {
 }
 
 /// Lets all ask before the disk does anything for one of them.
-fn together<F: Future>(
+pub(crate) fn together<F: Future>(
     place: &Place,
     disk: &SimulatedDisk,
     asked: impl IntoIterator<Item = F>,
