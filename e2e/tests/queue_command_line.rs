@@ -218,7 +218,7 @@ async fn what_is_not_declared_is_not_there_and_strangers_see_nothing() {
     let large = jobs.send(vec![0; (256 << 10) + 1].into(), None, None).await;
     assert_eq!(refused(large), code(413, "EW5021"));
     let stranger = server
-        .client_of("stranger", everwarm_api::messages::Scope::Deploy)
+        .tenant("stranger", Quotas::default(), Scope::Deploy)
         .await;
     let messages = stranger
         .trigger("shop", TriggerKind::Queue, "jobs")
@@ -297,15 +297,16 @@ async fn nothing_that_was_sent_is_lost_however_often_the_node_is_killed() {
     assert_eq!(attempts, told.len(), "nothing else was delivered");
     // It comes after all that wait. A drain waits for what is under way and stores what came of it.
     sent(&node, "jobs", &json!([{ "body": "last" }])).await;
-    let has = |handled: &BTreeMap<String, Value>, body| {
-        handled.values().any(|said| said["body"] == body)
-    };
+    let has =
+        |handled: &BTreeMap<String, Value>, body| handled.values().any(|said| said["body"] == body);
     handled_until(&node, "the last one", |handled| has(handled, "last")).await;
     drop(node.stop(Signal::TERM).await);
     // Nothing of it comes again.
     let node = folder.start().await;
     let before = handled(&node).await.len();
     sent(&node, "jobs", &json!([{ "body": "after the end" }])).await;
-    let after = handled_until(&node, "the one after", |handled| has(handled, "after the end"));
+    let after = handled_until(&node, "the one after", |handled| {
+        has(handled, "after the end")
+    });
     assert_eq!(after.await.len(), before + 1);
 }

@@ -155,7 +155,9 @@ impl Fixture {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, stands).await.expect("it comes to stand so");
+        timeout(PATIENCE, stands)
+            .await
+            .expect("it comes to stand so");
     }
 
     /// Whether no call is there once the worker has had its turn: another queue's message comes after.
@@ -201,9 +203,13 @@ async fn failure_is_tried_again_with_the_same_id_until_it_is_dead() {
     ids.dedup();
     assert_eq!(ids.len(), 1);
     it.until(&jobs(), |standing| standing.dead == 1).await;
-    let page = it.store.triggers().list(&jobs(), Which::Dead, None, 10);
+    let of = jobs();
+    let page = it.store.triggers().list(&of, Which::Dead, None, 10);
     let dead = &page.await.unwrap().messages[0];
-    assert_eq!(dead.reason.as_deref(), Some("the handler answered 500 Internal Server Error"));
+    assert_eq!(
+        dead.reason.as_deref(),
+        Some("the handler answered 500 Internal Server Error")
+    );
     let counts = it.runner.counts();
     assert_eq!((counts.again, counts.dead, counts.acknowledged), (2, 1, 0));
 }
@@ -228,7 +234,10 @@ async fn what_the_node_had_no_room_for_comes_again_and_is_not_counted() {
 #[tokio::test]
 async fn handler_that_never_answers_is_given_up() {
     let mut it = Fixture::new();
-    it.set(queue("visibility = \"1s\"\nattempts = 1\n"), Occasion::Start);
+    it.set(
+        queue("visibility = \"1s\"\nattempts = 1\n"),
+        Occasion::Start,
+    );
     it.send(&["a"]).await;
     let asked = it.asked().await;
     it.until(&jobs(), |standing| standing.dead == 1).await;
@@ -241,12 +250,19 @@ async fn rest_takes_nothing_more_and_waits_for_what_is_under_way() {
     it.set(queue("concurrency = 1\n"), Occasion::Start);
     it.send(&["a", "b"]).await;
     let asked = it.asked().await;
-    assert!(!it.runner.rest(Duration::from_millis(20)).await, "one is under way");
+    assert!(
+        !it.runner.rest(Duration::from_millis(20)).await,
+        "one is under way"
+    );
     asked.answer(200);
     assert!(it.runner.rest(PATIENCE).await);
     assert!(it.nobody_asks());
     let standing = it.standing(&jobs()).await;
-    assert_eq!((standing.due, standing.leased), (1, 0), "what came of it is stored");
+    assert_eq!(
+        (standing.due, standing.leased),
+        (1, 0),
+        "what came of it is stored"
+    );
     it.runner.go_on();
     it.asked().await.answer(200);
     it.until(&jobs(), is_empty).await;
@@ -256,9 +272,15 @@ async fn rest_takes_nothing_more_and_waits_for_what_is_under_way() {
 async fn queue_that_is_gone_delivers_nothing_and_goes_on_when_it_is_back() {
     let mut it = Fixture::new();
     it.set(queue(""), Occasion::Start);
-    it.set(declared("[[queue]]\nname = \"other\"\nfunction = \"f\""), Occasion::Deploy);
+    it.set(
+        declared("[[queue]]\nname = \"other\"\nfunction = \"f\""),
+        Occasion::Deploy,
+    );
     it.send(&["a"]).await;
-    assert!(it.runner.rest(PATIENCE).await, "nobody has anything in hand");
+    assert!(
+        it.runner.rest(PATIENCE).await,
+        "nobody has anything in hand"
+    );
     assert!(it.nobody_asks());
     it.runner.go_on();
     it.set(queue("path = \"/again\"\n"), Occasion::Deploy);
@@ -298,7 +320,10 @@ async fn change_of_a_queue_holds_from_the_next_call_on() {
 #[tokio::test]
 async fn batch_is_as_full_as_it_can_be_and_waits_no_longer_than_it_may() {
     let mut it = Fixture::new();
-    it.set(queue("batch = 2\nbatch_wait = \"200ms\"\n"), Occasion::Start);
+    it.set(
+        queue("batch = 2\nbatch_wait = \"200ms\"\n"),
+        Occasion::Start,
+    );
     it.send(&["a", "b", "c"]).await;
     let mut sizes = HashMap::new();
     for _ in 0..2 {
@@ -327,7 +352,10 @@ async fn fired_before(it: &Fixture, ago: Duration) -> UnixMillis {
     let now = UnixMillis::now();
     let at = UnixMillis(now.0 - u64::try_from(ago.as_millis()).unwrap());
     let (of, none) = (tick(), TriggerQuota::NONE);
-    let fired = it.store.triggers().fire(&of, None, at, Vec::new(), none, now);
+    let fired = it
+        .store
+        .triggers()
+        .fire(&of, None, at, Vec::new(), none, now);
     assert!(fired.await.unwrap());
     at
 }
@@ -335,7 +363,10 @@ async fn fired_before(it: &Fixture, ago: Duration) -> UnixMillis {
 #[tokio::test]
 async fn schedule_that_is_new_begins_now_and_misses_nothing() {
     let mut it = Fixture::new();
-    it.set(schedule("cron = \"0 0 1 1 *\"\nmissed = \"all\"\n"), Occasion::Start);
+    it.set(
+        schedule("cron = \"0 0 1 1 *\"\nmissed = \"all\"\n"),
+        Occasion::Start,
+    );
     it.send(&[]).await;
     let fired = async || it.store.triggers().fired(&tick()).await.unwrap();
     timeout(PATIENCE, async {
@@ -355,8 +386,13 @@ async fn runs_that_were_missed_are_made_up_for_as_the_manifest_says() {
         // Every fourth hour of a day: six were due while nothing ran, the last an hour ago at least.
         let ago = Duration::from_hours(4 * 4);
         let hour = (UnixMillis::now().0 / 3_600_000 + 22) % 24;
-        let hours: Vec<String> = (0..6).map(|step| ((hour + step * 4) % 24).to_string()).collect();
-        let line = format!("cron = \"0 {} * * *\"\nmissed = \"{missed}\"\noverlap = \"wait\"\n", hours.join(","));
+        let hours: Vec<String> = (0..6)
+            .map(|step| ((hour + step * 4) % 24).to_string())
+            .collect();
+        let line = format!(
+            "cron = \"0 {} * * *\"\nmissed = \"{missed}\"\noverlap = \"wait\"\n",
+            hours.join(",")
+        );
         fired_before(&it, ago).await;
         it.set(schedule(&line), Occasion::Start);
         for _ in 0..runs {
@@ -364,9 +400,15 @@ async fn runs_that_were_missed_are_made_up_for_as_the_manifest_says() {
             assert_eq!(asked.header(&call::TRIGGER), "schedule/tick");
             asked.answer(200);
         }
+        let counted = async {
+            while it.runner.counts().left_out + it.runner.counts().acknowledged < 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, counted).await.expect("all are counted");
+        assert_eq!(it.runner.counts().left_out, 4 - runs, "{missed}");
         it.until(&tick(), is_empty).await;
         assert!(it.nobody_asks(), "{missed}");
-        assert_eq!(it.runner.counts().left_out, 4 - runs, "{missed}");
     }
 }
 
@@ -375,7 +417,10 @@ async fn schedule_whose_line_is_changed_by_a_deploy_begins_anew() {
     let mut it = Fixture::new();
     it.set(schedule("cron = \"0 0 1 1 *\"\n"), Occasion::Start);
     fired_before(&it, Duration::from_hours(24)).await;
-    it.set(schedule("cron = \"0 * * * *\"\nmissed = \"all\"\n"), Occasion::Deploy);
+    it.set(
+        schedule("cron = \"0 * * * *\"\nmissed = \"all\"\n"),
+        Occasion::Deploy,
+    );
     let begins = async {
         let long_ago = UnixMillis::now().0 - 3_600_000;
         while it.store.triggers().fired(&tick()).await.unwrap().unwrap().0 < long_ago {
@@ -402,7 +447,9 @@ async fn runs_overlap_wait_or_are_left_out() {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
                 };
-                timeout(PATIENCE, leaves_out).await.expect("runs are left out");
+                timeout(PATIENCE, leaves_out)
+                    .await
+                    .expect("runs are left out");
             }
         }
         let moment = first.header(&call::SCHEDULED_AT);
@@ -419,7 +466,10 @@ async fn clock_that_was_wrong_once_stops_no_schedule_for_good() {
     let mut it = Fixture::new();
     let (of, now) = (tick(), UnixMillis::now());
     let ahead = UnixMillis(now.0 + 1_000 * 3_600_000);
-    let fired = it.store.triggers().fire(&of, None, ahead, Vec::new(), TriggerQuota::NONE, now);
+    let fired = it
+        .store
+        .triggers()
+        .fire(&of, None, ahead, Vec::new(), TriggerQuota::NONE, now);
     assert!(fired.await.unwrap());
     it.set(schedule("cron = \"* * * * * *\"\n"), Occasion::Start);
     it.asked().await.answer(200);
@@ -448,7 +498,10 @@ async fn what_ends_with_the_runner_is_delivered_by_the_next() {
     let runner = Runner::new(store, Arc::new(Desk(desk)), TriggerQuota::NONE);
     let (tenant, app) = shop();
     runner.set(&tenant, &app, queue(""), Occasion::Start);
-    let again: Asked = timeout(PATIENCE, calls.recv()).await.expect("it comes again").unwrap();
+    let again: Asked = timeout(PATIENCE, calls.recv())
+        .await
+        .expect("it comes again")
+        .unwrap();
     assert_eq!(again.header(&call::ATTEMPT), "2");
     again.answer(200);
 }
