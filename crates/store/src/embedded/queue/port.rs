@@ -89,7 +89,7 @@ impl Triggers for Queue {
             ..lease
         };
         let count = u64::from(lease.count_max);
-        let first = self.leases.fetch_add(count, Ordering::Relaxed);
+        let first = self.receipts.fetch_add(count, Ordering::Relaxed);
         let answers = Arc::clone(&self.answers);
         Box::pin(async move {
             let leased = self.file.write(0, move |connection| {
