@@ -23,7 +23,7 @@ pub(super) struct Answer {
 
 /// A message that may be taken.
 struct Due {
-    due: i64,
+    since: i64,
     id: i64,
     bytes: u64,
 }
@@ -94,7 +94,7 @@ fn due(
         let of = params![trigger, is_leased, now.as_i64(), lease.count_max];
         let rows = query.query_map(of, |row| {
             Ok(Due {
-                due: row.get(0)?,
+                since: row.get(0)?,
                 id: row.get(1)?,
                 bytes: row.get(2).map(unsigned)?,
             })
@@ -103,7 +103,7 @@ fn due(
             found.push(row?);
         }
     }
-    found.sort_by_key(|message| (message.due, message.id));
+    found.sort_by_key(|message| (message.since, message.id));
     found.truncate(lease.count_max as usize);
     let (bytes_max, mut bytes) = (lease.bytes_max as u64, 0_u64);
     let fit = found.iter().take_while(|message| {
