@@ -34,8 +34,7 @@ const TICKS: usize = 10;
 const MEDIAN: usize = 500;
 
 const QUEUE: &str = "\n[[queue]]\nname = \"jobs\"\nfunction = \"queue\"\npath = \"/count\"\nbatch = 10\nconcurrency = 16\n";
-const SCHEDULE: &str =
-    "\n[[schedule]]\nname = \"tick\"\nfunction = \"queue\"\npath = \"/tick\"\ncron = \"* * * * * *\"\n";
+const SCHEDULE: &str = "\n[[schedule]]\nname = \"tick\"\nfunction = \"queue\"\npath = \"/tick\"\ncron = \"* * * * * *\"\n";
 
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     for world in [World::Wasi02, World::Wasi03] {
@@ -92,9 +91,14 @@ fn start(server: &Everwarm, settings: &Settings, tables: &str) -> anyhow::Result
     app.write(folder.path())?;
     let address = servers::free_address()?;
     let command = command_up(settings, folder.path(), address);
-    servers::start_command(&server.name(), command, folder, address, "/hello", |answer| {
-        answer.check_hello()
-    })
+    servers::start_command(
+        &server.name(),
+        command,
+        folder,
+        address,
+        "/hello",
+        |answer| answer.check_hello(),
+    )
 }
 
 /// What a guest has written down.
@@ -112,7 +116,10 @@ fn handled(server: &Running, count: u64) -> anyhow::Result<()> {
         if counted >= count {
             return Ok(());
         }
-        ensure!(Instant::now() < end, "{counted} of {count} messages were handled");
+        ensure!(
+            Instant::now() < end,
+            "{counted} of {count} messages were handled"
+        );
         std::thread::sleep(LOOK_AGAIN);
     }
 }
@@ -123,7 +130,11 @@ fn ticks(server: &Running) -> anyhow::Result<Latencies> {
     loop {
         let late = asked(server, "/late")?;
         // The first one may have begun while the server did.
-        let late: Vec<u64> = late.lines().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+        let late: Vec<u64> = late
+            .lines()
+            .skip(1)
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
         if late.len() >= TICKS {
             let ns = late.into_iter().map(|us| us * 1_000);
             return Ok(Latencies::of(ns.collect()));

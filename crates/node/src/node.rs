@@ -245,7 +245,7 @@ impl Node {
                 server_timing: config.server_timing,
                 trusted_proxies: config.trusted_proxies,
             },
-            getrandom::u64().map_err(StartError::Random)?,
+            chance()?,
         ));
         let lanes = config.lanes.get();
         let plane = DataPlane::start(lanes, &edge, &runtime, config.ingress, &services)
@@ -260,8 +260,7 @@ impl Node {
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         let locks = Arc::<AppLocks>::default();
-        let triggers = triggers::runner(&store, &apps, &services);
-        stores.deliver_by(&triggers);
+        let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
             kv_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
@@ -285,9 +284,7 @@ impl Node {
             readiness: Readiness::default(),
             secrets,
             vault,
-            meter: tokio::sync::Mutex::new(Meter::new(
-                getrandom::u64().map_err(StartError::Random)?,
-            )),
+            meter: tokio::sync::Mutex::new(Meter::new(chance()?)),
             listeners: Mutex::new(Some(listeners)),
             listening: OnceLock::new(),
             ending: AtomicBool::new(false),
@@ -412,6 +409,11 @@ impl Node {
             tracing::error!(%error, "the last usage can't be stored");
         }
     }
+}
+
+/// A random number.
+fn chance() -> Result<u64, StartError> {
+    getrandom::u64().map_err(StartError::Random)
 }
 
 /// The cache that makes an edit compile fast.

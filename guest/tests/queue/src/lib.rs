@@ -170,7 +170,9 @@ async fn fill() -> Result {
 async fn count(request: LazyRequest) -> Result {
     let batch = Batch::from_request(request).await?;
     let messages = i64::try_from(batch.messages.len()).unwrap_or(i64::MAX);
-    Store::open("default")?.increment("counted", messages).await?;
+    Store::open("default")?
+        .increment("counted", messages)
+        .await?;
     Ok(batch.answer([]))
 }
 
