@@ -183,8 +183,8 @@ impl Run {
                 .map(|(_, receipt)| receipt)
                 .all(|it| *it != leased.receipt);
             assert!(is_new, "a receipt that was given before");
-            let leases = self.model.leases.entry(of).or_default();
-            leases.push((leased.id, leased.receipt));
+            let of_line = self.model.leases.entry(of).or_default();
+            of_line.push((leased.id, leased.receipt));
         }
     }
 

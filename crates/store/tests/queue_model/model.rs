@@ -276,8 +276,8 @@ pub(crate) fn content(len: usize) -> Content {
     let text = format!("{len} bytes");
     Content {
         body: text.bytes().cycle().take(len).collect(),
-        content_type: (len % 2 == 0).then(|| text.clone()),
-        trace: (len % 3 == 0).then_some(text),
-        scheduled: (len % 5 == 0).then_some(UnixMillis(len as u64)),
+        content_type: len.is_multiple_of(2).then(|| text.clone()),
+        trace: len.is_multiple_of(3).then_some(text),
+        scheduled: len.is_multiple_of(5).then_some(UnixMillis(len as u64)),
     }
 }
