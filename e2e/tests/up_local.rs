@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
+use everwarm_e2e::World;
 use everwarm_e2e::deliveries::{app, handled_until, queue};
 use everwarm_e2e::node::everwarm_command;
-use everwarm_e2e::World;
 use rustix::process::Signal;
 
 /// Runs `everwarm` in a folder.
