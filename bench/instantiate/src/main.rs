@@ -92,6 +92,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         env: BTreeMap::new(),
         config: BTreeMap::new(),
         databases: Vec::new(),
+        redis: Vec::new(),
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everwarm_manifest::{
-    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, SqlDatabase,
-    TenantId, World,
+    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, RedisServer,
+    SqlDatabase, TenantId, World,
 };
 
 use crate::capability::Configured;
@@ -46,6 +46,8 @@ pub struct FunctionSpec {
     pub config: BTreeMap<ConfigName, String>,
     /// The SQL databases of its app that it is granted.
     pub databases: Vec<SqlDatabase>,
+    /// The Redis servers of its app that it is granted.
+    pub redis: Vec<RedisServer>,
     /// What it may use of the world outside it.
     pub grants: Grants,
 }

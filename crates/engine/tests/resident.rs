@@ -115,6 +115,7 @@ impl Bench {
             env: BTreeMap::new(),
             config: BTreeMap::new(),
             databases: Vec::new(),
+            redis: Vec::new(),
             grants: Grants::default(),
         }))
     }

@@ -14,8 +14,10 @@ mod environment;
 mod keyvalue;
 mod network;
 mod notice;
+mod patience;
 mod queue;
 mod random;
+mod redis;
 mod secrets;
 mod shares;
 mod sql;
@@ -38,6 +40,7 @@ pub use keyvalue::KeyValue;
 pub use network::{EgressConfig, EgressError, RootsError};
 pub use queue::Queue;
 pub use random::Random;
+pub use redis::Redis;
 pub use secrets::{Secret, SecretBook, SecretMap};
 pub use sql::Sql;
 pub use stdio::{GuestOutput, Stdio};
@@ -78,6 +81,11 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
         Arc::new(Queue::new(stores.clone(), output.clone())),
+        Arc::new(Redis::new(
+            Arc::clone(&network),
+            Arc::clone(&secrets),
+            output.clone(),
+        )),
         Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
     ]))

@@ -19,7 +19,10 @@ const CACHE: &str = "[[redis]]\nname = \"cache\"\nurl = \"rediss://cache.example
 
 #[test]
 fn declared_server_may_be_granted_and_is_written_as_it_was_read() {
-    let app = parse(&format!("{CACHE}\npassword = \"REDIS_PASSWORD\""), "[\"cache\"]");
+    let app = parse(
+        &format!("{CACHE}\npassword = \"REDIS_PASSWORD\""),
+        "[\"cache\"]",
+    );
     let app = app.expect("it is valid");
     assert!(app.redis[0].url.tls());
     let again = app.to_toml().expect("it has a TOML form");
@@ -29,8 +32,16 @@ fn declared_server_may_be_granted_and_is_written_as_it_was_read() {
 #[test]
 fn mistakes_are_told_where_they_stand_and_no_password_with_them() {
     for (declared, code, said) in [
-        ("[[redis]]\nname = \"a\"", ErrorCode::MissingKey, "has no `url`"),
-        ("[[redis]]\nurl = \"redis://a.org\"", ErrorCode::MissingKey, "has no name"),
+        (
+            "[[redis]]\nname = \"a\"",
+            ErrorCode::MissingKey,
+            "has no `url`",
+        ),
+        (
+            "[[redis]]\nurl = \"redis://a.org\"",
+            ErrorCode::MissingKey,
+            "has no name",
+        ),
         (
             "[[redis]]\nname = \"a\"\nurl = \"redis://:geheim@a.org\"",
             ErrorCode::InvalidValue,
@@ -45,7 +56,10 @@ fn mistakes_are_told_where_they_stand_and_no_password_with_them() {
         let diagnostic = only(declared, "[]");
         assert_eq!(diagnostic.code, code, "{declared}");
         let message = &diagnostic.message;
-        assert!(message.contains(said) && !message.contains("geheim"), "{message}");
+        assert!(
+            message.contains(said) && !message.contains("geheim"),
+            "{message}"
+        );
     }
     let diagnostic = only(CACHE, "[\"cahce\"]");
     assert_eq!(diagnostic.message, "the app has no Redis server `cahce`");

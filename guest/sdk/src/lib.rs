@@ -26,6 +26,7 @@ pub mod kv;
 mod local;
 mod problem;
 pub mod queue;
+pub mod redis;
 mod request;
 mod response;
 mod service;

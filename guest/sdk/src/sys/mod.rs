@@ -43,6 +43,8 @@ pub use p3::*;
 #[cfg(target_family = "wasm")]
 pub(crate) mod queue;
 #[cfg(target_family = "wasm")]
+pub(crate) mod redis;
+#[cfg(target_family = "wasm")]
 pub(crate) mod sql;
 #[cfg(target_family = "wasm")]
 pub(crate) use sending::Timeouts;

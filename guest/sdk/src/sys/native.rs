@@ -3,6 +3,7 @@
 
 pub(crate) mod keyvalue;
 pub(crate) mod queue;
+pub(crate) mod redis;
 pub(crate) mod sql;
 
 use std::cell::RefCell;
