@@ -212,7 +212,7 @@ async fn send(
 ) -> Result<Vec<Value>, RedisError> {
     if let ([command], false) = (commands, is_atomic) {
         let answer = client.send_packed_command(&packed(command)).await?;
-        return Ok(vec![answer.extract_error()?]);
+        return Ok(vec![own_error(answer)?]);
     }
     let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
@@ -228,14 +228,17 @@ async fn send(
     let answers = client
         .send_packed_commands(&pipeline, commands.len() + 1, 1)
         .await?;
-    match answers
-        .into_iter()
-        .next()
-        .map(Value::extract_error)
-        .transpose()?
-    {
+    match answers.into_iter().next().map(own_error).transpose()? {
         Some(Value::Array(answers)) => Ok(answers),
         other => Ok(other.into_iter().collect()),
+    }
+}
+
+/// An answer that is an error; those that are in it stay where they are.
+fn own_error(answer: Value) -> Result<Value, RedisError> {
+    match answer {
+        Value::ServerError(error) => Err(error.into()),
+        other => Ok(other),
     }
 }
 
@@ -350,7 +353,8 @@ impl Server {
             ));
         }
         match error.kind() {
-            ErrorKind::Server(_) | ErrorKind::AuthenticationFailed => {
+            // The client calls what it doesn't know an extension: `WRONGTYPE` is one.
+            ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
                 let said = [error.code(), error.detail()];
                 let said: Vec<&str> = said.into_iter().flatten().collect();
                 Failure::Refused(if said.is_empty() {
