@@ -1,5 +1,6 @@
 //! The way of a request through a node, in one function that calls each stop in order.
 
+mod cached;
 mod files;
 mod visit;
 
@@ -20,6 +21,7 @@ use http::{Method, Response};
 
 use crate::admission::{Gate, Gated, Gates};
 use crate::assets::Mount;
+use crate::cache::Cached;
 use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
@@ -74,6 +76,8 @@ pub struct Target {
     pub gates: Gates,
     /// What its requests used.
     pub tally: Tally,
+    /// The cache in front of it, if there is one.
+    pub cache: Option<Cached>,
 }
 
 /// Two versions of an app. Each has routes of its own: what one answers, the other may not know.
@@ -271,8 +275,14 @@ async fn answer(
         }
     };
 
+    // A version that is asked before it serves answers itself.
+    let has_cache = target.cache.is_some() && origin.routes.is_none();
     let is_head = request.method() == Method::HEAD;
     let wish = Wish::of(request.headers(), target.slot.spec().compress, is_head);
+    if has_cache {
+        let answer = Box::pin(cached::answer(edge, lane, visit, target, request));
+        return Ok(compress::response(answer.await?, wish).await);
+    }
     let response = serve(edge, lane, visit, target, request, Chain::default()).await?;
     Ok(compress::response(response, wish).await)
 }
@@ -311,7 +321,7 @@ async fn serve(
     let mut response = call.answer().await?;
 
     if tells_timing {
-        visit.add_server_timing(&mut response, start_level);
+        visit.add_server_timing(&mut response, start_level.into());
     }
     Ok(response)
 }

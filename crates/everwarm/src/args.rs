@@ -11,12 +11,14 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod cache;
 mod egress;
 mod kv;
 mod node;
 mod secret;
 mod tls;
 
+pub(crate) use cache::*;
 pub(crate) use egress::EgressArgs;
 pub(crate) use kv::*;
 pub(crate) use node::*;
@@ -98,6 +100,9 @@ pub(crate) enum Command {
     /// What an app keeps by key: look at it, change it, export and import it
     #[command(subcommand)]
     Kv(KvCommand),
+    /// What is kept of an app's answers
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node

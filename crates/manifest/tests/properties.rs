@@ -206,6 +206,7 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                     isolation,
                     compress: everwarm_manifest::Compress::ALL[index % 3],
                     server_timing: index.is_multiple_of(2),
+                    cache: None,
                     env: env.clone(),
                     config,
                     grants,

@@ -4,6 +4,7 @@ mod apps;
 mod audit;
 mod backup;
 pub(crate) mod build;
+mod cache;
 mod completions;
 mod deploy;
 mod doctor;
@@ -64,6 +65,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Rm(args) => wait(rm::run(args, printer)),
         Command::Logs(args) => wait(logs::run(args, printer)),
         Command::Kv(command) => wait(kv::run(command, printer)),
+        Command::Cache(command) => wait(cache::run(command, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),
