@@ -71,6 +71,12 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
         Some(look(&thing.value))
     }
 
+    /// Whether there is one, which is no use of it.
+    #[cfg(test)]
+    pub(crate) fn peek(&self, key: &(impl Hash + Equivalent<K>)) -> bool {
+        self.part(key).lock().things.contains_key(key)
+    }
+
     /// Changes what is there, or what is made there if the change wants it. Nothing stays of what is nothing then.
     pub(crate) fn change<R>(
         &self,
@@ -134,7 +140,8 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
     /// Lets one go. `false` when there is none.
     pub(crate) fn let_one_go(&self) -> bool {
         let first = self.hand.fetch_add(1, Ordering::Relaxed);
-        (0..PARTS).any(|step| {
+        // Whoever is used goes only when all others of all parts are.
+        (0..2 * PARTS).any(|step| {
             let mut part = self.parts[first.wrapping_add(step) % PARTS].lock();
             part.let_one_go()
         })
@@ -143,8 +150,8 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
 
 impl<K: Hash + Eq + Clone, V: Weighed> Part<K, V> {
     fn let_one_go(&mut self) -> bool {
-        // Each is asked at most twice: who is used goes to the back unused.
-        for _ in 0..2 * self.row.len() {
+        // Each is asked once: who is used goes to the back unused.
+        for _ in 0..self.row.len() {
             let Some(key) = self.row.pop_front() else {
                 return false;
             };

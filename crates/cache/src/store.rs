@@ -56,6 +56,8 @@ pub struct AppCache {
     purges: AtomicU64,
     /// Purges of URLs.
     places: Box<[AtomicU32]>,
+    /// Requests that were answered with what is kept.
+    hits: AtomicU64,
     /// Requests that functions answered, of those that may have had an answer here.
     misses: AtomicU64,
 }
@@ -81,6 +83,8 @@ pub struct Usage {
     pub entries: u64,
     /// Bytes of memory that they take, about.
     pub bytes: u64,
+    /// Requests that were answered with what is kept, since the node started.
+    pub hits: u64,
     /// Requests that functions answered, of those that may have had an answer here, since the node started.
     pub misses: u64,
 }
@@ -153,6 +157,7 @@ impl Store {
                 }),
                 purges: AtomicU64::new(0),
                 places: (0..PLACES).map(|_| AtomicU32::new(0)).collect(),
+                hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
             })
         });
@@ -174,6 +179,24 @@ impl Store {
         if let Some(cache) = cache {
             self.purge(&cache, &Purge::All);
         }
+    }
+
+    /// What is kept of each app that has ever had a cache.
+    pub fn apps(&self) -> Vec<(TenantId, AppName, Usage)> {
+        let shares: Vec<_> = {
+            let shares = self.shares.lock();
+            let shares = shares.iter();
+            shares
+                .map(|(tenant, share)| (tenant.clone(), Arc::clone(share)))
+                .collect()
+        };
+        let of_share = |(tenant, share): (TenantId, Arc<Share>)| {
+            let apps = share.apps.lock();
+            let apps = apps.iter();
+            apps.map(|(app, cache)| (tenant.clone(), app.clone(), cache.usage()))
+                .collect::<Vec<_>>()
+        };
+        shares.into_iter().flat_map(of_share).collect()
     }
 
     /// Bytes that all apps take, about.
@@ -390,6 +413,11 @@ impl AppCache {
         }
     }
 
+    /// A request was answered with what is kept.
+    pub fn was_used(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A function is asked.
     pub fn missed(&self) {
         self.misses.fetch_add(1, Ordering::Relaxed);
@@ -401,6 +429,7 @@ impl AppCache {
         Usage {
             entries: whole(&self.count.entries),
             bytes: whole(&self.count.bytes),
+            hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
         }
     }
@@ -442,3 +471,6 @@ impl std::fmt::Debug for Store {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

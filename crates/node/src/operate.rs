@@ -216,6 +216,7 @@ impl Node {
         let removed = self.store.catalog().remove_app(tenant, app, note).await?;
         self.edge.switch_routes(table);
         self.secrets.forget(tenant, app);
+        self.targets.kept().forget_app(tenant, app);
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
         self.previews.forget(&key);

@@ -482,6 +482,9 @@ fn hit(
 
 fn close(visit: &mut Visit, permit: Permit<AskedCache>, status: StatusCode, bytes_out: u64) {
     let AskedCache { edge, target } = permit.give_back();
+    if let Some(cached) = &target.cache {
+        cached.place.app().was_used();
+    }
     let usage = Usage {
         cpu: Duration::ZERO,
         wall: visit.started.elapsed(),

@@ -5,7 +5,6 @@ use axum::extract::{Extension, State};
 use everwarm_api::messages::{self, CachePurge, CachePurged, PURGED_AT_ONCE_MAX};
 use everwarm_cache::storable::is_tag;
 use everwarm_cache::store::Purge;
-use everwarm_edge::meter::Start;
 use everwarm_manifest::AppName;
 use everwarm_store::Store as _;
 use everwarm_store::audit::Action;
@@ -33,23 +32,13 @@ pub(super) async fn usage(
     Name(name): Name,
 ) -> Result<Json<messages::CacheUsage>, Failed> {
     let app = app(&admin, &caller, &name).await?;
-    let targets = &admin.node.targets;
-    let kept = targets.kept().find_app(&caller.tenant, &app);
+    let kept = admin.node.targets.kept();
+    let kept = kept.find_app(&caller.tenant, &app);
     let usage = kept.map(|kept| kept.usage()).unwrap_or_default();
-    let hits = targets
-        .all()
-        .iter()
-        .filter(|target| {
-            target.answerer.tenant() == &caller.tenant && *target.answerer.app() == app
-        })
-        .flat_map(|target| target.tally.requests().collect::<Vec<_>>())
-        .filter(|(kind, _)| kind.start == Start::Cache)
-        .map(|(_, count)| count)
-        .sum();
     Ok(Json(messages::CacheUsage {
         entries: usage.entries,
         bytes: usage.bytes,
-        hits,
+        hits: usage.hits,
         misses: usage.misses,
     }))
 }

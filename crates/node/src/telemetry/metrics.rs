@@ -1,7 +1,8 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv` and in `tls`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv` and `tls`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
+mod cache;
 mod kv;
 mod tls;
 
@@ -28,6 +29,7 @@ impl Node {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Reading::of(self)));
         registry.register_collector(Box::new(kv::Reading::of(self).await));
+        registry.register_collector(Box::new(cache::Reading::of(self)));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }
