@@ -14,6 +14,7 @@ pub mod client;
 pub mod deadline;
 pub mod frames;
 mod installed;
+pub mod kept;
 pub mod load;
 pub mod log;
 pub mod names;

@@ -104,11 +104,11 @@ async fn answers_are_purged_by_url_by_tag_and_all() {
     let line = "everwarm_cache_entries{tenant=\"default\",app=\"cached\"} 3";
     assert!(metrics.text().contains(line), "{}", metrics.text());
     let audit = client.audit(false, None).await.unwrap();
-    let purges = audit
+    let in_audit = audit
         .items
         .iter()
         .filter(|entry| entry.action == "purge-cache");
-    assert_eq!(purges.count(), 4);
+    assert_eq!(in_audit.count(), 4);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What is measured, one file a scenario. To add one is a file here and a line in [`ALL`].
 
+pub(crate) mod cache;
 pub(crate) mod disk;
 pub(crate) mod edit_to_live;
 pub(crate) mod egress;
@@ -80,6 +81,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: key_value::NAME,
         question: "what does a read of a key-value store add, and how fast are writes acknowledged?",
         run: key_value::run,
+    },
+    Scenario {
+        name: cache::NAME,
+        question: "how many hellos a second are answered from the cache?",
+        run: cache::run,
     },
     Scenario {
         name: scale::routes::NAME,

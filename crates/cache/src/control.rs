@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-/// The longest time that counts: a year is for ever (RFC 9111, section 1.2.2 names 2^31 seconds; nothing is kept that long).
-pub const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// The longest time that counts: a year is for ever (RFC 9111, section 1.2.2 names 2^31 seconds; nothing is kept that
+/// long).
+pub const TIME_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// What a response says of being kept.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a directive, and any of them may stand beside any other"
+)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Directives {
     /// Nobody may keep it.
@@ -195,6 +200,10 @@ mod tests {
         headers
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what it is compared with is an option"
+    )]
     fn secs(seconds: u64) -> Option<Duration> {
         Some(Duration::from_secs(seconds))
     }

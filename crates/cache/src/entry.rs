@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use parking_lot::Mutex;
 
 use crate::freshness::Freshness;
 use crate::key::{Id, Values};
@@ -60,6 +61,48 @@ pub struct Entry {
     pub freshness: Freshness,
     /// What it is called by.
     pub tags: Box<[Box<str>]>,
+    /// Its content for clients that take a coding.
+    pub coded: Coded,
+}
+
+/// What was made of a content for clients that take a coding, so that it is made once. All of it together takes no more
+/// than the room that was counted for it.
+#[derive(Debug, Default)]
+pub struct Coded {
+    room: usize,
+    made: Mutex<Vec<(&'static str, Bytes)>>,
+}
+
+impl Coded {
+    /// With room for so many bytes.
+    pub fn with_room(room: usize) -> Self {
+        Self {
+            room,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Whether clients may get it in a coding.
+    pub fn has_room(&self) -> bool {
+        self.room > 0
+    }
+
+    /// What was made with this coding.
+    pub fn get(&self, coding: &str) -> Option<Bytes> {
+        let made = self.made.lock();
+        let found = made.iter().find(|(name, _)| *name == coding);
+        found.map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Keeps what was made, if there is room.
+    pub fn keep(&self, coding: &'static str, bytes: &Bytes) {
+        let mut made = self.made.lock();
+        let taken: usize = made.iter().map(|(_, bytes)| bytes.len()).sum();
+        let is_new = made.iter().all(|(name, _)| *name != coding);
+        if is_new && taken + bytes.len() <= self.room {
+            made.push((coding, bytes.clone()));
+        }
+    }
 }
 
 impl Entry {
@@ -71,7 +114,12 @@ impl Entry {
             .map(|(name, value)| name.as_str().len() + value.len() + 64)
             .sum();
         let tags: usize = self.tags.iter().map(|tag| tag.len() + 16).sum();
-        OVERHEAD_BYTES + self.body.len() + fields + tags + self.variant.values.len()
+        OVERHEAD_BYTES
+            + self.body.len()
+            + self.coded.room
+            + fields
+            + tags
+            + self.variant.values.len()
     }
 
     /// The fields of a request that asks whether it has changed. Empty when that can't be asked.
@@ -202,6 +250,7 @@ mod tests {
             headers,
             body: Bytes::new(),
             tags: Box::default(),
+            coded: Coded::default(),
         }
     }
 
@@ -229,6 +278,19 @@ mod tests {
         assert_eq!(updated["x-b"], "stays");
         told.insert("etag", HeaderValue::from_static("\"b\""));
         assert!(kept.updated(&told).is_none());
+    }
+
+    #[test]
+    fn codings_are_kept_once_and_within_their_room() {
+        let coded = Coded::with_room(10);
+        let (one, two) = (
+            Bytes::from_static(b"123456"),
+            Bytes::from_static(b"1234567"),
+        );
+        coded.keep("gzip", &one);
+        coded.keep("gzip", &two);
+        coded.keep("br", &two);
+        assert_eq!((coded.get("gzip"), coded.get("br")), (Some(one), None));
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Freshness {
         let age = self.age(now);
         match self.lifetime.checked_sub(age) {
             Some(left) => whole(left),
-            None => -whole(age - self.lifetime),
+            None => -whole(age.saturating_sub(self.lifetime)),
         }
     }
 

@@ -258,6 +258,15 @@ mod tests {
         assert_eq!(listed.values(&long), None);
     }
 
+    fn url(app: Id, (https, host, target): &(bool, String, String)) -> UrlRef<'_> {
+        UrlRef {
+            app,
+            https: *https,
+            host,
+            target,
+        }
+    }
+
     proptest! {
         #[test]
         fn what_a_function_sees_differs_only_where_the_key_does(
@@ -278,14 +287,11 @@ mod tests {
             two in (any::<bool>(), "[ab]{0,2}", "/[ab]{0,2}"),
         ) {
             let app = Id::of(&["a"]);
-            fn of(app: Id, parts: &(bool, String, String)) -> UrlRef<'_> {
-                UrlRef { app, https: parts.0, host: &parts.1, target: &parts.2 }
-            }
-            let key = of(app, &two).to_owned();
-            prop_assert_eq!(of(app, &one).equivalent(&key), one == two);
+            let key = url(app, &two).to_owned();
+            prop_assert_eq!(url(app, &one).equivalent(&key), one == two);
             let hash = DefaultHashBuilder::default();
-            prop_assert_eq!(hash.hash_one(of(app, &two)), hash.hash_one(&key));
-            let other = UrlRef { app: Id::of(&["", "a"]), ..of(app, &two) };
+            prop_assert_eq!(hash.hash_one(url(app, &two)), hash.hash_one(&key));
+            let other = UrlRef { app: Id::of(&["", "a"]), ..url(app, &two) };
             prop_assert!(!other.equivalent(&key));
         }
     }

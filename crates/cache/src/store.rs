@@ -15,6 +15,10 @@ use crate::key::{Id, Url, UrlRef, Values};
 use crate::shelf::{Shelf, Weighed};
 use crate::storable::NotKept;
 
+mod values;
+
+pub use values::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
 /// Places in which an app counts what was purged, each for many URLs.
 const PLACES: usize = 1_024;
 /// The part of all bytes that answers may take together which aren't whole yet.
@@ -43,6 +47,9 @@ pub struct Store {
 /// What is kept of one tenant.
 struct Share {
     answers: Shelf<Url, Answers>,
+    values: Shelf<values::Key, values::Value>,
+    /// Whose turn it is to let one go.
+    turn: AtomicU32,
     count: Arc<Count>,
     apps: Mutex<HashMap<AppName, Arc<AppCache>>>,
 }
@@ -79,7 +86,7 @@ struct OfApp {
 /// How much is kept of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Answers.
+    /// Answers, and values that functions keep.
     pub entries: u64,
     /// Bytes of memory that they take, about.
     pub bytes: u64,
@@ -113,13 +120,27 @@ impl Weighed for Answers {
     }
 
     fn moved(&self, bytes: i64, count: i64) {
-        self.count.entries.fetch_add(count, Ordering::Relaxed);
-        for sum in [
-            &self.count.bytes,
-            &self.count.tenant.bytes,
-            &self.count.all.bytes,
-        ] {
+        self.count.moved(bytes, count);
+    }
+}
+
+impl OfApp {
+    fn moved(&self, bytes: i64, count: i64) {
+        self.entries.fetch_add(count, Ordering::Relaxed);
+        for sum in [&self.bytes, &self.tenant.bytes, &self.all.bytes] {
             sum.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Share {
+    /// Lets an answer or a value go, in turns. `false` when there is none.
+    fn let_one_go(&self) -> bool {
+        let answers_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        if answers_first {
+            self.answers.let_one_go() || self.values.let_one_go()
+        } else {
+            self.values.let_one_go() || self.answers.let_one_go()
         }
     }
 }
@@ -178,6 +199,11 @@ impl Store {
         let cache = share.apps.lock().remove(app);
         if let Some(cache) = cache {
             self.purge(&cache, &Purge::All);
+            share.values.each(|key, value| {
+                if key.app == cache.id {
+                    value.end();
+                }
+            });
         }
     }
 
@@ -219,6 +245,8 @@ impl Store {
         let share = shares.entry(tenant.clone()).or_insert_with(|| {
             Arc::new(Share {
                 answers: Shelf::new(),
+                values: Shelf::new(),
+                turn: AtomicU32::new(0),
                 count: Arc::default(),
                 apps: Mutex::default(),
             })
@@ -267,8 +295,14 @@ impl Store {
                 Err(NotKept::Purged)
             }
         });
+        self.make_room(share);
+        kept
+    }
+
+    /// Lets go of what is beyond the bounds: of the tenant who has come, and then of the one who has most.
+    fn make_room(&self, share: &Share) {
         while share.count.bytes() > self.bounds.bytes_of_tenant {
-            if !share.answers.let_one_go() {
+            if !share.let_one_go() {
                 break;
             }
         }
@@ -278,11 +312,10 @@ impl Store {
                 let shares = shares.values();
                 shares.max_by_key(|share| share.count.bytes()).cloned()
             };
-            if !largest.is_some_and(|share| share.answers.let_one_go()) {
+            if !largest.is_some_and(|share| share.let_one_go()) {
                 break;
             }
         }
-        kept
     }
 
     /// Purges what an app has kept, and says how many answers that were.

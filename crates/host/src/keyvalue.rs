@@ -8,6 +8,7 @@ mod convert;
 
 use std::sync::Arc;
 
+use everwarm_cache::store::Store;
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
@@ -33,6 +34,9 @@ pub trait Stores: Send + Sync {
 
     /// SQL databases; `None` until the node has opened its store.
     fn sql(&self) -> Option<&dyn Databases>;
+
+    /// Values that are kept in memory for a time.
+    fn kept(&self) -> &Arc<Store>;
 
     /// How much each app of a tenant may keep. Called before each write, so it is quick.
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota;

@@ -196,6 +196,7 @@ fn grants() -> Value {
             "maxItems": SECRETS_GRANTED_MAX,
             "uniqueItems": true,
         }),
+        "cache" => json!({ "type": "boolean", "default": false }),
         "sql" => json!({
             "type": "array",
             "items": name(),

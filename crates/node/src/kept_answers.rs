@@ -11,11 +11,16 @@ const CACHE_BYTES_OF_TENANT_MAX: u64 = 64 << 20;
 /// The largest answer that is kept, with its head.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
-/// The node's store of answers, empty.
-pub(crate) fn store() -> Arc<Store> {
-    Store::new(Bounds {
-        bytes: CACHE_BYTES_MAX,
-        bytes_of_tenant: CACHE_BYTES_OF_TENANT_MAX,
-        bytes_of_entry: ANSWER_BYTES_MAX,
-    })
+/// The node's store of answers, and of values that functions keep for a time. Empty at first.
+#[derive(Debug)]
+pub(crate) struct KeptAnswers(pub(crate) Arc<Store>);
+
+impl Default for KeptAnswers {
+    fn default() -> Self {
+        Self(Store::new(Bounds {
+            bytes: CACHE_BYTES_MAX,
+            bytes_of_tenant: CACHE_BYTES_OF_TENANT_MAX,
+            bytes_of_entry: ANSWER_BYTES_MAX,
+        }))
+    }
 }

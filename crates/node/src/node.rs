@@ -32,7 +32,6 @@ use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
-use crate::kept_answers;
 use crate::kv_keeping::KvKeeping;
 use crate::kv_quotas::KvQuotas;
 use crate::listeners::{Bound, Listeners, Listening};
@@ -224,11 +223,8 @@ impl Node {
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let library = bundles::library(&store);
-        let targets = Arc::new(Targets::new(
-            Arc::clone(&resident),
-            library,
-            kept_answers::store(),
-        ));
+        let kept = Arc::clone(&stores.kept.0);
+        let targets = Arc::new(Targets::new(Arc::clone(&resident), library, kept));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(

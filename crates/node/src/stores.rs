@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use everwarm_cache::store::Store;
 use everwarm_edge::services::ServiceCalls;
 use everwarm_host::{NodeSide, SecretBook, Stores};
 use everwarm_manifest::TenantId;
@@ -14,12 +15,14 @@ use everwarm_store::kv::{KeyValue, KvQuota};
 use everwarm_store::sql::Databases;
 
 use crate::config::NodeConfig;
+use crate::kept_answers::KeptAnswers;
 use crate::kv_quotas::KvQuotas;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
+    pub(crate) kept: KeptAnswers,
     pub(crate) quotas: Arc<KvQuotas>,
 }
 
@@ -37,6 +40,10 @@ impl Stores for NodeStores {
 
     fn sql(&self) -> Option<&dyn Databases> {
         self.store.get().map(|store| store.sql())
+    }
+
+    fn kept(&self) -> &Arc<Store> {
+        &self.kept.0
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

@@ -21,7 +21,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-engine", &["everwarm-manifest"]),
     (
         "everwarm-host",
-        &["everwarm-engine", "everwarm-manifest", "everwarm-store"],
+        &[
+            "everwarm-cache",
+            "everwarm-engine",
+            "everwarm-manifest",
+            "everwarm-store",
+        ],
     ),
     (
         "everwarm-edge",

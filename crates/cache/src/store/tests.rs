@@ -1,6 +1,6 @@
 //! The store's bounds and purges, whatever is kept and asked for in which order.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use everwarm_manifest::FunctionName;
@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::control::Directives;
+use crate::entry::Coded;
 use crate::freshness::{Freshness, Times};
 
 const BOUNDS: Bounds = Bounds {
@@ -34,6 +35,7 @@ fn entry(version: &str, size: usize, tags: &[&str]) -> Arc<Entry> {
         freshness: Freshness::of(&headers, &Directives::default(), None, times),
         headers,
         body: Bytes::from(vec![0; size]),
+        coded: Coded::default(),
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
     })
 }
@@ -139,6 +141,32 @@ fn answers_in_pieces_have_room_together_up_to_a_bound() {
     drop(rooms);
     let mut room = store.room();
     assert!(room.take(10_000) && !room.take(1));
+}
+
+#[test]
+fn values_are_kept_for_their_time_and_within_the_same_bounds() {
+    let store = Store::new(BOUNDS);
+    let (one, other) = (place(&store, "one", "shop"), place(&store, "one", "other"));
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    one.set_value(&store, "k", Bytes::from_static(b"v"), second, now);
+    assert_eq!(one.value("k", now).as_deref(), Some(b"v".as_slice()));
+    assert_eq!(other.value("k", now), None);
+    assert_eq!(one.value("k", now + second), None);
+    one.remove_value("k");
+    assert_eq!((one.value("k", now), one.app.usage().bytes), (None, 0));
+    for number in 0..100 {
+        let value = Bytes::from(vec![0; 1_000]);
+        one.set_value(&store, &number.to_string(), value, second, now);
+        assert!(store.bytes() <= BOUNDS.bytes_of_tenant);
+    }
+    assert!(one.value("99", now).is_some() && one.value("0", now).is_none());
+    let (tenant, app) = (
+        "one".parse().expect("a tenant"),
+        AppName::new("shop").expect("a name"),
+    );
+    store.forget_app(&tenant, &app);
+    assert_eq!((one.value("99", now), store.bytes()), (None, 0));
 }
 
 #[derive(Debug, Clone)]

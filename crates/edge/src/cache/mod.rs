@@ -16,7 +16,7 @@ use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_manifest::Cache;
 use http::header::{self, HeaderName};
-use http::uri::Scheme;
+use http::uri::{Parts, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::admission::Gates;
@@ -37,14 +37,6 @@ pub struct Cached {
     pub(crate) flights: flights::Flights,
     /// Bounds on requests that no instance is needed for.
     pub gates: Gates,
-}
-
-/// What a request is to the cache.
-pub(crate) enum Plan {
-    /// It may be answered by it.
-    Look(Wanted),
-    /// It goes to the function as it is.
-    Pass(Pass),
 }
 
 /// Why a request goes to the function as it is.
@@ -140,44 +132,47 @@ impl Cached {
         }
     }
 
-    /// What a request is to the cache. One that it may answer is left without what is wanted of the cache alone.
-    pub(crate) fn plan(&self, request: &mut Request) -> Plan {
+    /// What a request wants of the cache; one that the cache may answer is left without its fields.
+    ///
+    /// # Errors
+    /// Why it is the function's.
+    pub(crate) fn plan(&self, request: &mut Request) -> Result<Wanted, Pass> {
         let method = request.method();
         if !matches!(*method, Method::GET | Method::HEAD) {
             let is_safe = method.is_safe();
-            return Plan::Pass(Pass::Method { is_safe });
+            return Err(Pass::Method { is_safe });
         }
         // Its body would be a part of the request that answers aren't kept by.
         if !matches!(request.body(), RequestBody::Empty) {
-            return Plan::Pass(Pass::Has("body"));
+            return Err(Pass::Has("body"));
         }
         let headers = request.headers();
         if headers.contains_key(header::AUTHORIZATION) && !self.rules.authorization {
-            return Plan::Pass(Pass::Has("authorization"));
+            return Err(Pass::Has("authorization"));
         }
         if headers.contains_key(header::COOKIE)
             && !self.rules.ignore_cookies
             && !self.lists_cookies()
         {
-            return Plan::Pass(Pass::Has("cookie"));
+            return Err(Pass::Has("cookie"));
         }
         if STATES.iter().any(|name| headers.contains_key(name)) {
-            return Plan::Pass(Pass::Has("if-match"));
+            return Err(Pass::Has("if-match"));
         }
         let asks = Asks::of(headers);
         if asks.no_store {
-            return Plan::Pass(Pass::Has("no-store"));
+            return Err(Pass::Has("no-store"));
         }
         let Some(address) = Address::of(request) else {
-            return Plan::Pass(Pass::Has("target"));
+            return Err(Pass::Has("target"));
         };
         if address.url(self.place.app().id()).target.len() > TARGET_BYTES_MAX {
-            return Plan::Pass(Pass::Has("long-target"));
+            return Err(Pass::Has("long-target"));
         }
         let Some(values) = self.listed.values(headers) else {
-            return Plan::Pass(Pass::Has("long-fields"));
+            return Err(Pass::Has("long-fields"));
         };
-        Plan::Look(Wanted {
+        Ok(Wanted {
             method: method.clone(),
             asks,
             address,
@@ -201,7 +196,7 @@ impl Cached {
         if let Ok(host) = HeaderValue::from_str(&address.host) {
             headers.insert(header::HOST, host);
         }
-        *request.uri_mut() = address.lower_case();
+        *request.uri_mut() = address.normal();
         request
     }
 
@@ -218,14 +213,14 @@ impl Cached {
 }
 
 impl Address {
-    /// The URI, its host in lower case as what is kept has it.
-    fn lower_case(&self) -> Uri {
-        let named = self.uri.authority();
-        if named.is_none_or(|host| *host.as_str() == *self.host) {
-            return self.uri.clone();
+    /// The URI as functions get it: in one form, however it was asked for. Without TLS the host is in its field alone.
+    fn normal(&self) -> Uri {
+        let mut parts = Parts::default();
+        parts.path_and_query = self.uri.path_and_query().cloned();
+        if self.https {
+            parts.scheme = Some(Scheme::HTTPS);
+            parts.authority = self.host.parse().ok();
         }
-        let mut parts = self.uri.clone().into_parts();
-        parts.authority = self.host.parse().ok();
         Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
 }

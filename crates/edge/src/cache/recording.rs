@@ -6,14 +6,16 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use everwarm_cache::control::Asks;
-use everwarm_cache::entry::Entry;
+use everwarm_cache::entry::{Coded, Entry};
 use everwarm_cache::freshness::{Freshness, Verdict};
 use everwarm_cache::storable::NotKept;
 use everwarm_cache::store::{Room, Since};
 use everwarm_engine::invoke::Tap;
+use everwarm_manifest::Compress;
 use http::{HeaderMap, StatusCode};
 
 use super::{Landing, Lead, Wanted};
+use crate::compress;
 use crate::dispatch::Target;
 
 /// What is known of an answer once its head is there.
@@ -48,6 +50,14 @@ impl Recording {
             ..
         } = self;
         let cached = target.cache.as_ref().ok_or(NotKept::NotWhole)?;
+        // What clients get of it that take a coding is made once.
+        let coded = if target.slot.spec().compress != Compress::Never
+            && compress::is_whole_and_worth_it(head.status, &head.headers, body.len())
+        {
+            Coded::with_room(body.len())
+        } else {
+            Coded::default()
+        };
         let entry = Arc::new(Entry {
             variant: cached.variant(&wanted),
             status: head.status,
@@ -55,6 +65,7 @@ impl Recording {
             body,
             freshness: head.freshness,
             tags: head.tags,
+            coded,
         });
         let kept = cached.store.keep(
             &cached.place,

@@ -150,8 +150,14 @@ impl Streaming {
                 self.left = self
                     .left
                     .map(|left| left.saturating_sub(bytes.len() as u64));
-                if let Some(tap) = &mut self.tap {
+                if let Some(mut tap) = self.tap.take() {
                     tap.take(&bytes);
+                    // Whoever has all that was declared may ask again before anybody looks for an end.
+                    if self.left == Some(0) {
+                        tap.complete();
+                    } else {
+                        self.tap = Some(tap);
+                    }
                 }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
@@ -185,9 +191,6 @@ impl Drop for Streaming {
         if self.left == Some(0)
             && let Some(mut call) = self.call.take()
         {
-            if let Some(tap) = self.tap.take() {
-                tap.complete();
-            }
             self.pipe.throw_away();
             call.guest.complete(self.pipe.written());
         }

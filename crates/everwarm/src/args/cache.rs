@@ -25,7 +25,7 @@ pub(crate) struct CacheShowArgs {
 pub(crate) struct CachePurgeArgs {
     /// The app
     pub(crate) app: String,
-    /// A URL, as in https://shop.example.com/products?page=2; can be given several times
+    /// A URL with its scheme, path and query; can be given several times
     #[arg(long, value_name = "URL")]
     pub(crate) url: Vec<String>,
     /// A tag that answers have in `Cache-Tag`; can be given several times

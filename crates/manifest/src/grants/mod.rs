@@ -67,6 +67,9 @@ pub struct Grants {
     /// Which of its app's SQL databases it may open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<DatabaseName>,
+    /// Whether it may keep values in the node's memory for a time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cache: bool,
 }
 
 impl Grants {
@@ -78,5 +81,6 @@ impl Grants {
             && self.kv.is_empty()
             && self.secrets.is_empty()
             && self.sql.is_empty()
+            && !self.cache
     }
 }

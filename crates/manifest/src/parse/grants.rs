@@ -96,6 +96,7 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         kv: values(kv),
         secrets: values(secrets),
         sql: values(databases.clone()),
+        cache: table.switch("cache", findings),
     };
     let granted = Granted {
         functions,

@@ -197,6 +197,10 @@ pub(crate) const GRANTS: Table = Table {
             "sql",
             "SQL databases of the app that the function may open.",
         ),
+        key(
+            "cache",
+            "Whether the function may keep values in the node's memory for a time.",
+        ),
     ],
 };
 

@@ -1,15 +1,17 @@
 //! Answers as a test says, and counts how often it was asked: what a cache in front of it does is seen by that.
 //!
 //! `PUT /plan?/path` with a [`Plan`] in JSON says how `/path` is answered from then on, `PUT /calls?/path` how often it was,
-//! and `PUT /go?/path` lets those go on that a plan holds. All else is answered by its plan: the body says which call it was,
+//! and `PUT /go?/path` lets those go on that a plan holds. `PUT /values` does with the cache of values what its body says, an
+//! [`Ask`] in JSON. All else is answered by its plan: the body says which call it was,
 //! and, if the plan wants it, all that the function sees of the request.
 
 use std::time::Duration;
 
 use everwarm_sdk::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use everwarm_sdk::kv::Store;
-use everwarm_sdk::{Body, Error, IntoResponse as _, Request, Response, Result, sleep};
+use everwarm_sdk::{Body, Error, IntoResponse as _, Request, Response, Result, cache, sleep};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// How a path is answered.
 #[derive(Deserialize, Serialize)]
@@ -41,6 +43,27 @@ impl Default for Plan {
             holds: false,
         }
     }
+}
+
+/// What is done with the cache of values. The answer is what came of it.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+enum Ask {
+    Get {
+        key: String,
+    },
+    Set {
+        key: String,
+        value: String,
+        ttl_ms: u64,
+    },
+    SetBytes {
+        key: String,
+        bytes: usize,
+    },
+    Delete {
+        key: String,
+    },
 }
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -80,6 +103,28 @@ async fn told(store: &Store, request: Request) -> Result {
         "/calls" => {
             let calls = store.increment(&format!("calls:{about}"), 0).await?;
             Ok(calls.to_string().into_response())
+        }
+        "/values" => {
+            let ask: Ask = request.into_body().json().await?;
+            let done = match ask {
+                Ask::Get { key } => cache::get(&key)
+                    .await
+                    .map(|value| value.map(|value| String::from_utf8_lossy(&value).into_owned())),
+                Ask::Set { key, value, ttl_ms } => {
+                    let ttl = Duration::from_millis(ttl_ms);
+                    cache::set(&key, value, ttl).await.map(|()| None)
+                }
+                Ask::SetBytes { key, bytes } => {
+                    let value = vec![b'x'; bytes];
+                    cache::set(&key, value, PAUSE).await.map(|()| None)
+                }
+                Ask::Delete { key } => cache::delete(&key).await.map(|()| None),
+            };
+            let told = match done {
+                Ok(value) => json!({ "ok": value }),
+                Err(error) => json!({ "error": error.to_string() }),
+            };
+            Ok(told.to_string().into_response())
         }
         _ => Err(Error::not_found("no such thing is told")),
     }

@@ -10,6 +10,9 @@ use prometheus_client::metrics::MetricType;
 
 use crate::node::Node;
 
+/// A metric's name, what it says, and where it is read.
+type Metric = (&'static str, &'static str, fn(&Usage) -> u64);
+
 /// A reading, taken when it is asked for.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -26,7 +29,7 @@ impl Reading {
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let gauges: [(&str, &str, fn(&Usage) -> u64); 2] = [
+        let gauges: [Metric; 2] = [
             ("cache_entries", "Answers that are kept", |usage| {
                 usage.entries
             }),
@@ -45,7 +48,7 @@ impl Collector for Reading {
                     .encode_gauge(&value)?;
             }
         }
-        let counters: [(&str, &str, fn(&Usage) -> u64); 2] = [
+        let counters: [Metric; 2] = [
             (
                 "cache_hits",
                 "Requests that were answered with what is kept",
