@@ -159,8 +159,8 @@ async fn clients_get_parts_and_hear_that_they_have_it_already() {
         (StatusCode::PARTIAL_CONTENT, "1")
     );
     assert_eq!(part.header("content-range"), Some("bytes 5-5/7"));
-    let none = ask("range", "bytes=7-").await;
-    assert_eq!(none.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    let beyond = ask("range", "bytes=7-").await;
+    assert_eq!(beyond.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(calls(&node, "/a").await, 1);
 }
 

@@ -33,7 +33,7 @@ pub enum Kept {
     Unasked,
 }
 
-/// Says that an answer was kept, for how long it is fresh yet, and, where it stands in for an error, which.
+/// Says that an answer was kept, in the place of what was said of it before, for how long it is fresh yet, and, where it stands in for an error, which.
 pub fn hit(headers: &mut HeaderMap, ttl: i64, instead_of: Option<StatusCode>, collapsed: bool) {
     let mut text = String::with_capacity(48);
     text.push_str(if collapsed {
@@ -46,7 +46,9 @@ pub fn hit(headers: &mut HeaderMap, ttl: i64, instead_of: Option<StatusCode>, co
         text.push_str("; fwd-status=");
         text.push_str(status.as_str());
     }
-    append(headers, text);
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(CACHE_STATUS, value);
+    }
 }
 
 /// Says that a function was asked, and what it answered where that isn't what the client gets.

@@ -15,8 +15,10 @@ use crate::key::{Id, Url, UrlRef, Values};
 use crate::shelf::{Shelf, Weighed};
 use crate::storable::NotKept;
 
+mod room;
 mod values;
 
+pub use room::Room;
 pub use values::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Places in which an app counts what was purged, each for many URLs.
@@ -137,11 +139,9 @@ impl Share {
     /// Lets an answer or a value go, in turns. `false` when there is none.
     fn let_one_go(&self) -> bool {
         let answers_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
-        if answers_first {
-            self.answers.let_one_go() || self.values.let_one_go()
-        } else {
-            self.values.let_one_go() || self.answers.let_one_go()
-        }
+        (answers_first && self.answers.let_one_go())
+            || self.values.let_one_go()
+            || self.answers.let_one_go()
     }
 }
 
@@ -232,12 +232,8 @@ impl Store {
 
     /// Room for an answer that comes in pieces.
     pub fn room(&self) -> Room {
-        Room {
-            recorded: Arc::clone(&self.recorded),
-            taken: 0,
-            bytes_max: self.bounds.bytes_of_entry,
-            all_max: self.bounds.bytes / PART_IN_PIECES,
-        }
+        let all_max = self.bounds.bytes / PART_IN_PIECES;
+        Room::new(&self.recorded, self.bounds.bytes_of_entry, all_max)
     }
 
     fn share(&self, tenant: &TenantId) -> Arc<Share> {
@@ -352,31 +348,6 @@ impl Store {
             }
         };
         purged as u64
-    }
-}
-
-/// Room that an answer takes before it is whole. Given back when dropped.
-#[derive(Debug)]
-pub struct Room {
-    recorded: Arc<AtomicU64>,
-    taken: u64,
-    bytes_max: u64,
-    all_max: u64,
-}
-
-impl Room {
-    /// Takes so much more. `false` when there isn't as much.
-    pub fn take(&mut self, bytes: usize) -> bool {
-        let bytes = bytes as u64;
-        let before = self.recorded.fetch_add(bytes, Ordering::Relaxed);
-        self.taken += bytes;
-        self.taken <= self.bytes_max && before.saturating_add(bytes) <= self.all_max
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.recorded.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 

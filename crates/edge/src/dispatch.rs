@@ -34,6 +34,7 @@ use crate::respond::{Failure, respond};
 use crate::router::RouteTable;
 use crate::tally::Tally;
 use crate::traffic::Share;
+use cached::Looked;
 use files::Answered;
 use visit::Visit;
 
@@ -246,7 +247,7 @@ async fn answer(
     lane: &Lane,
     origin: &Origin,
     visit: &mut Visit,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response<ResponseBody>, Failure> {
     // Is it something that can be served at all?
     if edge.draining.load(Ordering::Relaxed) {
@@ -276,12 +277,18 @@ async fn answer(
     };
 
     // A version that is asked before it serves answers itself.
-    let has_cache = target.cache.is_some() && origin.routes.is_none();
+    let cached = target.cache.as_ref().filter(|_| origin.routes.is_none());
     let is_head = request.method() == Method::HEAD;
     let wish = Wish::of(request.headers(), target.slot.spec().compress, is_head);
-    if has_cache {
-        let answer = Box::pin(cached::answer(edge, lane, visit, target, request));
-        return Ok(compress::response(answer.await?, wish).await);
+    if let Some(cached) = cached {
+        let response = match cached::look(edge, lane, visit, &target, cached, &mut request)? {
+            Looked::Answered(response) => response,
+            Looked::Rest(rest) => {
+                let target = Arc::clone(&target);
+                Box::pin(cached::go_on(edge, lane, visit, target, request, rest)).await?
+            }
+        };
+        return Ok(compress::response(response, wish).await);
     }
     let response = serve(edge, lane, visit, target, request, Chain::default()).await?;
     Ok(compress::response(response, wish).await)

@@ -208,7 +208,7 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                     isolation,
                     compress: everwarm_manifest::Compress::ALL[index % 3],
                     server_timing: index.is_multiple_of(2),
-                    cache: (index % 3 > 0).then(|| Cache {
+                    cache: (!index.is_multiple_of(3)).then(|| Cache {
                         default_ttl: Millis::from_secs(index as u64),
                         vary: vec![FieldName::new("accept").expect("a name")],
                         set_cookie: index % 3 == 2,

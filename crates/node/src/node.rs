@@ -223,8 +223,7 @@ impl Node {
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let library = bundles::library(&store);
-        let kept = Arc::clone(&stores.kept.0);
-        let targets = Arc::new(Targets::new(Arc::clone(&resident), library, kept));
+        let targets = Arc::new(Targets::new(Arc::clone(&resident), library, &stores.kept));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(

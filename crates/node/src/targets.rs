@@ -20,6 +20,8 @@ use everwarm_manifest::{AppName, FunctionName, Isolation, TenantId};
 use everwarm_store::accounts::Quotas;
 use parking_lot::Mutex;
 
+use crate::kept_answers::KeptAnswers;
+
 /// See the module's documentation.
 pub(crate) struct Targets {
     resident: Arc<ResidentSet>,
@@ -49,11 +51,15 @@ struct SiteKey {
 }
 
 impl Targets {
-    pub(crate) fn new(resident: Arc<ResidentSet>, library: Arc<Library>, kept: Arc<Store>) -> Self {
+    pub(crate) fn new(
+        resident: Arc<ResidentSet>,
+        library: Arc<Library>,
+        kept: &KeptAnswers,
+    ) -> Self {
         Self {
             resident,
             library,
-            kept,
+            kept: Arc::clone(&kept.0),
             state: Mutex::default(),
         }
     }

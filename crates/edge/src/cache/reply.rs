@@ -27,8 +27,7 @@ static OF_THE_CONTENT: [HeaderName; 4] = [
 ];
 
 pub(crate) fn reply(entry: &Entry, wanted: &Wanted, now: Instant) -> Reply {
-    let mut headers = HeaderMap::with_capacity(entry.headers.len() + 6);
-    headers.clone_from(&entry.headers);
+    let mut headers = entry.headers.clone();
     headers.insert(header::AGE, entry.freshness.age(now).as_secs().into());
     let is_head = wanted.method == Method::HEAD;
     if entry.status == StatusCode::OK {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use everwarm_cache::control::Asks;
+use everwarm_cache::entry::Entry;
 use everwarm_cache::freshness::Verdict;
 use everwarm_cache::status::{Forward, Kept};
 use everwarm_engine::invoke::GuestBody;
@@ -18,50 +19,90 @@ use http::{HeaderMap, Method, Response, header};
 
 use super::visit::Visit;
 use super::{Edge, Target, serve};
-use crate::cache::{Address, Cached, Joined, Landing, Pass};
+use crate::cache::{Address, Cached, Joined, Landing, Pass, Wanted};
 use crate::respond::Failure;
 use fetch::{Errand, fetch, revalidate, say};
 use hit::{Hit, admitted, hit};
 
-/// Answers from what is kept, or has the function answer.
-pub(super) async fn answer(
+/// What comes of looking for an answer.
+pub(super) enum Looked {
+    /// It is there.
+    Answered(Response<GuestBody>),
+    /// The function is asked.
+    Rest(Rest),
+}
+
+/// What a request goes on with that isn't answered by what is kept.
+pub(super) enum Rest {
+    /// It is none of the cache's.
+    Pass(Pass),
+    /// What is kept may not be used, or there is nothing.
+    Ask(Box<Ask>),
+}
+
+/// An answer that is wanted and can't be given at once.
+pub(super) struct Ask {
+    wanted: Wanted,
+    kept: Option<Arc<Entry>>,
+    why: Forward,
+}
+
+/// Answers from what is kept, if that can be done. No future, as nothing is waited for: most requests end here.
+pub(super) fn look(
     edge: &Own<Edge>,
     lane: &Lane,
     visit: &mut Visit,
-    target: Arc<Target>,
-    mut request: Request,
-) -> Result<Response<GuestBody>, Failure> {
-    let Some(cached) = &target.cache else {
-        return serve(edge, lane, visit, target, request, Chain::default()).await;
-    };
-    let wanted = match cached.plan(&mut request) {
+    target: &Arc<Target>,
+    cached: &Cached,
+    request: &mut Request,
+) -> Result<Looked, Failure> {
+    let wanted = match cached.plan(request) {
         Ok(wanted) => wanted,
-        Err(pass) => return passed(edge, lane, visit, target, request, pass).await,
+        Err(pass) => return Ok(Looked::Rest(Rest::Pass(pass))),
     };
     let mut why = Forward::Miss;
     let (url, now) = (cached.url(&wanted), visit.started);
     let kept = cached.place.find(url, cached.function, &wanted.values);
     if let Some(kept) = &kept {
-        match kept.freshness.judge(&wanted.asks, now) {
-            Verdict::Use => return hit(edge, visit, &target, kept, &wanted, Hit::default()),
-            Verdict::UseAndRevalidate => {
-                revalidate(edge, lane, &target, &wanted, kept);
-                return hit(edge, visit, &target, kept, &wanted, Hit::default());
-            }
-            Verdict::Revalidate => {
-                let is_fresh = kept.freshness.judge(&Asks::default(), now) == Verdict::Use;
-                why = if is_fresh {
-                    Forward::Request
-                } else {
-                    Forward::Stale
-                };
-            }
+        let verdict = kept.freshness.judge(&wanted.asks, now);
+        if verdict == Verdict::UseAndRevalidate {
+            revalidate(edge, lane, target, &wanted, kept);
         }
+        if verdict != Verdict::Revalidate {
+            let response = hit(edge, visit, target, kept, &wanted, Hit::default());
+            return response.map(Looked::Answered);
+        }
+        let is_fresh = kept.freshness.judge(&Asks::default(), now) == Verdict::Use;
+        why = if is_fresh {
+            Forward::Request
+        } else {
+            Forward::Stale
+        };
     }
     if wanted.asks.only_if_cached {
         visit.reached.refused_by(&target.answerer);
         return Err(Failure::NotCached);
     }
+    let ask = Box::new(Ask { wanted, kept, why });
+    Ok(Looked::Rest(Rest::Ask(ask)))
+}
+
+/// Has the function answer a request that isn't answered by what is kept.
+pub(super) async fn go_on(
+    edge: &Own<Edge>,
+    lane: &Lane,
+    visit: &mut Visit,
+    target: Arc<Target>,
+    mut request: Request,
+    rest: Rest,
+) -> Result<Response<GuestBody>, Failure> {
+    let Ask { wanted, kept, why } = match rest {
+        Rest::Pass(pass) => return passed(edge, lane, visit, target, request, pass).await,
+        Rest::Ask(ask) => *ask,
+    };
+    let Some(cached) = &target.cache else {
+        return Err(Failure::NotCached);
+    };
     if wanted.method == Method::HEAD || wanted.headers.contains_key(header::RANGE) {
         // An answer to it would be none to others.
         *request.headers_mut() = wanted.headers;
@@ -69,6 +110,7 @@ pub(super) async fn answer(
         say(&mut response, why, None, Kept::Unasked);
         return Ok(response);
     }
+    let url = cached.url(&wanted);
     let key = (url.to_owned(), wanted.values.clone());
     let lead = loop {
         // What comes of another's request may be older than one who asks for news is content with.

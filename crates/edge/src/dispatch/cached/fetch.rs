@@ -176,6 +176,7 @@ fn freshened(
         Err(reason) => (Kept::Not(reason), Arc::clone(stale)),
     };
     let mut response = whole(&entry, &asked, times.received);
+    response.headers_mut().remove(status::CACHE_STATUS);
     say(&mut response, why, not_modified, kept);
     response
 }
@@ -241,7 +242,8 @@ fn answered(
             match recording.keep(body) {
                 Ok(entry) => {
                     let mut response = whole(&entry, &asked, times.received);
-                    if entry.freshness.age(times.received).is_zero() {
+                    response.headers_mut().remove(status::CACHE_STATUS);
+                    if entry.freshness.age(times.received).as_secs() == 0 {
                         // It comes from the function.
                         response.headers_mut().remove(header::AGE);
                     }
