@@ -15,6 +15,7 @@ pub mod deadline;
 pub mod deliveries;
 pub mod frames;
 mod installed;
+pub mod kept;
 pub mod load;
 pub mod log;
 pub mod names;

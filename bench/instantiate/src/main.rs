@@ -87,6 +87,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         world: World::Wasi02,
         isolation: declared.isolation,
         compress: declared.compress,
+        cache: None,
         server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),

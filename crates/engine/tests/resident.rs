@@ -110,6 +110,7 @@ impl Bench {
             world: World::Wasi02,
             isolation: function.isolation,
             compress: function.compress,
+            cache: None,
             server_timing: function.server_timing,
             limits: function.limits,
             env: BTreeMap::new(),

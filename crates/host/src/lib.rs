@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod clocks;
 mod config;
 mod denied;
@@ -31,6 +32,7 @@ use everwarm_engine::outbound::Services;
 
 use network::Network;
 
+pub use cache::Cache;
 pub use clocks::Clocks;
 pub use config::Config;
 pub use denied::Denied;
@@ -80,6 +82,10 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         Arc::new(Stdio::new(output.clone())),
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
+        Arc::new(Cache::new(
+            stores.as_ref().map(|stores| Arc::clone(stores.kept())),
+            output.clone(),
+        )),
         Arc::new(Queue::new(stores.clone(), output.clone())),
         Arc::new(Redis::new(
             Arc::clone(&network),

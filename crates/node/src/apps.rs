@@ -238,6 +238,7 @@ pub(crate) fn specs(
                 world: component.world,
                 isolation: function.isolation,
                 compress: function.compress,
+                cache: function.cache.clone(),
                 server_timing: function.server_timing,
                 limits: function.limits,
                 env: function.env.clone(),

@@ -16,6 +16,7 @@
 
 mod adapter;
 mod body;
+pub mod cache;
 mod channel;
 mod client;
 pub mod config;

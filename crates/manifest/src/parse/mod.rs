@@ -2,6 +2,7 @@
 //! reading one table is `table`'s, one function `function`'s. Opens no files.
 
 mod assets;
+mod cache;
 mod config;
 mod databases;
 mod function;
