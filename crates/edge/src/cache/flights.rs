@@ -16,6 +16,8 @@ use tokio::sync::watch;
 const FOLLOWERS_MAX: usize = 4_096;
 /// The longest that anybody waits for another's answer; then each asks alone.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The same once its head is there and its body comes in pieces: as slowly as the one who asked first reads them.
+const WAIT_FOR_PIECES_MAX: Duration = Duration::from_secs(1);
 /// How long nobody follows once an answer wasn't kept.
 const ALONE_TIME: Duration = Duration::from_secs(5);
 /// Places in which is kept what isn't followed; whoever comes later to one takes it.
@@ -41,6 +43,8 @@ struct Inner {
 pub(crate) enum Landing {
     /// Nothing yet.
     Flying,
+    /// An answer in pieces, that is kept if all of them come.
+    Coming,
     /// An answer that is kept.
     Kept(Arc<Entry>),
     /// One that isn't: each asks alone.
@@ -139,6 +143,11 @@ impl Inner {
 }
 
 impl Lead {
+    /// Tells those that follow that the answer comes in pieces.
+    pub(crate) fn comes_in_pieces(&self) {
+        self.sender.send_replace(Landing::Coming);
+    }
+
     /// Tells those that follow what came of it.
     pub(crate) fn land(self, landing: Landing) {
         if matches!(landing, Landing::NotKept) {
@@ -166,13 +175,94 @@ impl Drop for Lead {
 impl Wait {
     /// What came of it. `None` when whoever led gave up, and somebody else has to.
     pub(crate) async fn landing(mut self) -> Option<Landing> {
-        let landed = self
-            .receiver
-            .wait_for(|landing| !matches!(landing, Landing::Flying));
-        match tokio::time::timeout(WAIT_MAX, landed).await {
+        let head = self.until(WAIT_MAX, |landing| !matches!(landing, Landing::Flying));
+        match head.await {
+            Some(Landing::Coming) => {
+                let is_over =
+                    |landing: &Landing| !matches!(landing, Landing::Flying | Landing::Coming);
+                self.until(WAIT_FOR_PIECES_MAX, is_over).await
+            }
+            other => other,
+        }
+    }
+
+    async fn until(
+        &mut self,
+        time: Duration,
+        is_it: impl FnMut(&Landing) -> bool,
+    ) -> Option<Landing> {
+        match tokio::time::timeout(time, self.receiver.wait_for(is_it)).await {
             Ok(Ok(landing)) => Some(landing.clone()),
             Ok(Err(_)) => None,
             Err(_) => Some(Landing::NotKept),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everwarm_cache::key::{Id, Listed, UrlRef};
+    use everwarm_manifest::Cache;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn key(target: &str) -> Key {
+        let url = UrlRef {
+            app: Id::of_function("v", &"f".parse().unwrap()),
+            https: false,
+            host: "a.example",
+            target,
+        };
+        let values = Listed::of(&Cache::default()).values(&HeaderMap::new());
+        (url.to_owned(), values.unwrap())
+    }
+
+    fn leads(flights: &Flights, target: &str) -> Lead {
+        flights.lead(key(target)).expect("nobody leads")
+    }
+
+    fn follows(flights: &Flights, target: &str) -> Wait {
+        let Joined::Follows(wait) = flights.join(key(target)) else {
+            panic!("somebody leads");
+        };
+        wait
+    }
+
+    #[tokio::test]
+    async fn who_leads_and_leaves_is_followed_by_another() {
+        let flights = Flights::default();
+        let lead = leads(&flights, "/a");
+        let wait = follows(&flights, "/a");
+        drop(leads(&flights, "/b"));
+        drop(lead);
+        assert!(wait.landing().await.is_none());
+        drop(leads(&flights, "/a"));
+        assert!(flights.0.flying.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_follows_where_an_answer_was_not_kept() {
+        let flights = Flights::default();
+        let lead = leads(&flights, "/a");
+        let wait = follows(&flights, "/a");
+        lead.land(Landing::NotKept);
+        assert!(matches!(wait.landing().await, Some(Landing::NotKept)));
+        assert!(matches!(flights.join(key("/a")), Joined::Alone));
+        assert!(matches!(flights.join(key("/b")), Joined::Leads(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_slowly_or_never_answers_holds_nobody_up() {
+        let flights = Flights::default();
+        let slow = leads(&flights, "/a");
+        let waits = [follows(&flights, "/a"), follows(&flights, "/a")];
+        let [early, late] = waits;
+        let began = tokio::time::Instant::now();
+        assert!(matches!(early.landing().await, Some(Landing::NotKept)));
+        assert_eq!(began.elapsed(), WAIT_MAX);
+        slow.comes_in_pieces();
+        assert!(matches!(late.landing().await, Some(Landing::NotKept)));
+        assert_eq!(began.elapsed(), WAIT_MAX + WAIT_FOR_PIECES_MAX);
     }
 }

@@ -135,7 +135,7 @@ pub(super) async fn go_on(
                 };
                 return hit(edge, visit, &target, &kept, &wanted, collapsed);
             }
-            Some(Landing::NotKept | Landing::Flying) => break None,
+            Some(Landing::NotKept | Landing::Flying | Landing::Coming) => break None,
             None => {}
         }
     };

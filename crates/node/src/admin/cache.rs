@@ -50,25 +50,7 @@ pub(super) async fn purge(
     Sent(sent): Sent<CachePurge>,
 ) -> Result<Json<CachePurged>, Failed> {
     let app = app(&admin, &caller, &name).await?;
-    let CachePurge { urls, tags, all } = sent;
-    if urls.is_empty() && tags.is_empty() && !all {
-        let message = "nothing is to be purged: name `urls` or `tags`, or say `all`";
-        return Err(Failed::bad_request(message.to_owned()));
-    }
-    if urls.len() > PURGED_AT_ONCE_MAX || tags.len() > PURGED_AT_ONCE_MAX {
-        let message =
-            format!("at most {PURGED_AT_ONCE_MAX} URLs and as many tags are purged at once");
-        return Err(Failed::bad_request(message));
-    }
-    let urls = urls.iter().map(|url| address(url));
-    let urls = urls.collect::<Result<Vec<_>, _>>()?;
-    if let Some(tag) = tags.iter().find(|tag| !is_tag(tag)) {
-        let message = format!(
-            "`{}` is no tag: one has 1 to 128 visible ASCII characters, and no comma",
-            tag.escape_debug()
-        );
-        return Err(Failed::bad_request(message));
-    }
+    let Purged { urls, tags, all } = purged(sent)?;
     let detail = if all {
         "all".to_owned()
     } else {
@@ -93,6 +75,38 @@ pub(super) async fn purge(
     let what = everything.into_iter().chain(urls).chain(tags);
     let purged = what.map(|what| kept.purge(&cache, &what)).sum();
     Ok(Json(CachePurged { purged }))
+}
+
+/// What is purged, as it was understood.
+pub(super) struct Purged {
+    /// Hosts, each with a path and query.
+    urls: Vec<(String, String)>,
+    tags: Vec<String>,
+    all: bool,
+}
+
+/// What a purge means, as it was sent.
+pub(super) fn purged(sent: CachePurge) -> Result<Purged, Failed> {
+    let CachePurge { urls, tags, all } = sent;
+    if urls.is_empty() && tags.is_empty() && !all {
+        let message = "nothing is to be purged: name `urls` or `tags`, or say `all`";
+        return Err(Failed::bad_request(message.to_owned()));
+    }
+    if urls.len() > PURGED_AT_ONCE_MAX || tags.len() > PURGED_AT_ONCE_MAX {
+        let message =
+            format!("at most {PURGED_AT_ONCE_MAX} URLs and as many tags are purged at once");
+        return Err(Failed::bad_request(message));
+    }
+    let urls = urls.iter().map(|url| address(url));
+    let urls = urls.collect::<Result<Vec<_>, _>>()?;
+    if let Some(tag) = tags.iter().find(|tag| !is_tag(tag)) {
+        let message = format!(
+            "`{}` is no tag: one has 1 to 128 visible ASCII characters, and no comma",
+            tag.escape_debug()
+        );
+        return Err(Failed::bad_request(message));
+    }
+    Ok(Purged { urls, tags, all })
 }
 
 /// Host, path and query of a URL, as clients send them.

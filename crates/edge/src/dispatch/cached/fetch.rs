@@ -258,6 +258,9 @@ fn answered(
             }
         }
         Err(streaming) => {
+            if let Some(lead) = &recording.lead {
+                lead.comes_in_pieces();
+            }
             let body = streaming.tapped(Box::new(recording));
             let mut response = Response::from_parts(parts, body);
             say(&mut response, why, None, Kept::Stored);

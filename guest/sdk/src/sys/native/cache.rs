@@ -10,7 +10,7 @@ use crate::cache::CacheError;
 const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 1 << 20;
 /// Longer than any test.
-const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+const TTL_MAX: Duration = Duration::from_hours(365 * 24);
 
 thread_local! {
     static VALUES: RefCell<BTreeMap<String, (Vec<u8>, Instant)>> = const { RefCell::new(BTreeMap::new()) };
