@@ -18,6 +18,7 @@ use crate::domain::Domain;
 use crate::listeners::TlsConfig;
 use crate::secrets::KeySource;
 use crate::telemetry::LogBook;
+use crate::telemetry::otlp::OtlpConfig;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
@@ -71,6 +72,8 @@ pub struct NodeConfig {
     pub access_log: Arc<dyn AccessLog>,
     /// Where what functions print is kept for a while.
     pub logs: Arc<LogBook>,
+    /// Where traces, logs and metrics are sent; nowhere when `None`.
+    pub otlp: Option<OtlpConfig>,
 }
 
 impl NodeConfig {
@@ -102,6 +105,7 @@ impl NodeConfig {
             egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),
+            otlp: None,
         }
     }
 }

@@ -47,6 +47,7 @@ use crate::served::Served;
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
+use crate::telemetry::otlp::{Both, Otlp};
 use crate::triggers;
 
 /// A running node.
@@ -63,6 +64,8 @@ pub struct Node {
     pub(crate) edge: Arc<Edge>,
     /// What functions printed lately.
     pub(crate) logs: Arc<LogBook>,
+    /// Sends telemetry to a collector, if there is one.
+    pub(crate) otlp: Option<Arc<Otlp>>,
     pub(crate) plane: Arc<DataPlane>,
     pub(crate) domain: Domain,
     pub(crate) targets: Arc<Targets>,
@@ -207,7 +210,8 @@ impl Node {
         let services = Arc::<ServiceCalls>::default();
         let stores = Arc::<NodeStores>::default();
         let secrets = Arc::<SecretBook>::default();
-        let side = stores::side(&config, &services, &stores, &secrets);
+        let otlp = config.otlp.as_ref().map(Otlp::start);
+        let side = stores::side(&config, &services, &stores, &secrets, otlp.as_ref());
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
         stores.open(&store);
@@ -239,11 +243,15 @@ impl Node {
         let edge = Arc::new(Edge::new(
             Arc::clone(&resident),
             Arc::clone(&previews) as _,
-            config.access_log,
+            match &otlp {
+                Some(otlp) => Arc::new(Both(config.access_log, Arc::clone(otlp))) as _,
+                None => config.access_log,
+            },
             Policy {
                 requests_max: config.requests_max,
                 server_timing: config.server_timing,
                 trusted_proxies: config.trusted_proxies,
+                recorded: config.otlp.as_ref().map(|otlp| otlp.recorded),
             },
             getrandom::u64().map_err(StartError::Random)?,
         ));
@@ -277,6 +285,7 @@ impl Node {
             versions_max: config.versions_max,
             edge,
             logs: config.logs,
+            otlp,
             plane: Arc::new(plane),
             domain,
             apps,

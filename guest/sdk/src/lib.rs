@@ -24,6 +24,7 @@ mod executor;
 mod json;
 pub mod kv;
 mod local;
+pub mod log;
 mod problem;
 pub mod queue;
 mod request;

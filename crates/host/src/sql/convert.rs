@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use everwarm_engine::Sandbox;
+use everwarm_engine::span::{Kind, Ongoing};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -107,6 +108,21 @@ fn answer<T>(done: std::result::Result<T, Failure>) -> Answer<T> {
     Ok(done.map_err(types::Error::from))
 }
 
+/// The span of a call, if it is recorded. Statements and what is in them may be secret, and aren't said.
+fn span(sandbox: &mut Sandbox, operation: &'static str) -> Option<Ongoing> {
+    let mut span = sandbox.begin_span(operation, Kind::Client)?;
+    span.fact("db.operation.name", &operation[4..]);
+    Some(span)
+}
+
+/// As [`answer`], at the end of a span.
+fn ended<T>(mut span: Option<Ongoing>, done: std::result::Result<T, Failure>) -> Answer<T> {
+    if let (Some(span), Err(failure)) = (&mut span, &done) {
+        span.failed(failure.word());
+    }
+    answer(done)
+}
+
 /// Until when a call may take.
 fn until(sandbox: &Sandbox) -> Option<Instant> {
     let now = Instant::now();
@@ -133,11 +149,12 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<Resource<Rows>> {
+        let span = span(self, "sql query");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
         match connection.query(statement.into(), until).await {
             Ok(rows) => self.keep_resource(rows).map(Ok),
-            Err(failure) => answer(Err(failure)),
+            Err(failure) => ended(span, Err(failure)),
         }
     }
 
@@ -146,9 +163,10 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<u64> {
+        let span = span(self, "sql execute");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
-        answer(connection.execute(statement.into(), until).await)
+        ended(span, connection.execute(statement.into(), until).await)
     }
 
     async fn execute_batch(
@@ -156,10 +174,11 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statements: Vec<types::Statement>,
     ) -> Answer<Vec<u64>> {
+        let span = span(self, "sql execute-batch");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
         let statements = statements.into_iter().map(Statement::from).collect();
-        answer(connection.execute_batch(statements, until).await)
+        ended(span, connection.execute_batch(statements, until).await)
     }
 
     async fn begin(
@@ -167,8 +186,10 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         access: types::Access,
     ) -> Answer<()> {
+        let span = span(self, "sql begin");
         let until = until(self);
-        answer(
+        ended(
+            span,
             self.resource_mut(&connection)?
                 .begin(access.into(), until)
                 .await,
@@ -176,13 +197,15 @@ impl client::HostConnection for Sandbox {
     }
 
     async fn commit(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let span = span(self, "sql commit");
         let until = until(self);
-        answer(self.resource_mut(&connection)?.commit(until).await)
+        ended(span, self.resource_mut(&connection)?.commit(until).await)
     }
 
     async fn rollback(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let span = span(self, "sql rollback");
         let until = until(self);
-        answer(self.resource_mut(&connection)?.rollback(until).await)
+        ended(span, self.resource_mut(&connection)?.rollback(until).await)
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> Result<()> {
@@ -197,12 +220,16 @@ impl client::HostRows for Sandbox {
     }
 
     async fn next(&mut self, rows: Resource<Rows>, count_max: u32) -> Answer<Vec<types::Row>> {
+        let span = span(self, "sql next");
         let until = until(self);
         let rows = self.resource_mut(&rows)?.next(count_max, until).await;
-        answer(rows.map(|rows| {
-            let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
-            rows.into_iter().map(row).collect()
-        }))
+        ended(
+            span,
+            rows.map(|rows| {
+                let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
+                rows.into_iter().map(row).collect()
+            }),
+        )
     }
 
     async fn drop(&mut self, rows: Resource<Rows>) -> Result<()> {

@@ -91,6 +91,13 @@ fn told(line: &Line) -> messages::LogLine {
         source: line.source.as_str().to_owned(),
         function: line.function.to_string(),
         version: line.version.to_string(),
+        request_id: line.request.as_ref().map(ToString::to_string),
+        trace_id: line
+            .request
+            .as_ref()
+            .map(|request| request.trace().to_string()),
+        level: line.log.as_ref().map(|log| log.level.as_str().to_owned()),
+        context: line.log.as_ref().map(|log| log.context.to_string()),
         text: line.text.to_string(),
     }
 }

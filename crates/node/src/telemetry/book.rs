@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use everwarm_edge::meter::Answerer;
+use everwarm_edge::meter::{Answerer, RequestId};
 use everwarm_engine::function::FunctionSpec;
-use everwarm_host::GuestOutput;
+use everwarm_host::{GuestLine, GuestOutput, Level, SaidBy};
 use everwarm_manifest::{AppName, FunctionName, TenantId};
 use everwarm_store::catalog::UnixMillis;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub enum Source {
     Stdout,
     /// Its standard error.
     Stderr,
+    /// `wasi:logging`.
+    Log,
     /// What the node says of the function.
     Node,
     /// A request that is over.
@@ -48,6 +50,7 @@ impl Source {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Log => "log",
             Self::Node => "node",
             Self::Access => "access",
         }
@@ -65,8 +68,21 @@ pub struct Line {
     pub function: FunctionName,
     /// The version.
     pub version: Arc<str>,
+    /// The request that it was written for, where that is known and not in the line itself.
+    pub request: Option<RequestId>,
+    /// What a function says of a line by `wasi:logging`.
+    pub log: Option<Logged>,
     /// The line.
     pub text: Box<str>,
+}
+
+/// What a function says of a line.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// How much it matters.
+    pub level: Level,
+    /// What belongs together.
+    pub context: Box<str>,
 }
 
 /// Which lines are asked for.
@@ -133,7 +149,8 @@ impl LogBook {
         let mut added = false;
         for (answerer, text) in lines {
             // Locked for each alone: a batch is long, and functions print meanwhile.
-            self.state.lock().add(at, source, answerer, text);
+            let line = Line::new(at, source, answerer, text);
+            self.state.lock().add(answerer, line);
             added = true;
         }
         if added {
@@ -173,14 +190,23 @@ impl LogBook {
 }
 
 impl GuestOutput for LogBook {
-    fn line(&self, function: &Arc<FunctionSpec>, stream: &'static str, line: &str) {
-        let source = if stream == "stderr" {
-            Source::Stderr
-        } else {
-            Source::Stdout
+    fn line(&self, function: &Arc<FunctionSpec>, said: GuestLine<'_>) {
+        let (source, log) = match said.way {
+            SaidBy::Stdout => (Source::Stdout, None),
+            SaidBy::Stderr => (Source::Stderr, None),
+            SaidBy::Log { level, context } => {
+                let context = context.into();
+                (Source::Log, Some(Logged { level, context }))
+            }
         };
         let answerer = Answerer::Function(Arc::clone(function));
-        self.add(source, std::iter::once((&answerer, line)));
+        let line = Line {
+            request: said.request,
+            log,
+            ..Line::new(UnixMillis::now(), source, &answerer, said.text)
+        };
+        self.state.lock().add(&answerer, line);
+        self.changed.send_replace(());
     }
 
     fn notice(&self, function: &Arc<FunctionSpec>, text: &str) {
@@ -190,10 +216,10 @@ impl GuestOutput for LogBook {
 }
 
 impl State {
-    fn add(&mut self, at: UnixMillis, source: Source, answerer: &Answerer, text: &str) {
+    fn add(&mut self, answerer: &Answerer, line: Line) {
         let key = (answerer.tenant().clone(), answerer.app().clone());
         let ring = self.apps.entry(key).or_insert_with(|| {
-            let first = at.0.saturating_mul(NUMBERS_PER_MS);
+            let first = line.at.0.saturating_mul(NUMBERS_PER_MS);
             Ring {
                 lines: VecDeque::new(),
                 bytes: 0,
@@ -202,13 +228,7 @@ impl State {
             }
         });
         let before = ring.bytes;
-        ring.add(Line {
-            at,
-            source,
-            function: answerer.name().clone(),
-            version: Arc::clone(answerer.version()),
-            text: cut(text).into(),
-        });
+        ring.add(line);
         self.bytes = self.bytes - before + ring.bytes;
         while self.bytes > BYTES_OF_ALL_MAX {
             let idle = self
@@ -278,8 +298,21 @@ impl Ring {
 }
 
 impl Line {
+    fn new(at: UnixMillis, source: Source, answerer: &Answerer, text: &str) -> Self {
+        Self {
+            at,
+            source,
+            function: answerer.name().clone(),
+            version: Arc::clone(answerer.version()),
+            request: None,
+            log: None,
+            text: cut(text).into(),
+        }
+    }
+
     fn bytes(&self) -> usize {
-        self.text.len() + LINE_OVERHEAD
+        let context = self.log.as_ref().map_or(0, |log| log.context.len());
+        self.text.len() + context + LINE_OVERHEAD
     }
 
     fn is_of(&self, filter: &Filter) -> bool {
@@ -315,6 +348,8 @@ mod tests {
             source: Source::Stdout,
             function: FunctionName::new("f").expect("it is a name"),
             version: "sha256:abc".into(),
+            request: None,
+            log: None,
             text: text.into(),
         }
     }

@@ -1,8 +1,9 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv` and in `tls`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv`, `otlp` and `tls`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
 mod kv;
+mod otlp;
 mod tls;
 
 use std::fmt::{self, Debug};
@@ -29,6 +30,9 @@ impl Node {
         registry.register_collector(Box::new(Reading::of(self)));
         registry.register_collector(Box::new(kv::Reading::of(self).await));
         if let Some(reading) = tls::Reading::of(self) {
+            registry.register_collector(Box::new(reading));
+        }
+        if let Some(reading) = otlp::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }
         let mut text = String::new();

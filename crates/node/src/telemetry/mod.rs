@@ -3,6 +3,7 @@
 mod access;
 mod book;
 pub mod metrics;
+pub mod otlp;
 mod writer;
 
 pub use access::{AccessFormat, AccessLogger};
