@@ -219,8 +219,8 @@ async fn statements_have_spans_that_do_not_say_them() {
     let lines = "[function.grants]\nsql = [\"default\"]\n[[sql]]\nname = \"default\"\n";
     deploy(&server, &["sql"], lines).await;
     let asks = json!({ "asks": [
-        { "execute": { "text": "create table hidden (name text)" } },
-        { "query": { "text": "select hidden from nowhere" } },
+        { "execute": "create table hidden (name text)" },
+        { "query": "select hidden from nowhere" },
     ] });
     let request = Request::post("/", asks.to_string()).header("host", HOST);
     let request = request.header("content-type", "application/json");

@@ -47,7 +47,7 @@ use crate::served::Served;
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
 use crate::telemetry::LogBook;
-use crate::telemetry::otlp::{Both, Otlp};
+use crate::telemetry::otlp::{self, Otlp};
 use crate::triggers;
 
 /// A running node.
@@ -211,6 +211,7 @@ impl Node {
         let stores = Arc::<NodeStores>::default();
         let secrets = Arc::<SecretBook>::default();
         let otlp = config.otlp.as_ref().map(Otlp::start);
+        let policy = policy(&config);
         let side = stores::side(&config, &services, &stores, &secrets, otlp.as_ref());
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
@@ -243,16 +244,8 @@ impl Node {
         let edge = Arc::new(Edge::new(
             Arc::clone(&resident),
             Arc::clone(&previews) as _,
-            match &otlp {
-                Some(otlp) => Arc::new(Both(config.access_log, Arc::clone(otlp))) as _,
-                None => config.access_log,
-            },
-            Policy {
-                requests_max: config.requests_max,
-                server_timing: config.server_timing,
-                trusted_proxies: config.trusted_proxies,
-                recorded: config.otlp.as_ref().map(|otlp| otlp.recorded),
-            },
+            otlp::logged(otlp.as_ref(), &config.access_log),
+            policy,
             getrandom::u64().map_err(StartError::Random)?,
         ));
         let lanes = config.lanes.get();
@@ -420,6 +413,15 @@ impl Node {
         if let Err(error) = self.flush_usage().await {
             tracing::error!(%error, "the last usage can't be stored");
         }
+    }
+}
+
+fn policy(config: &NodeConfig) -> Policy {
+    Policy {
+        requests_max: config.requests_max,
+        server_timing: config.server_timing,
+        trusted_proxies: config.trusted_proxies.clone(),
+        recorded: config.otlp.as_ref().map(|otlp| otlp.recorded),
     }
 }
 

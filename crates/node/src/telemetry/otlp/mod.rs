@@ -283,6 +283,14 @@ impl GuestOutput for Otlp {
     }
 }
 
+/// Where access events go: to the log, and to the collector if there is one.
+pub(crate) fn logged(otlp: Option<&Arc<Otlp>>, log: &Arc<dyn AccessLog>) -> Arc<dyn AccessLog> {
+    match otlp {
+        Some(otlp) => Arc::new(Both(Arc::clone(log), Arc::clone(otlp))),
+        None => Arc::clone(log),
+    }
+}
+
 /// Takes what happens to two places.
 pub(crate) struct Both<A: ?Sized>(pub(crate) Arc<A>, pub(crate) Arc<Otlp>);
 
