@@ -4,8 +4,8 @@
 
 use crate::report::Report;
 use crate::scenarios::{
-    disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours, scale,
-    sdk_cost, service_calls, throughput,
+    disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours, queues,
+    scale, sdk_cost, service_calls, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -269,6 +269,24 @@ const TARGETS: &[Target] = &[
         side: Side::AtMost,
         bound: 1.3,
         measured: |report| median(report, key_value::NAME, "request 0.3", key_value::ALONE),
+    },
+    Target {
+        text: "queue, 0.2: messages a second through a handler",
+        side: Side::AtLeast,
+        bound: 5_000.0,
+        measured: |report| median(report, queues::NAME, "request 0.2", queues::MESSAGES),
+    },
+    Target {
+        text: "queue, 0.3: messages a second through a handler",
+        side: Side::AtLeast,
+        bound: 5_000.0,
+        measured: |report| median(report, queues::NAME, "request 0.3", queues::MESSAGES),
+    },
+    Target {
+        text: "schedule, 0.2: how late the latest run is, ms",
+        side: Side::AtMost,
+        bound: 50.0,
+        measured: |report| median(report, queues::NAME, "request 0.2", queues::LATEST),
     },
     Target {
         text: "1,000 apps: process start to first answer, p50, ms",

@@ -41,6 +41,8 @@ impl Names<'_> {
             .replace("{secret}", "KEY")
             .replace("{tenant}", "nobody")
             .replace("{store}", "default")
+            .replace("{kind}", "queue")
+            .replace("{name}", "jobs")
     }
 
     /// A body that the operation takes. A new operation says its own here.
@@ -64,7 +66,7 @@ impl Names<'_> {
                     .to_string()
             }
             "setTraffic" => serde_json::json!({ "version": version }).to_string(),
-            "rollBack" | "rollBackSecret" | "putTenant" => "{}".to_owned(),
+            "rollBack" | "rollBackSecret" | "putTenant" | "retryMessages" => "{}".to_owned(),
             "makeToken" => r#"{"name": "x", "scope": "read"}"#.to_owned(),
             "readValues" | "removeValues" => r#"{"keys": ["k"]}"#.to_owned(),
             "writeValues" => r#"{"items": [{"key": "k", "value": ""}]}"#.to_owned(),

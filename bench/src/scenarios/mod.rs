@@ -8,6 +8,7 @@ pub(crate) mod isolation;
 pub(crate) mod key_value;
 pub(crate) mod latency;
 pub(crate) mod neighbours;
+pub(crate) mod queues;
 pub(crate) mod scale;
 pub(crate) mod sdk_cost;
 pub(crate) mod service_calls;
@@ -80,6 +81,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: key_value::NAME,
         question: "what does a read of a key-value store add, and how fast are writes acknowledged?",
         run: key_value::run,
+    },
+    Scenario {
+        name: queues::NAME,
+        question: "how many messages a second go through a handler, and how late does a cron line fire?",
+        run: queues::run,
     },
     Scenario {
         name: scale::routes::NAME,

@@ -157,6 +157,21 @@ impl App {
         let _ = write!(self.text, "\n[function.grants]\nkv = [\"{name}\"]\n");
     }
 
+    /// Adds a line to the grants of the function that was added last.
+    pub(crate) fn grant_lines(&mut self, line: &str) {
+        const GRANTS: &str = "\n[function.grants]\n";
+        if !self.text.contains(GRANTS) {
+            self.text.push_str(GRANTS);
+        }
+        self.lines(line);
+    }
+
+    /// Adds lines behind all else.
+    pub(crate) fn lines(&mut self, lines: &str) {
+        self.text.push_str(lines);
+        self.text.push('\n');
+    }
+
     /// Adds a function that only others call.
     pub(crate) fn unrouted(&mut self, name: &str, component: &str) {
         // Writing to a String can't fail.

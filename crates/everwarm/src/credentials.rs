@@ -15,11 +15,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::NodeArgs;
 use crate::exit::{Exit, Failure};
-use crate::settings::ADMIN_URL_DEFAULT;
+use crate::settings::{self, ADMIN_URL_DEFAULT};
 
 const TOKEN_VARIABLE: &str = "EVERWARM_TOKEN";
 /// Nobody has logged in, or the file is no use.
 const NO_CREDENTIALS: &str = "EW5002";
+
+/// The word for the node of `up`.
+const LOCAL: &str = "up";
+/// The file in a node's data folder that says where `up` has its admin API.
+const LOCAL_FILE: &str = "admin.json";
+/// The file there with the first token.
+const TOKEN_FILE: &str = "admin.token";
 
 /// What the file holds.
 struct Kept {
@@ -42,6 +49,9 @@ struct Written<'a> {
 /// # Errors
 /// When no token is known for it.
 pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
+    if args.node.as_deref() == Some(LOCAL) {
+        return local_client(args);
+    }
     let kept = file().map(|path| read(&path)).transpose()?.flatten();
     let from_variable = std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from);
     let node = args.node.clone();
@@ -68,6 +78,46 @@ pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
         args.tenant.clone(),
         authority,
     )?)
+}
+
+/// A client of the node that `up` has in this folder, or in one above it.
+fn local_client(args: &NodeArgs) -> Result<Client, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut files = here
+        .ancestors()
+        .map(|folder| settings::data_dir(None, folder).join(LOCAL_FILE));
+    let file = files.find(|file| file.exists()).ok_or_else(|| {
+        let message =
+            "no app is up in this folder: run `everwarm up` in it, or name the node with `--node`";
+        Failure::new(Exit::Usage, NO_CREDENTIALS, message)
+    })?;
+    let gone = || Failure::new(Exit::Usage, NO_CREDENTIALS, "the app isn't up any more");
+    let kept = read(&file)?.ok_or_else(gone)?;
+    let token = Token::parse(kept.token.expose_secret())
+        .map_err(|error| Failure::new(Exit::Usage, NO_CREDENTIALS, error.to_string()))?;
+    Ok(Client::new(&kept.node, token, args.tenant.clone())?)
+}
+
+/// Says in the data folder of `up` where its admin API is, for the user alone, and where that is said.
+///
+/// # Errors
+/// When there is no token in the folder, or the file can't be written.
+pub(crate) fn keep_local(data_dir: &Path, node: &str) -> Result<PathBuf, Failure> {
+    let path = data_dir.join(LOCAL_FILE);
+    let failed = |path: &Path, error: std::io::Error| {
+        let message = format!("couldn't use {}: {error}", path.display());
+        Failure::uncoded(Exit::Failure, message)
+    };
+    let token_file = data_dir.join(TOKEN_FILE);
+    let token = fs::read_to_string(&token_file).map_err(|error| failed(&token_file, error))?;
+    let token = SecretString::from(token);
+    let written = Written {
+        node,
+        token: token.expose_secret().trim(),
+        ca: None,
+    };
+    write(&path, &written).map_err(|error| failed(&path, error))?;
+    Ok(path)
 }
 
 /// Keeps a token, and the authority that vouches for its node if it isn't one of the system's, and says where.

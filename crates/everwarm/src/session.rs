@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -34,7 +35,7 @@ const NOT_WRITTEN: &str = "EW4021";
 
 /// A node that serves one app.
 pub(crate) struct Session {
-    node: Node,
+    node: Arc<Node>,
     live: Option<Live>,
 }
 
@@ -106,7 +107,7 @@ impl Session {
         settings::set_bounds(&mut config, bounds);
         config.egress = egress.config();
         Ok(Self {
-            node: Node::start(config).await?,
+            node: Arc::new(Node::start(config).await?),
             live: None,
         })
     }
@@ -165,7 +166,7 @@ impl Session {
         self.node.lend_secrets(&tenant, &app.name, secrets);
     }
 
-    pub(crate) fn node(&self) -> &Node {
+    pub(crate) fn node(&self) -> &Arc<Node> {
         &self.node
     }
 

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::assets::Assets;
 use crate::config::ConfigName;
-use crate::grants::{Grants, PostgresUrl};
+use crate::grants::{Grants, PostgresUrl, RedisUrl};
 use crate::limits::Limits;
-use crate::names::{AppName, DatabaseName, FunctionName};
+use crate::names::{AppName, DatabaseName, FunctionName, RedisName};
 use crate::route::RoutePattern;
 use crate::triggers::{Missed, Overlap, Queue, Schedule};
 
@@ -32,6 +32,9 @@ pub struct App {
     /// Its SQL databases, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<SqlDatabase>,
+    /// Its Redis servers, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redis: Vec<RedisServer>,
     /// Its functions, in the manifest's order. At least one, unless it has assets.
     #[serde(rename = "function", default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
@@ -59,6 +62,19 @@ pub struct Build {
     /// Paths to watch besides the package's own, relative to the manifest's folder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<PathBuf>,
+}
+
+/// One of an app's Redis servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisServer {
+    /// Its name, unique in the app.
+    pub name: RedisName,
+    /// Where it is.
+    pub url: RedisUrl,
+    /// The secret of the app that is the password there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<ConfigName>,
 }
 
 /// One of an app's SQL databases.

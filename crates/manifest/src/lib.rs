@@ -19,7 +19,8 @@ pub mod route;
 pub mod triggers;
 
 pub use app::{
-    App, Build, Compress, Function, Isolation, RenderError, SqlDatabase, UnknownWord, World,
+    App, Build, Compress, Function, Isolation, RedisServer, RenderError, SqlDatabase, UnknownWord,
+    World,
 };
 pub use assets::{
     ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
@@ -34,7 +35,7 @@ pub use grants::{
 };
 pub use limits::Limits;
 pub use names::{
-    AppName, DatabaseName, FunctionName, NameError, QueueName, ScheduleName, TenantId,
+    AppName, DatabaseName, FunctionName, NameError, QueueName, RedisName, ScheduleName, TenantId,
 };
 pub use parse::{
     DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,

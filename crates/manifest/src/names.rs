@@ -1,4 +1,4 @@
-//! The names that people give: apps, functions, databases, queues, schedules and tenants. Knows their shape and how to propose a
+//! The names that people give: apps, functions, databases, servers, queues, schedules and tenants. Knows their shape and how to propose a
 //! valid name near an invalid one. Doesn't know what the names refer to.
 
 use std::fmt;
@@ -150,6 +150,11 @@ name_type! {
 name_type! {
     /// The name of an SQL database, unique in its app. Also the name of its file.
     DatabaseName
+}
+
+name_type! {
+    /// The name of a Redis server, unique in its app.
+    RedisName
 }
 
 name_type! {

@@ -9,14 +9,15 @@ use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
     ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
-    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX, REDIS_GRANTED_MAX,
+    SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{
-    ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, ROOT, SCHEDULE, SQL, Table,
+    ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
 };
-use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, REDIS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 use crate::triggers::{
@@ -32,6 +33,7 @@ pub fn schema() -> String {
             json!({ "type": "array", "items": assets(), "minItems": 1, "maxItems": ASSETS_MAX })
         }
         "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
+        "redis" => json!({ "type": "array", "items": redis(), "maxItems": REDIS_MAX }),
         "queue" => json!({ "type": "array", "items": queue(), "maxItems": QUEUES_MAX }),
         "schedule" => json!({ "type": "array", "items": schedule(), "maxItems": SCHEDULES_MAX }),
         _ => {
@@ -102,6 +104,18 @@ fn sql() -> Value {
         }),
         "password" => config_name(),
         _ => text(),
+    })
+}
+
+fn redis() -> Value {
+    table(&REDIS, &["name", "url"], |key| match key {
+        "name" => name(),
+        "password" => config_name(),
+        _ => json!({
+            "type": "string",
+            "pattern": "^rediss?://([^/:@]+@)?[^/@]+(/[0-9]*)?$",
+            "examples": ["rediss://cache.example.com", "rediss://app@cache.example.com:6380/1"],
+        }),
     })
 }
 
@@ -235,6 +249,13 @@ fn grants() -> Value {
             "type": "array",
             "items": name(),
             "maxItems": DATABASES_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["default"]],
+        }),
+        "redis" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": REDIS_GRANTED_MAX,
             "uniqueItems": true,
             "examples": [["default"]],
         }),

@@ -145,6 +145,7 @@ fn grants() -> impl Strategy<Value = Grants> {
         functions: Vec::new(),
         sql: Vec::new(),
         queues: Vec::new(),
+        redis: Vec::new(),
         kv: kv.into_iter().collect(),
         secrets: secrets.into_iter().collect(),
     })
@@ -268,6 +269,7 @@ fn app() -> impl Strategy<Value = App> {
                 name: AppName::new(&name).expect("a valid name"),
                 build,
                 sql,
+                redis: Vec::new(),
                 queues: queues.collect(),
                 schedules: schedules.collect(),
                 functions,

@@ -53,9 +53,22 @@ fn everything_may_be_chosen() {
     assert_eq!(App::parse(&again, "again.toml").expect("it is valid"), app);
 }
 
+/// Checks that each of these has one mistake, and what is said of it.
+fn are_told(mistakes: &[(&str, ErrorCode, &str)]) {
+    for (declared, code, said) in mistakes {
+        let diagnostic = only(declared, "[]");
+        assert_eq!(diagnostic.code, *code, "{declared}");
+        assert!(
+            diagnostic.message.contains(said),
+            "{declared}: {}",
+            diagnostic.message
+        );
+    }
+}
+
 #[test]
-fn mistakes_are_told_where_they_stand() {
-    for (declared, code, said) in [
+fn mistakes_of_queues_are_told_where_they_stand() {
+    are_told(&[
         (
             "queue = [1]",
             ErrorCode::InvalidValue,
@@ -121,6 +134,12 @@ fn mistakes_are_told_where_they_stand() {
             ErrorCode::InvalidValue,
             "line 3 is already called `mails`",
         ),
+    ]);
+}
+
+#[test]
+fn mistakes_of_schedules_are_told_where_they_stand() {
+    are_told(&[
         (
             "[[schedule]]\nname = \"n\"\nfunction = \"worker\"",
             ErrorCode::MissingKey,
@@ -146,15 +165,7 @@ fn mistakes_are_told_where_they_stand() {
             ErrorCode::InvalidValue,
             "`overlap` can't be `queue`",
         ),
-    ] {
-        let diagnostic = only(declared, "[]");
-        assert_eq!(diagnostic.code, code, "{declared}");
-        assert!(
-            diagnostic.message.contains(said),
-            "{declared}: {}",
-            diagnostic.message
-        );
-    }
+    ]);
 }
 
 #[test]

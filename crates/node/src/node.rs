@@ -246,7 +246,7 @@ impl Node {
             Arc::clone(&previews) as _,
             otlp::logged(otlp.as_ref(), &config.access_log),
             policy,
-            getrandom::u64().map_err(StartError::Random)?,
+            chance()?,
         ));
         let lanes = config.lanes.get();
         let plane = DataPlane::start(lanes, &edge, &runtime, config.ingress, &services)
@@ -261,8 +261,7 @@ impl Node {
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
         let locks = Arc::<AppLocks>::default();
-        let triggers = triggers::runner(&store, &apps, &services);
-        stores.deliver_by(&triggers);
+        let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
             kv_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
@@ -287,9 +286,7 @@ impl Node {
             readiness: Readiness::default(),
             secrets,
             vault,
-            meter: tokio::sync::Mutex::new(Meter::new(
-                getrandom::u64().map_err(StartError::Random)?,
-            )),
+            meter: tokio::sync::Mutex::new(Meter::new(chance()?)),
             listeners: Mutex::new(Some(listeners)),
             listening: OnceLock::new(),
             ending: AtomicBool::new(false),
@@ -423,6 +420,11 @@ fn policy(config: &NodeConfig) -> Policy {
         trusted_proxies: config.trusted_proxies.clone(),
         recorded: config.otlp.as_ref().map(|otlp| otlp.recorded),
     }
+}
+
+/// A random number.
+fn chance() -> Result<u64, StartError> {
+    getrandom::u64().map_err(StartError::Random)
 }
 
 /// The cache that makes an edit compile fast.

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::apps::{AppKey, Apps};
 use crate::node::Node;
+use crate::stores::NodeStores;
 
 /// How much an app may keep in its queues.
 pub(crate) const QUOTA: TriggerQuota = TriggerQuota {
@@ -30,18 +31,21 @@ pub(crate) const QUOTA: TriggerQuota = TriggerQuota {
 /// How long the calls that are under way may take when another process is to have the store.
 const REST_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Makes what delivers messages: out of `store`, to functions of `apps`.
+/// Makes what delivers messages: out of `store`, to functions of `apps`, those that functions send to `stores` among them.
 pub(crate) fn runner(
     store: &Arc<Embedded>,
     apps: &Arc<Mutex<Apps>>,
     services: &Arc<ServiceCalls>,
+    stores: &NodeStores,
 ) -> Arc<Runner> {
     let caller = NodeCaller {
         apps: Arc::clone(apps),
         services: Arc::clone(services),
     };
     let store = Arc::clone(store);
-    Arc::new(Runner::new(store, Arc::new(caller), QUOTA))
+    let runner = Arc::new(Runner::new(store, Arc::new(caller), QUOTA));
+    stores.deliver_by(&runner);
+    runner
 }
 
 impl Node {

@@ -43,8 +43,8 @@ fn main() {
     handle_all(&store, &runtime, time, "an empty queue");
     let start = Instant::now();
     fill(&store, &runtime, wait);
-    let rate = wait as f64 / start.elapsed().as_secs_f64();
-    println!("{wait} messages sent, {BATCH_MAX} at a time: {rate:.0} messages/s");
+    let rate = rate(wait, start.elapsed());
+    println!("{wait} messages sent, {BATCH_MAX} at a time: {rate} messages/s");
     handle_all(&store, &runtime, time, "with those before");
 
     let queue = queue();
@@ -105,9 +105,9 @@ fn handle_all(store: &Embedded, runtime: &Runtime, time: Duration, what: &str) {
             .block_on(futures_util::future::join_all(calls))
             .into_iter()
             .sum();
-        let rate = handled as f64 / time.as_secs_f64();
+        let rate = rate(handled, time);
         println!(
-            "{what}, {callers} callers send, lease and settle {BATCH} at a time: {rate:.0} messages/s"
+            "{what}, {callers} callers send, lease and settle {BATCH} at a time: {rate} messages/s"
         );
     }
 }
@@ -145,6 +145,11 @@ fn sync_bare(folder: &Path, time: Duration) -> Vec<Duration> {
         file.write_all_at(&PAGE, page % 64 * bytes).unwrap();
         file.sync_data().unwrap();
     })
+}
+
+/// How many a second.
+fn rate(count: usize, time: Duration) -> u128 {
+    count as u128 * 1_000 / time.as_millis().max(1)
 }
 
 fn timed(time: Duration, mut work: impl FnMut()) -> Vec<Duration> {

@@ -101,7 +101,8 @@ pub(crate) struct ClientsArgs {
 /// Which node is asked, and for whom. The token is kept by `login`, or in EVERWARM_TOKEN.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct NodeArgs {
-    /// The node's admin API, as in http://127.0.0.1:3001 [default: that of `login`]
+    /// The node's admin API, as in http://127.0.0.1:3001; `up` for the app that `up` serves from this folder [default:
+    /// that of `login`]
     #[arg(long, value_name = "URL", env = "EVERWARM_NODE")]
     pub(crate) node: Option<String>,
     /// With a token of the node: for which tenant [default: default]

@@ -1,5 +1,6 @@
 //! One file a verb. Here is only which verb runs, and on what runtime.
 
+mod admin;
 mod apps;
 mod audit;
 mod backup;

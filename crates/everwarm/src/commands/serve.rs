@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everwarm_node::admin::{self, AdminTls, make_first_token};
+use everwarm_node::admin::{AdminTls, make_first_token};
 use everwarm_node::handover::{Heir, Post, Predecessor};
 use everwarm_node::machine::Machine;
 use everwarm_node::sockets::Sockets;
@@ -18,9 +18,9 @@ use everwarm_node::{
     TlsConfig,
 };
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::admin::Admin;
 use crate::args::ServeArgs;
 use crate::doctor;
 use crate::exit::{Exit, Failure, told};
@@ -104,36 +104,6 @@ struct Serving<'p> {
     token_file: Option<PathBuf>,
     serve: Serve,
     printer: &'p Printer,
-}
-
-/// The admin API on its socket.
-struct Admin {
-    end: watch::Sender<bool>,
-    /// Until it has ended.
-    task: Option<JoinHandle<()>>,
-}
-
-impl Admin {
-    fn start(listener: Listener, tls: Option<AdminTls>, node: &Arc<Node>) -> Self {
-        let (end, ended) = watch::channel(false);
-        let task = tokio::spawn(admin::serve(listener, tls, Arc::clone(node), ended));
-        Self {
-            end,
-            task: Some(task),
-        }
-    }
-
-    /// Ends it; what it is asked already is answered.
-    async fn end(&mut self, limit: Duration) {
-        self.end.send_replace(true);
-        let Some(mut task) = self.task.take() else {
-            return;
-        };
-        // A panic in it was logged.
-        if tokio::time::timeout(limit, &mut task).await.is_err() {
-            task.abort();
-        }
-    }
 }
 
 fn chores(node: &Arc<Node>) -> JoinHandle<()> {

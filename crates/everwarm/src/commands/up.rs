@@ -17,8 +17,10 @@ use crate::stop::Stop;
 use crate::telemetry;
 use crate::watch::Watcher;
 
+mod local;
 mod report;
 
+use local::LocalAdmin;
 use report::{Event, Ready, Timed};
 
 pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure> {
@@ -67,6 +69,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
         Timed::new("start", start_time),
     ];
     stages.extend(report::stages(&deployed));
+    let local = LocalAdmin::start(session.node(), &data_dir).await?;
     let ready = Ready::new(project.app(), &deployed, address, stages, watcher.is_some());
     report::ready(printer, &ready);
 
@@ -81,6 +84,7 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     app.serve(&mut stop).await;
 
     report::event(printer, &Event::Draining);
+    local.end().await;
     let drained = tokio::select! {
         biased;
         // Whoever asks twice doesn't want to wait.

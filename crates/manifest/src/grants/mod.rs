@@ -17,18 +17,20 @@ mod bucket;
 mod http;
 mod network;
 mod postgres;
+mod redis;
 mod target;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigName;
-use crate::names::{DatabaseName, FunctionName, QueueName};
+use crate::names::{DatabaseName, FunctionName, QueueName, RedisName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
 pub(crate) use network::parse as parse_network;
 pub use postgres::{PostgresUrl, PostgresUrlError};
+pub use redis::{RedisUrl, RedisUrlError};
 pub use target::{HttpScheme, HttpTarget, TargetError, TargetHost};
 
 /// The most grants in `http`.
@@ -41,6 +43,8 @@ pub const BUCKETS_GRANTED_MAX: usize = 100;
 pub const SECRETS_GRANTED_MAX: usize = 100;
 /// The most names in `sql`.
 pub const DATABASES_GRANTED_MAX: usize = 100;
+/// The most names in `redis`.
+pub const REDIS_GRANTED_MAX: usize = 100;
 /// The most names in `queues`.
 pub const QUEUES_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
@@ -69,6 +73,9 @@ pub struct Grants {
     /// Which of its app's SQL databases it may open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<DatabaseName>,
+    /// Which of its app's Redis servers it may ask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redis: Vec<RedisName>,
     /// To which of its app's queues it may send.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<QueueName>,
@@ -83,6 +90,7 @@ impl Grants {
             && self.kv.is_empty()
             && self.secrets.is_empty()
             && self.sql.is_empty()
+            && self.redis.is_empty()
             && self.queues.is_empty()
     }
 }

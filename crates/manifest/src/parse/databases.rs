@@ -141,7 +141,7 @@ fn url(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<PostgresU
 }
 
 /// The name of the secret that is the password.
-fn password(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<ConfigName> {
+pub(super) fn password(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<ConfigName> {
     let text = reader.filled_text("password", findings)?;
     match ConfigName::new(text.value) {
         Ok(name) => Some(name),

@@ -9,10 +9,10 @@ use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
     ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
-    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
-    parse_network,
+    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, REDIS_GRANTED_MAX,
+    SECRETS_GRANTED_MAX, parse_network,
 };
-use crate::names::{DatabaseName, FunctionName, QueueName, nearest_name};
+use crate::names::{DatabaseName, FunctionName, QueueName, RedisName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -60,15 +60,22 @@ const QUEUES: List = List {
     max: QUEUES_GRANTED_MAX,
 };
 
+const REDIS: List = List {
+    key: "redis",
+    what: "entries in `redis` of one function",
+    max: REDIS_GRANTED_MAX,
+};
+
 /// What stands elsewhere in the manifest, and isn't known yet where it is granted.
 #[derive(Default)]
 pub(super) struct Granted {
     pub(super) functions: Vec<At<FunctionName>>,
     pub(super) databases: Vec<At<DatabaseName>>,
     pub(super) queues: Vec<At<QueueName>>,
+    pub(super) redis: Vec<At<RedisName>>,
 }
 
-/// The grants, and where each function, database and queue stands that is granted.
+/// The grants, and where all that is declared elsewhere stands that is granted.
 pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (Grants, Granted) {
     let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
         return Default::default();
@@ -101,6 +108,10 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         QueueName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
     });
+    let redis = list(&table, &REDIS, findings, |text| {
+        RedisName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
@@ -108,12 +119,14 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         kv: values(kv),
         secrets: values(secrets),
         sql: values(databases.clone()),
+        redis: values(redis.clone()),
         queues: values(queues.clone()),
     };
     let granted = Granted {
         functions,
         databases,
         queues,
+        redis,
     };
     (grants, granted)
 }
@@ -174,6 +187,10 @@ pub(super) struct Declared {
 pub(super) const DATABASES: Declared = Declared {
     what: "database",
     header: "[[sql]]",
+};
+pub(super) const SERVERS: Declared = Declared {
+    what: "Redis server",
+    header: "[[redis]]",
 };
 pub(super) const DECLARED_QUEUES: Declared = Declared {
     what: "queue",

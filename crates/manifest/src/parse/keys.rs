@@ -29,6 +29,7 @@ pub(crate) const ROOT: Table = Table {
         ),
         key("build", "How components are built from source."),
         key("sql", "The app's SQL databases."),
+        key("redis", "The app's Redis servers."),
         key(
             "function",
             "The app's functions, at least one unless it has assets.",
@@ -80,6 +81,21 @@ pub(crate) const SQL: Table = Table {
         key(
             "url",
             "The Postgres server that has it: `postgres://user@host[:port]/database`. Without it the node keeps the database.",
+        ),
+        key(
+            "password",
+            "The secret of the app that is the password there.",
+        ),
+    ],
+};
+
+pub(crate) const REDIS: Table = Table {
+    header: "[[redis]]",
+    keys: &[
+        key("name", "The server's name: a DNS label, unique in the app."),
+        key(
+            "url",
+            "Where it is: `rediss://[user@]host[:port][/database]`, or `redis://` without TLS.",
         ),
         key(
             "password",
@@ -260,6 +276,10 @@ pub(crate) const GRANTS: Table = Table {
             "sql",
             "SQL databases of the app that the function may open.",
         ),
+        key(
+            "redis",
+            "Redis servers of the app that the function may ask.",
+        ),
         key("queues", "Queues of the app that the function may send to."),
     ],
 };
@@ -297,8 +317,8 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 9] = [
-    &ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
+pub(crate) const TABLES: [&Table; 10] = [
+    &ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE, &REDIS,
 ];
 
 impl Table {

@@ -7,6 +7,7 @@ mod databases;
 mod function;
 mod grants;
 pub(crate) mod keys;
+mod redis;
 mod table;
 mod triggers;
 
@@ -17,6 +18,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::databases::DATABASES_MAX;
 use self::function::Draft;
 pub use self::function::{ENV_MAX, ROUTES_MAX};
+pub use self::redis::REDIS_MAX;
 use self::table::{At, Reader};
 use crate::app::{App, Build, Function};
 use crate::diagnostics::{ErrorCode, Finding, ManifestErrors, line_number, quoted, tell};
@@ -102,6 +104,10 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let granted = drafts.iter().flat_map(|draft| &draft.granted.databases);
     let names: Vec<_> = databases.iter().map(|it| &it.name.value).collect();
     grants::check_declared(&grants::DATABASES, &names, granted, &mut findings);
+    let servers = redis::read(text, &root, &mut findings);
+    let granted = drafts.iter().flat_map(|draft| &draft.granted.redis);
+    let names: Vec<_> = servers.iter().map(|it| &it.name).collect();
+    grants::check_declared(&grants::SERVERS, &names, granted, &mut findings);
     let triggers = triggers::read(text, &root, &mut findings);
     let granted = drafts.iter().flat_map(|draft| &draft.granted.queues);
     let names: Vec<_> = triggers.queues.iter().map(|it| &it.name).collect();
@@ -116,6 +122,7 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
                 .into_iter()
                 .map(databases::Declared::finish)
                 .collect(),
+            redis: servers,
             functions,
             assets,
             queues: triggers.queues,

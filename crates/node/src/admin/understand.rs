@@ -42,6 +42,8 @@ fn read(operation: &Operation, app: &AppName, body: &[u8]) -> Result<(), Failed>
         kv::values(message(body)?)?;
     } else if [operations::READ_VALUES.id, operations::REMOVE_VALUES.id].contains(&operation.id) {
         kv::keys(&message(body)?)?;
+    } else if operation.id == operations::RETRY_MESSAGES.id {
+        message::<messages::Retry>(body)?;
     } else {
         return Err(Failed::bad_request("this operation takes no JSON"));
     }

@@ -1,10 +1,12 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv`, `otlp` and `tls`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv`, `otlp`, `tls` and
+//! `triggers`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
 mod kv;
 mod otlp;
 mod tls;
+mod triggers;
 
 use std::fmt::{self, Debug};
 
@@ -29,6 +31,7 @@ impl Node {
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register_collector(Box::new(Reading::of(self)));
         registry.register_collector(Box::new(kv::Reading::of(self).await));
+        registry.register_collector(Box::new(triggers::Reading::of(self).await));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }

@@ -282,8 +282,8 @@ pub(super) async fn leases_that_come_together_share_no_message(store: &dyn Store
     let texts: Vec<String> = (0..60).map(|number| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let sent = send(triggers, &queue, &texts).await;
-    let leases = (0..25).map(|_| triggers.lease(&queue, lease_of(3, OVER), NOW));
-    let leased: Vec<Leased> = all(leases)
+    let asked = (0..25).map(|_| triggers.lease(&queue, lease_of(3, OVER), NOW));
+    let leased: Vec<Leased> = all(asked)
         .await
         .into_iter()
         .flat_map(|leased| leased.expect("messages can be leased"))

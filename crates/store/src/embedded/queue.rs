@@ -6,6 +6,7 @@
 //! A lease is written as all else is: how often a message was tried is known even if the process didn't survive trying.
 //! That somebody has it isn't: a process begins with none leased.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -32,24 +33,28 @@ pub(super) use tables::TABLES;
 
 /// Kibibytes of leased messages that wait for their callers; beyond that a lease has one message.
 const ANSWERS_KIB_MAX: usize = 32 << 10;
-/// Bits of a receipt that count the leases of one process: one that leases a million a second has them for weeks. Above
-/// them is how often the file was opened, so that none comes twice.
-const RECEIPT_BITS: u32 = 42;
+/// Bits of the first receipt, which is chosen by chance: one of an earlier process is none of this one's.
+const FIRST_RECEIPT_BITS: u32 = 62;
 
 /// The engine of queues and schedules.
 #[derive(Debug)]
 pub(super) struct Queue {
     file: Grouped<Messages>,
-    /// Counts those of this process.
-    leases: AtomicU64,
+    /// The next one. Goes on when the file is opened again.
+    receipts: AtomicU64,
     answers: Arc<Semaphore>,
 }
 
 impl Queue {
     pub(super) fn open(path: PathBuf, medium: Medium) -> Result<Self, OpenError> {
+        let mut first = [0; 8];
+        getrandom::fill(&mut first)
+            .map_err(|error| io::Error::other(error.to_string()))
+            .map_err(OpenError::io("get random bytes for", &path))?;
+        let first = u64::from_ne_bytes(first) >> (u64::BITS - FIRST_RECEIPT_BITS);
         Ok(Self {
             file: Grouped::open(path, medium)?,
-            leases: AtomicU64::new(0),
+            receipts: AtomicU64::new(first),
             answers: Arc::new(Semaphore::new(ANSWERS_KIB_MAX)),
         })
     }

@@ -128,13 +128,14 @@ impl Place {
         self.story.len()
     }
 
-    /// Lets the power end before an operation, and checks what is there when it is back.
-    fn cut(&self, operation: u64, survives: Survives, after: &[String]) -> Result<(), Broken> {
-        let disk = self.new_disk();
-        disk.end_power_at(operation);
-        let acknowledged = self.run_until_cut(&disk);
-        let disk = disk.after_power_cut(survives);
-        let store = self.open(&disk)?;
+    /// Checks what is there when the power is back, and goes on from there.
+    fn go_on(
+        &self,
+        disk: &SimulatedDisk,
+        acknowledged: usize,
+        after: &[String],
+    ) -> Result<(), Broken> {
+        let store = self.open(disk)?;
         let seen = self.see(&store)?;
         let next = after.get(acknowledged + 1);
         let done = if seen == after[acknowledged] {
@@ -182,12 +183,17 @@ impl Place {
         assert!(operations > 100, "{operations} operations are no story");
         println!("{operations} places to cut");
         for operation in first..=operations {
+            let disk = self.new_disk();
+            disk.end_power_at(operation);
+            // The same whatever survives.
+            let acknowledged = self.run_until_cut(&disk);
             for survives in survives {
                 let survives = match *survives {
                     Survives::Some(number) => Survives::Some(number ^ (operation << 8)),
                     other => other,
                 };
-                if let Err(broken) = self.cut(operation, survives, &after) {
+                let disk = disk.after_power_cut(survives);
+                if let Err(broken) = self.go_on(&disk, acknowledged, &after) {
                     return Some((operation, survives, broken));
                 }
             }

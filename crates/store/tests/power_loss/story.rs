@@ -115,7 +115,7 @@ pub(crate) const STORY: &[Step] = &[
     Step::Secret(4, 40),
     Step::Usage(3),
     // Whatever was cut while they were made, the other files are written to.
-    Step::Increment("n", 1),
+    Step::Increment("written", 1),
     Step::Queue(Ask::Send(1, 10)),
 ];
 

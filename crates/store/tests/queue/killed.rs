@@ -105,13 +105,13 @@ async fn messages_are_kept_and_forgotten_as_was_said_however_often_the_process_i
             (2 * last..=2 * (last + round)).contains(&gone),
             "round {round}: {gone} of {last}"
         );
-        let lost: Vec<_> = sent
+        let missing: Vec<_> = sent
             .iter()
             .filter(|id| **id > gone && !there.contains(id))
             .collect();
         assert!(
-            lost.is_empty(),
-            "round {round}: {lost:?} of {there:?} are lost"
+            missing.is_empty(),
+            "round {round}: {missing:?} of {there:?} are lost"
         );
         let kept = store.triggers().kept(&queue().tenant, &queue().app).await;
         assert_eq!(kept.unwrap().messages, there.len() as u64 + runs);

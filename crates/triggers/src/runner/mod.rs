@@ -264,6 +264,11 @@ impl Runner {
         self.shared.takes.send_replace(true);
     }
 
+    /// All triggers that are served, in no order.
+    pub fn all(&self) -> Vec<TriggerId> {
+        self.desks.lock().keys().cloned().collect()
+    }
+
     /// What became of messages since the start.
     pub fn counts(&self) -> Counts {
         let counts = &self.shared.counts;

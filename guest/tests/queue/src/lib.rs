@@ -9,7 +9,8 @@
 //! - all else: handled, after `STALL_MS` milliseconds if the environment says so
 //!
 //! `POST /send?<queue>` sends: a body of JSON is a list of `{"body", "content_type", "delay_ms", "bytes"}`. `GET /handled` lists
-//! what was written down, as JSON: the key, and what was there.
+//! what was written down, as JSON: the key, and what was there. What the bench asks for is at `/fill`, `/count`, `/counted`,
+//! `/tick` and `/late`.
 
 use std::time::Duration;
 
@@ -55,11 +56,11 @@ async fn handle(request: LazyRequest) -> Result {
         (Method::GET, "/handled") => handled().await,
         (Method::POST, "/send") => send(query, request).await,
         (Method::POST, "/batch") => batch(request).await,
-        // Without writing anything down: what a bench measures.
-        (Method::POST, "/count") => {
-            let batch = Batch::from_request(request).await?;
-            Ok(batch.answer([]))
-        }
+        (Method::GET, "/fill") => fill().await,
+        (Method::POST, "/count") => count(request).await,
+        (Method::GET, "/counted") => counted("counted").await,
+        (Method::POST, "/tick") => tick(request).await,
+        (Method::GET, "/late") => counted("late").await,
         (Method::POST, _) => one(request).await,
         _ => Ok(StatusCode::NOT_FOUND.into_response()),
     }
@@ -156,6 +157,43 @@ async fn one(request: LazyRequest) -> Result {
             Ok(StatusCode::NO_CONTENT.into_response())
         }
     }
+}
+
+/// What the bench measures: a hundred messages of 100 bytes.
+async fn fill() -> Result {
+    let messages = vec![Message::new([b'x'; 100]); 100];
+    queue::send_all("jobs", &messages).await?;
+    Ok("hello\n".into_response())
+}
+
+/// Counts the messages of a batch, and does nothing else.
+async fn count(request: LazyRequest) -> Result {
+    let batch = Batch::from_request(request).await?;
+    let messages = i64::try_from(batch.messages.len()).unwrap_or(i64::MAX);
+    Store::open("default")?
+        .increment("counted", messages)
+        .await?;
+    Ok(batch.answer([]))
+}
+
+/// Writes down how late a run of a schedule is, in microseconds.
+async fn tick(request: LazyRequest) -> Result {
+    let delivery = Delivery::from_request(request).await?;
+    let late = delivery.scheduled.and_then(|moment| moment.elapsed().ok());
+    let late = late.unwrap_or_default().as_micros().to_string();
+    let append = |list: Option<Vec<u8>>| {
+        let mut list = list.unwrap_or_default();
+        list.extend_from_slice(late.as_bytes());
+        list.push(b'\n');
+        list
+    };
+    Store::open("default")?.update("late", append).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn counted(key: &str) -> Result {
+    let counted = Store::open("default")?.get(key).await?;
+    Ok(counted.unwrap_or_default().into_response())
 }
 
 async fn batch(request: LazyRequest) -> Result {

@@ -43,7 +43,8 @@ pub(crate) async fn what_is_too_large_for_a_queue_is_refused(store: &dyn Store) 
         matches!(refused, Err(TriggerError::BatchTooLong { messages }) if messages == BATCH_MAX + 1),
         "{refused:?}"
     );
-    let mut large = vec![message(&[0; BODY_BYTES_MAX]); BATCH_BYTES_MAX / BODY_BYTES_MAX];
+    let largest = message(&vec![0; BODY_BYTES_MAX]);
+    let mut large = vec![largest; BATCH_BYTES_MAX / BODY_BYTES_MAX];
     large.push(message(b"a"));
     let refused = try_send(large.clone()).await;
     assert!(

@@ -66,11 +66,11 @@ pub(crate) async fn schedule_is_fired_from_where_it_is_and_not_twice(store: &dyn
 pub(crate) async fn one_of_those_who_fire_together_does(store: &dyn Store) {
     let (triggers, of) = (store.triggers(), hourly());
     assert!(fire(triggers, None, NOW, Vec::new()).await);
-    let fires = (0..20).map(|_| {
+    let asked = (0..20).map(|_| {
         let runs = vec![run(OVER), run(LATER)];
         triggers.fire(&of, Some(NOW), LATER, runs, TriggerQuota::NONE, NOW)
     });
-    let fired = all(fires).await.into_iter();
+    let fired = all(asked).await.into_iter();
     let fired = fired.filter(|fired| *fired.as_ref().expect("a schedule can be fired"));
     assert_eq!(fired.count(), 1);
     assert_eq!(standing(triggers, &of, LATER).await.due, 2);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::grouped::{failed, signed, unsigned};
-use super::RECEIPT_BITS;
 use super::books::Books;
 use super::read::{CONTENT, content};
 use super::write::forget;
@@ -24,25 +23,23 @@ pub(super) struct Answer {
 
 /// A message that may be taken.
 struct Due {
-    due: i64,
+    since: i64,
     id: i64,
     bytes: u64,
 }
 
-/// Ends all leases: nobody of this process has any yet. Counts that the file was opened.
+/// Ends all leases: nobody of this process has any yet. Writes nothing if there are none.
 pub(super) fn end_all(writer: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute("UPDATE opened SET times = times + 1", [])?;
     // When it was sent is before any moment that will be asked for.
-    transaction.execute(
+    writer.execute(
         "UPDATE message SET is_leased = 0, receipt = NULL, due_ms = sent_ms
          WHERE trigger IN (SELECT id FROM trigger) AND is_dead = 0 AND is_leased = 1",
         [],
     )?;
-    transaction.commit()
+    Ok(())
 }
 
-/// Takes what is due. Of this process's leases it is the one that begins at `first`.
+/// Takes what is due. Receipts count from `first` on.
 pub(super) fn lease(
     connection: &mut Connection,
     of: &TriggerId,
@@ -68,7 +65,6 @@ pub(super) fn lease(
             // What was answered isn't taken as fast as it is asked for.
             Err(_) => found.truncate(1),
         }
-        let first = receipts(&savepoint)? + first;
         for (receipt, message) in (first..).zip(found) {
             let receipt = Receipt(receipt);
             let leased = take(&savepoint, books.trigger, message.id, lease.until, receipt)?;
@@ -78,13 +74,6 @@ pub(super) fn lease(
         Ok(answer)
     };
     taken().map_err(failed("lease messages"))
-}
-
-/// Where the receipts of this process begin.
-fn receipts(connection: &Connection) -> rusqlite::Result<u64> {
-    let mut query = connection.prepare_cached("SELECT times FROM opened")?;
-    let times = query.query_row([], |row| row.get(0).map(unsigned))?;
-    Ok(times << RECEIPT_BITS)
 }
 
 /// What is due, the longest first, as many as one lease may have.
@@ -105,7 +94,7 @@ fn due(
         let of = params![trigger, is_leased, now.as_i64(), lease.count_max];
         let rows = query.query_map(of, |row| {
             Ok(Due {
-                due: row.get(0)?,
+                since: row.get(0)?,
                 id: row.get(1)?,
                 bytes: row.get(2).map(unsigned)?,
             })
@@ -114,7 +103,7 @@ fn due(
             found.push(row?);
         }
     }
-    found.sort_by_key(|message| (message.due, message.id));
+    found.sort_by_key(|message| (message.since, message.id));
     found.truncate(lease.count_max as usize);
     let (bytes_max, mut bytes) = (lease.bytes_max as u64, 0_u64);
     let fit = found.iter().take_while(|message| {

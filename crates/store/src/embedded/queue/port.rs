@@ -16,6 +16,10 @@ use crate::triggers::{
     SweptMessages, TriggerError, TriggerId, TriggerQuota, Triggers, Which,
 };
 
+/// [`BATCH_MAX`], as leases count.
+const COUNT_MAX: u32 = 100;
+const _: () = assert!(COUNT_MAX as usize == BATCH_MAX);
+
 /// Bytes of messages that may be kept together.
 fn checked(messages: &[NewMessage]) -> Result<usize, TriggerError> {
     bounded(messages.len())?;
@@ -84,12 +88,12 @@ impl Triggers for Queue {
     ) -> StoreFuture<'a, Result<Vec<Leased>, TriggerError>> {
         let of = of.clone();
         let lease = Lease {
-            count_max: lease.count_max.min(BATCH_MAX as u32),
+            count_max: lease.count_max.min(COUNT_MAX),
             bytes_max: lease.bytes_max.min(BATCH_BYTES_MAX),
             ..lease
         };
         let count = u64::from(lease.count_max);
-        let first = self.leases.fetch_add(count, Ordering::Relaxed);
+        let first = self.receipts.fetch_add(count, Ordering::Relaxed);
         let answers = Arc::clone(&self.answers);
         Box::pin(async move {
             let leased = self.file.write(0, move |connection| {

@@ -39,11 +39,6 @@ pub(in super::super) const TABLES: Tables = Tables {
     CREATE TABLE removed (
         trigger INTEGER PRIMARY KEY
     ) STRICT;
-    -- One row: how often the file was opened.
-    CREATE TABLE opened (
-        times INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO opened (times) VALUES (0);
 
     -- Without a rowid a small message is one page to find and one to write. The dead are apart, so that neither they
     -- nor the others are in the way when the rest is listed.

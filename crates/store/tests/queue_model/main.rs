@@ -1,279 +1,23 @@
 //! The embedded engine's queues and schedules against a model of them: maps, whatever is done in whatever order.
 //!
-//! Owns the model. Time is an argument, so nothing waits.
+//! Owns how both are asked the same. Time is an argument, so nothing waits.
 
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+mod model;
 
-use everwarm_manifest::{AppName, QueueName, ScheduleName, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 use everwarm_store::triggers::{
-    Content, KeptMessages, Lease, MessageId, NewMessage, Outcome, Receipt, Settlement, Standing,
-    State, Trigger, TriggerError, TriggerId, TriggerQuota, Triggers, Which,
+    Lease, MessageId, NewMessage, Outcome, Settlement, State, TriggerId, Triggers, Which,
 };
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
-const QUOTA: TriggerQuota = TriggerQuota {
-    messages_max: 8,
-    bytes_max: 5_000,
-};
-
-#[derive(Debug, Clone)]
-enum Action {
-    Send(usize, Vec<New>),
-    /// How many, how many bytes, and for how long.
-    Lease(usize, u32, usize, u64),
-    /// Leases by when they were given, the last first.
-    Settle(usize, Vec<usize>, Came),
-    Pause(usize, bool),
-    /// Whether it is said where it is, and for how many runs.
-    Fire(usize, bool, usize),
-    /// All, or so many of the first that there ever were.
-    Revive(usize, Option<usize>),
-    Purge(usize, Which),
-    /// What died so long ago.
-    Sweep(u64),
-    Remove(usize),
-    Pass(u64),
-    Reopen,
-}
-
-/// Bytes of the body, and after how long it is due.
-type New = (usize, u64);
-
-#[derive(Debug, Clone, Copy)]
-enum Came {
-    Well,
-    Again(u64),
-    Dead,
-    Back,
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    let of = || 0_usize..3;
-    let len = prop_oneof![4 => 0_usize..20, 1 => 700_usize..2_000];
-    let new = (len, prop_oneof![2 => Just(0_u64), 1 => 0_u64..30]);
-    let batch = prop::collection::vec(new, 0..4);
-    let bytes = prop_oneof![3 => Just(usize::MAX), 1 => 0_usize..100];
-    let came = prop_oneof![
-        3 => Just(Came::Well),
-        2 => (0_u64..30).prop_map(Came::Again),
-        2 => Just(Came::Dead),
-        1 => Just(Came::Back),
-    ];
-    let leases = prop::collection::vec(0_usize..8, 0..4);
-    let which = prop_oneof![Just(Which::Waiting), Just(Which::Dead)];
-    prop_oneof![
-        6 => (of(), batch).prop_map(|(of, batch)| Action::Send(of, batch)),
-        6 => (of(), 0_u32..4, bytes, 0_u64..30)
-            .prop_map(|(of, count, bytes, time)| Action::Lease(of, count, bytes, time)),
-        8 => (of(), leases, came).prop_map(|(of, leases, came)| Action::Settle(of, leases, came)),
-        1 => (of(), any::<bool>()).prop_map(|(of, is_paused)| Action::Pause(of, is_paused)),
-        2 => (of(), any::<bool>(), 0_usize..3)
-            .prop_map(|(of, is_right, runs)| Action::Fire(of, is_right, runs)),
-        2 => (of(), prop::option::of(0_usize..9)).prop_map(|(of, ids)| Action::Revive(of, ids)),
-        1 => (of(), which).prop_map(|(of, which)| Action::Purge(of, which)),
-        1 => (0_u64..30).prop_map(Action::Sweep),
-        1 => (0_usize..2).prop_map(Action::Remove),
-        4 => (0_u64..20).prop_map(Action::Pass),
-        1 => Just(Action::Reopen),
-    ]
-}
-
-/// The first two are one app's.
-fn ids() -> [TriggerId; 3] {
-    let queue = || Trigger::Queue(QueueName::new("one").unwrap());
-    let schedule = Trigger::Schedule(ScheduleName::new("one").unwrap());
-    [("shop", queue()), ("shop", schedule), ("blog", queue())].map(|(app, trigger)| TriggerId {
-        tenant: TenantId::default_tenant(),
-        app: AppName::new(app).unwrap(),
-        trigger,
-    })
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Message {
-    len: usize,
-    sent: u64,
-    attempts: u32,
-    state: State,
-    receipt: Option<Receipt>,
-    reason: Option<String>,
-}
-
-impl Message {
-    /// When it may be leased.
-    fn due(&self) -> Option<u64> {
-        match self.state {
-            State::Waits(due) | State::Leased(due) => Some(due.0),
-            State::Dead(_) => None,
-        }
-    }
-
-    fn is_dead(&self) -> bool {
-        self.due().is_none()
-    }
-
-    fn is_leased(&self, now: u64) -> bool {
-        matches!(self.state, State::Leased(until) if until.0 > now)
-    }
-}
-
-#[derive(Debug, Default, Clone)]
-struct Line {
-    last: u64,
-    messages: BTreeMap<u64, Message>,
-    is_paused: bool,
-    fired: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Model {
-    now: u64,
-    lines: BTreeMap<usize, Line>,
-    /// Messages of removed apps.
-    removed: u64,
-    /// All that were ever given, of each trigger.
-    leases: BTreeMap<usize, Vec<(MessageId, Receipt)>>,
-}
-
-/// What is refused, by name.
-type Refused = &'static str;
-
-fn refused(error: &TriggerError) -> Refused {
-    match error {
-        TriggerError::TooManyMessages { .. } => "messages",
-        TriggerError::TooManyBytes { .. } => "bytes",
-        other => panic!("{other:?}"),
-    }
-}
-
-impl Model {
-    fn kept(&self, of: usize) -> KeptMessages {
-        // The first two are one app's.
-        let lines = self
-            .lines
-            .iter()
-            .filter(|(other, _)| (**other < 2) == (of < 2));
-        let messages = lines.flat_map(|(_, line)| line.messages.values());
-        messages.fold(KeptMessages::default(), |sum, message| KeptMessages {
-            messages: sum.messages + 1,
-            bytes: sum.bytes + message.len as u64,
-        })
-    }
-
-    /// Keeps messages, all or none.
-    fn put(&mut self, of: usize, new: &[New]) -> Result<Vec<MessageId>, Refused> {
-        let kept = self.kept(of);
-        let bytes: u64 = new.iter().map(|(len, _)| *len as u64).sum();
-        if kept.messages + new.len() as u64 > QUOTA.messages_max {
-            return Err("messages");
-        }
-        if kept.bytes + bytes > QUOTA.bytes_max {
-            return Err("bytes");
-        }
-        let now = self.now;
-        let line = self.lines.entry(of).or_default();
-        let mut names = Vec::new();
-        for (len, after) in new {
-            line.last += 1;
-            let message = Message {
-                len: *len,
-                sent: now,
-                attempts: 0,
-                state: State::Waits(UnixMillis(now + after)),
-                receipt: None,
-                reason: None,
-            };
-            line.messages.insert(line.last, message);
-            names.push(MessageId(line.last));
-        }
-        Ok(names)
-    }
-
-    /// What a lease gets.
-    fn due(&self, of: usize, count: u32, bytes_max: usize) -> Vec<u64> {
-        let Some(line) = self.lines.get(&of).filter(|line| !line.is_paused) else {
-            return Vec::new();
-        };
-        let mut due: Vec<_> = line
-            .messages
-            .iter()
-            .filter_map(|(id, message)| Some((message.due()?, *id)))
-            .filter(|(due, _)| *due <= self.now)
-            .collect();
-        due.sort_unstable();
-        due.truncate(count as usize);
-        let (mut bytes, mut taken) = (0, Vec::new());
-        for (_, id) in due {
-            bytes += line.messages[&id].len;
-            if bytes > bytes_max && !taken.is_empty() {
-                break;
-            }
-            taken.push(id);
-        }
-        taken
-    }
-
-    fn settle(&mut self, of: usize, (id, receipt): (MessageId, Receipt), came: Came) -> bool {
-        let now = self.now;
-        let Some(line) = self.lines.get_mut(&of) else {
-            return false;
-        };
-        let Some(message) = line.messages.get_mut(&id.0) else {
-            return false;
-        };
-        if message.receipt != Some(receipt) {
-            return false;
-        }
-        message.receipt = None;
-        match came {
-            Came::Well => drop(line.messages.remove(&id.0)),
-            Came::Again(after) => {
-                message.state = State::Waits(UnixMillis(now + after));
-                message.reason = Some("again".to_owned());
-            }
-            Came::Dead => {
-                message.state = State::Dead(UnixMillis(now));
-                message.reason = Some("dead".to_owned());
-            }
-            Came::Back => {
-                message.state = State::Waits(UnixMillis(message.sent.min(now)));
-                message.attempts -= 1;
-            }
-        }
-        true
-    }
-
-    fn standing(&self, of: usize) -> Standing {
-        let Some(line) = self.lines.get(&of) else {
-            return Standing::default();
-        };
-        let mut standing = Standing {
-            is_paused: line.is_paused,
-            ..Standing::default()
-        };
-        for message in line.messages.values() {
-            standing.bytes += message.len as u64;
-            let count = match message.due() {
-                None => &mut standing.dead,
-                Some(_) if message.is_leased(self.now) => &mut standing.leased,
-                Some(due) if due <= self.now => &mut standing.due,
-                Some(_) => &mut standing.delayed,
-            };
-            *count += 1;
-        }
-        let first = line.messages.values().find(|message| !message.is_dead());
-        standing.oldest = first.map(|message| UnixMillis(message.sent));
-        standing
-    }
-}
+use model::{Action, Came, Message, Model, New, QUOTA, action, content, ids, refused};
 
 struct Run {
     dir: tempfile::TempDir,
@@ -439,8 +183,8 @@ impl Run {
                 .map(|(_, receipt)| receipt)
                 .all(|it| *it != leased.receipt);
             assert!(is_new, "a receipt that was given before");
-            let leases = self.model.leases.entry(of).or_default();
-            leases.push((leased.id, leased.receipt));
+            let of_line = self.model.leases.entry(of).or_default();
+            of_line.push((leased.id, leased.receipt));
         }
     }
 
@@ -597,17 +341,6 @@ impl Run {
                 None => return messages,
             }
         }
-    }
-}
-
-/// The one content of so many bytes.
-fn content(len: usize) -> Content {
-    let text = format!("{len} bytes");
-    Content {
-        body: text.bytes().cycle().take(len).collect(),
-        content_type: (len % 2 == 0).then(|| text.clone()),
-        trace: (len % 3 == 0).then_some(text),
-        scheduled: (len % 5 == 0).then_some(UnixMillis(len as u64)),
     }
 }
 

@@ -1,0 +1,47 @@
+//! The app that `up` serves, looked at from the command line as on a node.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Output;
+
+use everwarm_e2e::World;
+use everwarm_e2e::deliveries::{app, handled_until, queue};
+use everwarm_e2e::node::everwarm_command;
+use rustix::process::Signal;
+
+/// Runs `everwarm` in a folder.
+async fn everwarm(folder: &Path, args: &[&str]) -> Output {
+    let mut command = everwarm_command();
+    command.args(args).current_dir(folder);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    output.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
+    let folder = app(World::Wasi02).table(&queue("jobs", "")).write();
+    let node = folder.start().await;
+    let send = ["queue", "send", "queue", "jobs", "hello", "--node", "up"];
+    let sent = everwarm(folder.path(), &send).await;
+    assert!(sent.status.success(), "{sent:?}");
+    let handled = handled_until(&node, "it is handled", |handled| handled.len() == 1).await;
+    assert!(handled.values().all(|said| said["body"] == "hello"));
+
+    // From a folder below it too; what functions keep, as well.
+    let below = folder.path().join("src");
+    std::fs::create_dir(&below).unwrap();
+    let listed = everwarm(&below, &["kv", "ls", "queue", "--node", "up"]).await;
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.starts_with("jobs-"), "{listed}");
+
+    let file = folder.path().join(".everwarm/admin.json");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "nobody else reads the token");
+    drop(node.stop(Signal::TERM).await);
+    assert!(!file.exists());
+    let ended = everwarm(folder.path(), &send).await;
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("no app is up in this folder"), "{said}");
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+}
