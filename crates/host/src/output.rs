@@ -76,6 +76,16 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, from the least to the most.
+    pub const ALL: [Self; 6] = [
+        Self::Trace,
+        Self::Debug,
+        Self::Info,
+        Self::Warn,
+        Self::Error,
+        Self::Critical,
+    ];
+
     /// The interface's word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -72,6 +72,8 @@ pub struct NodeConfig {
     pub access_log: Arc<dyn AccessLog>,
     /// Where what functions print is kept for a while.
     pub logs: Arc<LogBook>,
+    /// Whether the data folder has it too, so that a node that starts again has it.
+    pub lines_on_disk: bool,
     /// Where traces, logs and metrics are sent; nowhere when `None`.
     pub otlp: Option<OtlpConfig>,
 }
@@ -105,6 +107,7 @@ impl NodeConfig {
             egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),
+            lines_on_disk: false,
             otlp: None,
         }
     }
@@ -123,6 +126,7 @@ impl NodeConfig {
             restore: true,
             server_timing: false,
             incremental: false,
+            lines_on_disk: true,
             secrets_key: Some(KeySource::DataFolder),
             ..Self::for_up(data_dir, compiler, access_log)
         }

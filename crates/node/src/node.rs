@@ -46,8 +46,8 @@ use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
-use crate::telemetry::LogBook;
 use crate::telemetry::otlp::{self, Otlp};
+use crate::telemetry::{LogBook, Shelf};
 use crate::triggers;
 
 /// A running node.
@@ -64,6 +64,8 @@ pub struct Node {
     pub(crate) edge: Arc<Edge>,
     /// What functions printed lately.
     pub(crate) logs: Arc<LogBook>,
+    /// Keeps them on the disk, if they are kept.
+    pub(crate) shelf: Option<Arc<Shelf>>,
     /// Sends telemetry to a collector, if there is one.
     pub(crate) otlp: Option<Arc<Otlp>>,
     pub(crate) plane: Arc<DataPlane>,
@@ -260,6 +262,11 @@ impl Node {
             incremental,
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
+        let shelf = config.lines_on_disk.then(|| {
+            let root = store.data_dir().root().join("lines");
+            Shelf::start(root, &config.logs).map(Arc::new)
+        });
+        let shelf = shelf.transpose().map_err(io("start a thread"))?;
         let locks = Arc::<AppLocks>::default();
         let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
@@ -276,6 +283,7 @@ impl Node {
             inspect_limits: config.inspect_limits,
             versions_max: config.versions_max,
             edge,
+            shelf,
             logs: config.logs,
             otlp,
             plane: Arc::new(plane),

@@ -311,7 +311,7 @@ impl<'p> Serving<'p> {
                 }
                 None => self.node.close_books().await,
             }
-            self.node.finish_exporting().await;
+            self.node.finish_telemetry().await;
         };
         tokio::select! {
             biased;

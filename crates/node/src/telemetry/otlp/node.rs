@@ -12,8 +12,9 @@ impl Node {
         }
     }
 
-    /// Sends what is left, after a drain: in a few seconds, or it is dropped.
-    pub async fn finish_exporting(&self) {
+    /// Writes and sends what is left, after a drain: in a few seconds, or it is dropped.
+    pub async fn finish_telemetry(&self) {
+        self.put_lines_away().await;
         if let Some(otlp) = &self.otlp {
             let last = self.metrics().await;
             otlp.finish(&last).await;
