@@ -11,6 +11,7 @@ pub mod acme;
 pub mod app;
 pub mod asked;
 pub mod client;
+pub mod collector;
 pub mod deadline;
 pub mod deliveries;
 pub mod frames;

@@ -254,3 +254,48 @@ async fn what_a_function_was_denied_is_among_its_lines() {
         ("node", "f")
     );
 }
+
+#[tokio::test]
+async fn lines_are_there_after_a_restart_and_after_a_kill_with_their_requests() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    shop(&server).await;
+    let reply = server.get("shop.example.com", "/log").await;
+    let id = reply.header("x-request-id").unwrap().to_owned();
+    let said = |lines: &[LogLine]| {
+        let mut said = lines.iter().filter(|line| line.source == "log");
+        said.find(|line| line.text == "a message with a level")
+            .cloned()
+    };
+    let before = lines(&server, &LogQuery::default(), &["a message with a level"]).await;
+    let before = said(&before).unwrap();
+    assert_eq!(before.request_id.as_deref(), Some(&*id));
+    assert_eq!(before.level.as_deref(), Some("warn"));
+    assert_eq!(before.context.as_deref(), Some("shop"));
+    assert_eq!(before.trace_id.as_ref().unwrap().len(), 32);
+    assert!(server.node.stop(Signal::TERM).await.status.success());
+
+    let server = data.start().await;
+    let page = server.client().logs("shop", &LogQuery::default()).await;
+    let page = page.unwrap();
+    assert_eq!(said(&page.items), Some(before.clone()));
+    // What comes now is behind it.
+    server.get("shop.example.com", "/stdout").await.ok();
+    let next = LogQuery {
+        after: page.next,
+        ..LogQuery::default()
+    };
+    let new = lines(&server, &next, &["a line on stdout", "/stdout"]).await;
+    assert_eq!(said(&new), None);
+    let file = data.path().join("lines/default/shop/now.jsonl");
+    eventually("the lines are on the disk", async || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.contains("a line on stdout").then_some(())
+    })
+    .await;
+    let server = server.kill_and_restart(&data).await;
+    let all = lines(&server, &LogQuery::default(), &["a line on stdout"]).await;
+    assert_eq!(said(&all), Some(before));
+    server.client().remove_app("shop").await.unwrap();
+    assert!(!file.exists());
+}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use everwarm_api::operations::{ALL, Body};
 use everwarm_api::token::Token;
+use everwarm_edge::dispatch::Policy;
 use everwarm_edge::forwarded::TrustedProxies;
 use everwarm_edge::head::{Peer, host, receive};
 use everwarm_edge::ingress::scan::Scan;
@@ -140,12 +141,20 @@ fn received(mut request: Request) {
     let stranger = [203, 0, 113, 7].into();
     let peer = Arc::new(Peer::new(stranger, false, &proxies));
     let path = request.uri().path().to_owned();
-    let arrival = receive(&mut request, Some(&peer), &proxies, 1);
+    let policy = Policy {
+        requests_max: 1,
+        server_timing: false,
+        trusted_proxies: proxies,
+        recorded: None,
+    };
+    let arrival = receive(&mut request, (Some(&peer), None), &policy, 1);
     assert_eq!(arrival.client, Some(stranger));
     (arrival.more)(request.headers_mut());
     let headers = request.headers();
     assert_eq!(headers["x-forwarded-for"], "203.0.113.7");
     assert_eq!(headers["x-request-id"], "0000000000000001");
+    assert_eq!(headers.get_all("traceparent").iter().count(), 1);
+    assert!(headers["traceparent"].as_bytes().starts_with(b"00-"));
     assert!(
         headers
             .keys()

@@ -12,7 +12,7 @@ use everwarm_engine::fault::Fault;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
-use everwarm_engine::outbound::Chain;
+use everwarm_engine::outbound::{Chain, SentFrom};
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_engine::resident::{ResidentSet, Slot};
@@ -116,6 +116,9 @@ pub struct Policy {
     pub server_timing: bool,
     /// Who may say whom a request is from.
     pub trusted_proxies: TrustedProxies,
+    /// Of how many requests the traces are recorded, out of `u32::MAX`. `None`: of none, and what others decided is
+    /// passed on.
+    pub recorded: Option<u32>,
 }
 
 /// Where a request came from.
@@ -226,8 +229,8 @@ pub async fn dispatch(
     mut request: Request,
 ) -> Response<ResponseBody> {
     let number = edge.next_number();
-    let proxies = &edge.policy.trusted_proxies;
-    let arrival = head::receive(&mut request, origin.peer.as_ref(), proxies, number);
+    let from = (origin.peer.as_ref(), None);
+    let arrival = head::receive(&mut request, from, &edge.policy, number);
     let id_field = arrival.request_id.field();
     let mut visit = Visit::begin(arrival, &request);
     let is_head = request.method() == Method::HEAD;
@@ -324,6 +327,10 @@ async fn serve(
     let tells_timing = edge.policy.server_timing || spec.server_timing;
     let on_end = visit.hand_over_books();
     let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
+    let chain = Chain {
+        id: visit.request_id.clone(),
+        ..chain
+    };
     let call = lane.call(&function, request, more, visit.started, chain, on_end);
     drop(function);
     let mut response = call.answer().await?;
@@ -341,10 +348,10 @@ pub(crate) async fn dispatch_call(
     lane: &Lane,
     target: Arc<Target>,
     (mut request, told): (Request, HeaderMap),
-    chain: Chain,
+    (chain, sent_from): (Chain, Option<SentFrom>),
 ) -> Response<GuestBody> {
     let number = edge.next_number();
-    let mut arrival = head::receive(&mut request, None, &edge.policy.trusted_proxies, number);
+    let mut arrival = head::receive(&mut request, (None, sent_from), &edge.policy, number);
     if !told.is_empty() {
         let more = arrival.more;
         arrival.more = Box::new(move |headers| {

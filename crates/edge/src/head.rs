@@ -4,16 +4,19 @@
 //! host says in their place: who the client is, how it asked, and the request's name. Knows no connections' state.
 
 mod host;
+mod traced;
 
 use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use everwarm_engine::outbound::SentFrom;
 use everwarm_engine::request::{MoreFields, Request};
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Uri};
 
+use crate::dispatch::Policy;
 use crate::forwarded::{self, Said, TrustedProxies};
 use crate::meter::RequestId;
 use crate::respond::Failure;
@@ -76,13 +79,18 @@ pub fn host(request: &Request) -> Option<&str> {
 }
 
 /// Takes a request in: checks its head, and makes of it what guests get. Without a peer (a request that the node's
-/// owner sends) only what the node itself says is replaced.
+/// owner sends, or a function of the app, whose place in a trace is known) only what the node itself says is replaced.
 pub fn receive(
     request: &mut Request,
-    peer: Option<&Arc<Peer>>,
-    proxies: &TrustedProxies,
+    (peer, sent_from): (Option<&Arc<Peer>>, Option<SentFrom>),
+    policy: &Policy,
     number: u64,
 ) -> Arrival {
+    let Policy {
+        trusted_proxies: proxies,
+        recorded,
+        ..
+    } = policy;
     let refused = check(request, peer.is_some()).err();
     let trusted = peer.is_some_and(|peer| peer.trusted);
     let headers = request.headers_mut();
@@ -90,7 +98,13 @@ pub fn receive(
     let said = peer
         .filter(|peer| peer.trusted)
         .map(|peer| forwarded::resolve(headers, peer.address, proxies));
-    strip(headers, peer.is_some(), trusted);
+    let names_trace = strip(headers, peer.is_some(), trusted);
+    let request_id = if names_trace || sent_from.is_some() || recorded.is_some() {
+        let is_believed = trusted || peer.is_none();
+        traced::traced(request_id, headers, sent_from, is_believed, *recorded)
+    } else {
+        request_id
+    };
     let Some(peer) = peer else {
         return Arrival {
             request_id: request_id.clone(),
@@ -98,6 +112,7 @@ pub fn receive(
             refused,
             more: Box::new(move |headers| {
                 headers.insert(REQUEST_ID, request_id.field());
+                traced::say(headers, &request_id);
             }),
         };
     };
@@ -127,6 +142,7 @@ fn more_fields(id: RequestId, peer: Arc<Peer>, client: IpAddr, https: bool) -> M
         headers.insert(REQUEST_ID, id.field());
         headers.insert(&FORWARDED_FOR, client);
         headers.insert(&FORWARDED_PROTO, scheme);
+        traced::say(headers, &id);
     })
 }
 
@@ -186,8 +202,10 @@ fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
     fits.then(|| id.clone())
 }
 
-/// Removes what must not come in. What a trusted proxy says of its own stays, but for what is said anew.
-fn strip(headers: &mut HeaderMap, from_outside: bool, trusted: bool) {
+/// Removes what must not come in. What a trusted proxy says of its own stays, but for what is said anew. Tells whether
+/// a trace is named, since all names are looked at here.
+fn strip(headers: &mut HeaderMap, from_outside: bool, trusted: bool) -> bool {
+    let mut names_trace = false;
     let is_out = |name: &HeaderName| {
         let name = name.as_str();
         // Nearly no field begins with one of these.
@@ -203,8 +221,13 @@ fn strip(headers: &mut HeaderMap, from_outside: bool, trusted: bool) {
             _ => false,
         }
     };
-    if !headers.keys().any(is_out) {
-        return;
+    let mut has_out = false;
+    for name in headers.keys() {
+        has_out |= is_out(name);
+        names_trace |= name.as_str().as_bytes().first() == Some(&b't') && traced::is_field(name);
+    }
+    if !has_out {
+        return names_trace;
     }
     let out: Vec<HeaderName> = headers
         .keys()
@@ -214,6 +237,7 @@ fn strip(headers: &mut HeaderMap, from_outside: bool, trusted: bool) {
     for name in out {
         headers.remove(name);
     }
+    names_trace
 }
 
 /// Sees to it that routes and guests see the scheme that the client spoke, and the host that it asked for.
@@ -289,7 +313,13 @@ mod tests {
         peer: Option<&Arc<Peer>>,
         proxies: &TrustedProxies,
     ) -> Arrival {
-        let mut arrival = receive(request, peer, proxies, 7);
+        let policy = Policy {
+            requests_max: 1,
+            server_timing: false,
+            trusted_proxies: proxies.clone(),
+            recorded: None,
+        };
+        let mut arrival = receive(request, (peer, None), &policy, 7);
         let more = std::mem::replace(&mut arrival.more, Box::new(|_| {}));
         more(request.headers_mut());
         arrival
@@ -404,7 +434,8 @@ mod tests {
         ] {
             assert!(!headers.contains_key(name), "{name}");
         }
-        assert_eq!(headers.len(), 4);
+        assert!(headers.contains_key("traceparent"));
+        assert_eq!(headers.len(), 5);
         assert_eq!(request.uri().scheme(), None);
     }
 

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use everwarm_engine::RequestId;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::StartLevel;
 use everwarm_engine::usage::Usage;
 use everwarm_manifest::{AppName, FunctionName, TenantId};
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 
 /// One request, when it is over.
 #[derive(Debug)]
@@ -133,70 +134,4 @@ impl From<StartLevel> for Start {
 pub trait AccessLog: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: &AccessEvent<'_>);
-}
-
-/// Names one request: with what a trusted proxy called it, or else random for the process and counted within it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId {
-    number: u64,
-    given: Option<HeaderValue>,
-}
-
-impl RequestId {
-    /// The name of the request with that number, `given` if it has one.
-    pub fn new(number: u64, given: Option<HeaderValue>) -> Self {
-        Self { number, given }
-    }
-
-    /// Different for each request of the process, whatever it is called.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The name as a field's value.
-    pub fn field(&self) -> HeaderValue {
-        if let Some(given) = &self.given {
-            return given.clone();
-        }
-        let value = HeaderValue::from_bytes(&digits(self.number));
-        value.expect("hexadecimal digits are a value")
-    }
-}
-
-/// By hand: this is on every request.
-fn digits(number: u64) -> [u8; 16] {
-    let mut digits = [0; 16];
-    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
-        digits[2 * place] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        digits[2 * place + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
-    digits
-}
-
-impl std::fmt::Display for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digits = digits(self.number);
-        let name = self.given.as_ref().map_or(&digits[..], |id| id.as_bytes());
-        // Both are ASCII.
-        f.write_str(std::str::from_utf8(name).unwrap_or_default())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_sixteen_digits_or_what_was_given() {
-        for number in [0, 7, 0x0123_4567_89ab_cdef, u64::MAX] {
-            let id = RequestId::new(number, None);
-            assert_eq!(id.to_string(), format!("{number:016x}"));
-            assert_eq!(id.field(), id.to_string());
-        }
-        let id = RequestId::new(1, Some(HeaderValue::from_static("abc")));
-        assert_eq!(
-            (id.to_string().as_str(), id.field()),
-            ("abc", "abc".parse().unwrap())
-        );
-    }
 }

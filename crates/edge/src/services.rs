@@ -16,7 +16,7 @@ use bytes::Bytes;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
-use everwarm_engine::outbound::{Chain, SendError, SendFuture, Services, Subrequest};
+use everwarm_engine::outbound::{Chain, SendError, SendFuture, SentFrom, Services, Subrequest};
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{BodyError, Request, RequestBody};
 use everwarm_manifest::FunctionName;
@@ -52,6 +52,8 @@ pub(crate) struct ServiceCall {
     /// What the node itself says to the function besides.
     told: HeaderMap,
     chain: Chain,
+    /// Its place in a trace, if a function makes it.
+    sent_from: Option<SentFrom>,
     reply: oneshot::Sender<Response<RequestBody>>,
 }
 
@@ -110,14 +112,15 @@ impl ServiceCalls {
     pub async fn ask(&self, call: NodeCall) -> Result<Response<RequestBody>, SendError> {
         let (reply, answered) = oneshot::channel();
         let chain = Chain {
-            depth: 0,
             deadline: Some(call.deadline),
+            ..Chain::default()
         };
         self.hand_over(ServiceCall {
             target: call.target,
             request: call.request,
             told: call.told,
             chain,
+            sent_from: None,
             reply,
         })?;
         answered.await.map_err(|_| SendError::ConnectionTerminated)
@@ -163,6 +166,7 @@ impl Services for ServiceCalls {
             request: subrequest.request,
             told: HeaderMap::new(),
             chain: subrequest.chain,
+            sent_from: Some(subrequest.sent_from),
             reply,
         };
         let begun = self.hand_over(call);
@@ -181,8 +185,10 @@ pub(crate) async fn answer(edge: Own<Edge>, lane: Lane, call: ServiceCall) {
         request,
         told,
         chain,
+        sent_from,
         mut reply,
     } = call;
+    let chain = (chain, sent_from);
     let response = tokio::select! {
         biased;
         () = reply.closed() => return,

@@ -9,12 +9,15 @@ use std::any::Any;
 use std::sync::Arc;
 
 use everwarm_manifest::World;
+use parking_lot::Mutex;
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxBuilder;
 
+use crate::RequestId;
 use crate::function::FunctionSpec;
 use crate::outbound::Sender;
 use crate::sandbox::Sandbox;
+use crate::span::Spans;
 
 /// What a capability keeps for one function between configure and prepare. An import of its own finds it by its type
 /// ([`Sandbox::state`]).
@@ -67,15 +70,35 @@ pub struct ConfigureError {
 
 /// What [`Capability::prepare`] may shape of one instance.
 pub struct Instance<'a> {
+    /// The request that it works on, whenever that is looked at.
+    pub request: &'a CurrentRequest,
     /// The state behind the parts of WASI that come from `wasmtime-wasi`.
     pub wasi: &'a mut WasiCtxBuilder,
     /// What the instance runs.
     pub function: &'a Arc<FunctionSpec>,
 }
 
+/// The request that an instance works on, for those parts of WASI that are asked without the instance at hand.
+#[derive(Debug, Clone, Default)]
+pub struct CurrentRequest(Arc<Mutex<Option<RequestId>>>);
+
+impl CurrentRequest {
+    /// The request; `None` when there are several, and nobody knows which it is.
+    pub fn get(&self) -> Option<RequestId> {
+        self.0.lock().clone()
+    }
+
+    pub(crate) fn set(&self, request: Option<&RequestId>) {
+        *self.0.lock() = request.cloned();
+    }
+}
+
 /// All capabilities of a node, in a fixed order.
 #[derive(Clone)]
-pub struct Capabilities(Arc<[Arc<dyn Capability>]>);
+pub struct Capabilities {
+    list: Arc<[Arc<dyn Capability>]>,
+    spans: Option<Arc<dyn Spans>>,
+}
 
 /// The state of every capability for one function.
 #[derive(Clone)]
@@ -88,19 +111,28 @@ pub(crate) struct Configured {
 impl Capabilities {
     /// Makes the list; its order is the order of linking and preparing.
     pub fn new(list: Vec<Arc<dyn Capability>>) -> Self {
-        Self(list.into())
+        Self {
+            list: list.into(),
+            spans: None,
+        }
+    }
+
+    /// The same, and spans of what they do are recorded.
+    #[must_use]
+    pub fn recorded(self, spans: Option<Arc<dyn Spans>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// Adds every capability's imports to the linker of one engine.
     pub(crate) fn link(&self, linker: &mut Linker<Sandbox>, world: World) -> wasmtime::Result<()> {
-        self.0
+        self.list
             .iter()
             .try_for_each(|capability| capability.link(linker, world))
     }
 
     /// Every interface of `world` that some capability provides.
     pub fn interfaces(&self, world: World) -> impl Iterator<Item = &'static str> {
-        self.0
+        self.list
             .iter()
             .flat_map(move |capability| capability.interfaces(world))
             .copied()
@@ -111,11 +143,11 @@ impl Capabilities {
         function: &Arc<FunctionSpec>,
     ) -> Result<Configured, ConfigureError> {
         let states = self
-            .0
+            .list
             .iter()
             .map(|capability| capability.configure(function))
             .collect::<Result<Arc<[State]>, _>>()?;
-        let mut with_state = self.0.iter().zip(states.iter());
+        let mut with_state = self.list.iter().zip(states.iter());
         let sender = with_state.find_map(|(capability, state)| capability.sender(state));
         Ok(Configured {
             capabilities: self.clone(),
@@ -135,9 +167,22 @@ impl Configured {
         self.states.iter().find_map(|state| state.downcast_ref())
     }
 
-    pub(crate) fn prepare(&self, function: &Arc<FunctionSpec>, wasi: &mut WasiCtxBuilder) {
-        let mut instance = Instance { wasi, function };
-        for (capability, state) in self.capabilities.0.iter().zip(self.states.iter()) {
+    pub(crate) fn spans(&self) -> Option<&Arc<dyn Spans>> {
+        self.capabilities.spans.as_ref()
+    }
+
+    pub(crate) fn prepare(
+        &self,
+        function: &Arc<FunctionSpec>,
+        request: &CurrentRequest,
+        wasi: &mut WasiCtxBuilder,
+    ) {
+        let mut instance = Instance {
+            request,
+            wasi,
+            function,
+        };
+        for (capability, state) in self.capabilities.list.iter().zip(self.states.iter()) {
             capability.prepare(state, &mut instance);
         }
     }

@@ -10,6 +10,7 @@ mod head;
 mod sending;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use body::{BreakOff, passed_on, written};
@@ -20,12 +21,16 @@ pub(crate) use head::{forwarded, made};
 pub(crate) use sending::{Outcome, Sending, Taken};
 
 use everwarm_manifest::{FunctionName, Isolation};
+use http::HeaderValue;
 
+use crate::RequestId;
 use crate::function::FunctionSpec;
 use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
 use crate::request::{BodyReader, Request, RequestBody};
 use crate::resource::Received;
 use crate::sandbox::Sandbox;
+use crate::span::{Kind, Ongoing};
+use crate::trace::{Context, TRACEPARENT, TRACESTATE};
 
 /// What comes of a request in the end.
 pub type SendFuture =
@@ -50,6 +55,35 @@ pub struct Subrequest {
     pub timeouts: Timeouts,
     /// Where the request that it is sent for stands.
     pub chain: Chain,
+    /// Its place in the trace.
+    pub sent_from: SentFrom,
+    /// Its span, if that is recorded. It is over when there is a response, or there will be none.
+    pub span: Option<Ongoing>,
+}
+
+/// The place of a request that a guest sends in a trace.
+#[derive(Debug, Clone, Default)]
+pub struct SentFrom {
+    /// The span that stands for it; `None` where the guest says one of its own, or nobody knows what it is sent for.
+    pub span: Option<Context>,
+    /// What tracing systems keep with the trace.
+    pub state: Option<HeaderValue>,
+    /// Whether what comes of it is recorded.
+    pub sampled: bool,
+}
+
+impl Subrequest {
+    /// Says its place in the trace to whoever receives it.
+    pub fn say_trace(&mut self) {
+        let Some(span) = &self.sent_from.span else {
+            return;
+        };
+        let headers = self.request.headers_mut();
+        headers.insert(TRACEPARENT, span.field());
+        if let Some(state) = self.sent_from.state.take() {
+            headers.entry(TRACESTATE).or_insert(state);
+        }
+    }
 }
 
 /// Carries requests from one function of an app to another one of the same version, without a socket.
@@ -89,14 +123,49 @@ impl Sandbox {
             let limit = self.function.spec.limits.subrequests;
             return Err(SendError::TooMany(limit));
         };
-        let chain = self.chains.now();
+        let sender = Arc::clone(sender);
+        let sent_from = self.sent_from(&request);
+        let span = sent_from
+            .span
+            .and_then(|span| self.ongoing("request", Kind::Client, span));
         let future = sender.send(Subrequest {
             request,
             timeouts,
-            chain,
+            chain: Chain {
+                depth: self.chains.depth(),
+                deadline: self.chains.deadline(),
+                id: RequestId::default(),
+            },
+            sent_from,
+            span,
         })?;
         self.subrequests_left = left;
         Ok(future)
+    }
+
+    /// The span that a request is sent from. A guest that says nothing, or passes on what it was told, has one made; one
+    /// that traces by itself is left to it.
+    fn sent_from(&mut self, request: &Request) -> SentFrom {
+        let said = Context::of(request.headers());
+        let nth = self.children;
+        let Some(id) = self.chains.request_of(said) else {
+            return SentFrom::default();
+        };
+        let own = id.context();
+        let is_told = |said: Context| said.trace == own.trace && said.span == own.span;
+        if !said.is_none_or(is_told) {
+            return SentFrom {
+                sampled: own.sampled,
+                ..SentFrom::default()
+            };
+        }
+        let sent_from = SentFrom {
+            span: Some(id.child(nth)),
+            state: id.state().cloned(),
+            sampled: own.sampled,
+        };
+        self.children = nth.wrapping_add(1);
+        sent_from
     }
 
     /// Takes a response that came from elsewhere into the guest's reach.
@@ -124,5 +193,12 @@ impl Sandbox {
                 .saturating_add(limit)
                 .min(limit.saturating_mul(REQUESTS_PER_INSTANCE_MAX)),
         };
+        self.requests_changed();
+    }
+
+    /// A request of a shared instance has been answered.
+    pub(crate) fn end_request(&mut self, chain: &Chain) {
+        self.chains.end(chain);
+        self.requests_changed();
     }
 }

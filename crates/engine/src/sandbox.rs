@@ -10,6 +10,8 @@ use std::time::Instant;
 use wasmtime::component::{Resource as Handle, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::RequestId;
+use crate::capability::CurrentRequest;
 use crate::function::Function;
 use crate::limits::MemoryLimiter;
 use crate::meter::Meter;
@@ -27,10 +29,13 @@ pub struct Sandbox {
     /// Requests that the guest may still send.
     pub(crate) subrequests_left: u32,
     pub(crate) chains: Chains,
+    /// Spans below those of its requests that there were.
+    pub(crate) children: u32,
     wasi: Option<Box<Wasi>>,
 }
 
 struct Wasi {
+    request: CurrentRequest,
     ctx: WasiCtx,
     table: ResourceTable,
 }
@@ -46,6 +51,7 @@ impl Sandbox {
             meter,
             subrequests_left: 0,
             chains: Chains::default(),
+            children: 0,
             wasi: None,
         }
     }
@@ -99,7 +105,7 @@ impl Sandbox {
     /// When the wall time of the request is over that the guest works on; `None` when it isn't known, or is over already
     /// and the guest has its background time. In a shared instance, of the most patient of them.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = self.chains.now().deadline;
+        let deadline = self.chains.deadline();
         deadline.filter(|deadline| Instant::now() < *deadline)
     }
 
@@ -117,17 +123,33 @@ impl Sandbox {
         .ok_or_else(|| SlotError::Wrong(rep).into())
     }
 
+    /// The request that the guest works on, if it can't be another one.
+    pub fn request(&self) -> Option<&RequestId> {
+        self.chains.request()
+    }
+
+    /// Which request the guest works on has changed: those who can't ask are told. Most instances have none.
+    pub(crate) fn requests_changed(&mut self) {
+        if let Some(wasi) = &self.wasi {
+            wasi.request.set(self.chains.request());
+        }
+    }
+
     /// The table of `wasmtime-wasi`'s resources.
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.wasi().table
     }
 
     fn wasi(&mut self) -> &mut Wasi {
-        let function = &self.function;
+        let (function, chains) = (&self.function, &self.chains);
         self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
-            function.configured.prepare(&function.spec, &mut builder);
+            let request = CurrentRequest::default();
+            request.set(chains.request());
+            let configured = &function.configured;
+            configured.prepare(&function.spec, &request, &mut builder);
             Box::new(Wasi {
+                request,
                 ctx: builder.build(),
                 table: ResourceTable::new(),
             })

@@ -14,11 +14,13 @@ use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
 mod clients;
 mod egress;
+mod otlp;
 mod secrets;
 mod serve;
 mod tls;
 
 pub(crate) use egress::{Egress, parse_name_server};
+pub(crate) use otlp::Ratio;
 pub(crate) use secrets::{secrets_key, secrets_of_file};
 pub(crate) use serve::{Serve, node_data_dir};
 pub(crate) use tls::Tls;

@@ -10,6 +10,7 @@ mod notice;
 mod open;
 mod pool;
 mod service;
+mod trace;
 
 use std::sync::{Arc, Weak};
 
@@ -156,8 +157,11 @@ struct Granted {
 }
 
 impl Sender for OfFunction {
-    fn send(&self, subrequest: Subrequest) -> Result<SendFuture, SendError> {
+    fn send(&self, mut subrequest: Subrequest) -> Result<SendFuture, SendError> {
         let target = target(&subrequest.request)?;
+        if let Some(span) = &mut subrequest.span {
+            trace::sent(span, &subrequest.request, &target);
+        }
         if target.is_internal() {
             return self.call(&target, subrequest);
         }
@@ -173,12 +177,18 @@ impl Sender for OfFunction {
         let place = place.map_err(|_| SendError::ConnectionLimit)?;
         let way = Arc::clone(way);
         let notices = Arc::clone(&self.notices);
+        subrequest.say_trace();
         Ok(Box::pin(async move {
             let to = target.clone();
             let Subrequest {
-                request, timeouts, ..
+                request,
+                timeouts,
+                span,
+                ..
             } = subrequest;
-            match carry(&way, target, request, timeouts, place).await {
+            let carried = carry(&way, target, request, timeouts, place).await;
+            trace::answered(span, carried.as_ref().ok().map(http::Response::status));
+            match carried {
                 Ok(response) => Ok(response),
                 Err(Unopened::Failed(error)) => {
                     notices.failed(&to, &error);
@@ -207,11 +217,19 @@ impl OfFunction {
             self.notices.call_denied(name);
             return Err(SendError::Denied);
         };
-        let subrequest = service::one_deeper(subrequest)?;
-        let patience = subrequest.timeouts;
+        let mut subrequest = service::one_deeper(subrequest)?;
+        let (patience, span) = (subrequest.timeouts, subrequest.span.take());
         let call = services.call(function, granted, subrequest);
         let call = call.ok_or(SendError::DestinationNotFound)?;
-        Ok(service::patiently(call, patience))
+        let call = service::patiently(call, patience);
+        if span.is_none() {
+            return Ok(call);
+        }
+        Ok(Box::pin(async move {
+            let answered = call.await;
+            trace::answered(span, answered.as_ref().ok().map(http::Response::status));
+            answered
+        }))
     }
 }
 

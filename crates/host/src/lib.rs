@@ -13,8 +13,10 @@ mod denied;
 mod egress;
 mod environment;
 mod keyvalue;
+mod logging;
 mod network;
 mod notice;
+mod output;
 mod patience;
 mod queue;
 mod random;
@@ -29,8 +31,10 @@ use std::sync::Arc;
 
 use everwarm_engine::capability::{Capabilities, State};
 use everwarm_engine::outbound::Services;
+use everwarm_engine::span::Spans;
 
 use network::Network;
+use output::Output;
 
 pub use cache::Cache;
 pub use clocks::Clocks;
@@ -39,13 +43,15 @@ pub use denied::Denied;
 pub use egress::Egress;
 pub use environment::Environment;
 pub use keyvalue::KeyValue;
+pub use logging::Logging;
 pub use network::{EgressConfig, EgressError, RootsError};
+pub use output::{GuestLine, GuestOutput, Level, SaidBy};
 pub use queue::Queue;
 pub use random::Random;
 pub use redis::Redis;
 pub use secrets::{Secret, SecretBook, SecretMap};
 pub use sql::Sql;
-pub use stdio::{GuestOutput, Stdio};
+pub use stdio::Stdio;
 pub use stores::{Sending, Stores};
 
 /// What capabilities need of the node that they are part of. What is absent, functions don't have.
@@ -59,6 +65,8 @@ pub struct NodeSide {
     pub stores: Option<Arc<dyn Stores>>,
     /// Secrets of all apps.
     pub secrets: Arc<SecretBook>,
+    /// Takes spans of what is done for requests that are recorded.
+    pub spans: Option<Arc<dyn Spans>>,
 }
 
 /// Every capability that a node has, in the order in which they are linked.
@@ -72,14 +80,17 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         services,
         stores,
         secrets,
+        spans,
     } = node;
+    let said = Output::new(output.clone());
     let network = Arc::new(Network::new(egress)?);
     Ok(Capabilities::new(vec![
         Arc::new(Environment),
         Arc::new(Config::new(Arc::clone(&secrets), output.clone())),
         Arc::new(Clocks),
         Arc::new(Random),
-        Arc::new(Stdio::new(output.clone())),
+        Arc::new(Stdio::new(Arc::clone(&said))),
+        Arc::new(Logging::new(said)),
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
         Arc::new(Cache::new(
@@ -94,7 +105,8 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         )),
         Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
-    ]))
+    ])
+    .recorded(spans))
 }
 
 /// The state of a capability that keeps nothing for a function.

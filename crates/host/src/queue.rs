@@ -8,6 +8,7 @@ use std::sync::Arc;
 use everwarm_engine::Sandbox;
 use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::span::Kind;
 use everwarm_manifest::{QueueName, World};
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::triggers::{Content, DeliveryId, NewMessage, Trigger, TriggerError, TriggerId};
@@ -81,6 +82,7 @@ impl Granted {
         &self,
         queue: &str,
         messages: Vec<producer::Message>,
+        trace: Option<&str>,
     ) -> Result<Vec<String>, producer::Error> {
         let queue = self.find(queue)?;
         let now = UnixMillis::now();
@@ -91,6 +93,7 @@ impl Granted {
                 content: Content {
                     body: message.body.into(),
                     content_type,
+                    trace: trace.map(ToOwned::to_owned),
                     ..Content::default()
                 },
                 due: UnixMillis(now.0 + message.delay_ms.min(DELAY_MAX_MS)),
@@ -170,9 +173,24 @@ impl producer::Host for Sandbox {
         queue: String,
         messages: Vec<producer::Message>,
     ) -> wasmtime::Result<Result<Vec<String>, producer::Error>> {
+        // The messages go on with the trace, whether it is recorded or not.
+        let context = self.next_child();
+        let mut span =
+            context.and_then(|context| self.ongoing("queue send", Kind::Producer, context));
         let Some(granted) = self.state::<Granted>() else {
             return Ok(Err(producer::Error::AccessDenied));
         };
-        Ok(granted.send(&queue, messages).await)
+        if let Some(span) = &mut span {
+            span.fact("messaging.system", "everwarm");
+            span.fact("messaging.destination.name", queue.as_str());
+            span.fact("messaging.batch.message_count", messages.len());
+        }
+        let trace = context.map(|context| context.field());
+        let trace = trace.as_ref().and_then(|field| field.to_str().ok());
+        let sent = granted.send(&queue, messages, trace).await;
+        if let (Some(span), Err(_)) = (&mut span, &sent) {
+            span.failed("not sent");
+        }
+        Ok(sent)
     }
 }

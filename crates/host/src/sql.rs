@@ -279,6 +279,21 @@ pub(crate) enum Failure {
     Other(String),
 }
 
+impl Failure {
+    /// What kind of failure it is, without what anybody said.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NoSuchDatabase => "no such database",
+            Self::AccessDenied => "access denied",
+            Self::Refused { .. } => "refused",
+            Self::Unavailable(_) => "unavailable",
+            Self::Timeout(_) => "timeout",
+            Self::TooMuch(_) => "too much",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
 /// A connection that a function has opened.
 #[expect(
     unreachable_pub,

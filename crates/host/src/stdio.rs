@@ -1,17 +1,17 @@
 //! Standard streams: what a guest prints becomes log events of its function; its input is empty.
 //!
-//! Owns the cutting into lines and the bounds on them: a guest can't fill the log faster than
-//! [`BYTES_PER_WINDOW_MAX`] allows.
+//! Owns the cutting into lines. How many may be said, and where they go, is `output`'s.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everwarm_engine::Sandbox;
-use everwarm_engine::capability::{Capability, ConfigureError, Instance as Prepared, State};
+use everwarm_engine::capability::{
+    Capability, ConfigureError, CurrentRequest, Instance as Prepared, State,
+};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_manifest::World;
 use parking_lot::Mutex;
@@ -20,30 +20,16 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-/// Bytes of one line; a longer one is cut.
-const LINE_BYTES_MAX: usize = 8 << 10;
-/// Bytes that one instance may print in each [`WINDOW`]; the rest is dropped and counted.
-const BYTES_PER_WINDOW_MAX: usize = 256 << 10;
-/// See [`BYTES_PER_WINDOW_MAX`].
-const WINDOW: Duration = Duration::from_secs(1);
-
-/// Takes what guests print, line by line. Called on data-plane threads, so it must neither block nor wait.
-pub trait GuestOutput: Send + Sync + 'static {
-    /// Takes a line that a function wrote to a stream, `stdout` or `stderr`.
-    fn line(&self, function: &Arc<FunctionSpec>, stream: &'static str, line: &str);
-
-    /// Takes what the node says of a function: what it asked for in vain, for instance.
-    fn notice(&self, function: &Arc<FunctionSpec>, text: &str);
-}
+use crate::output::{LINE_BYTES_MAX, Output, SaidBy, Voice};
 
 /// See the module's documentation.
 pub struct Stdio {
-    output: Option<Arc<dyn GuestOutput>>,
+    output: Arc<Output>,
 }
 
 impl Stdio {
-    /// Lines go to the log, and to `output`.
-    pub fn new(output: Option<Arc<dyn GuestOutput>>) -> Self {
+    /// Lines go where `output` has them go.
+    pub(crate) fn new(output: Arc<Output>) -> Self {
         Self { output }
     }
 }
@@ -109,53 +95,48 @@ impl Capability for Stdio {
         Ok(())
     }
 
-    fn configure(&self, _function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
-        Ok(crate::stateless())
+    fn configure(&self, function: &Arc<FunctionSpec>) -> Result<State, ConfigureError> {
+        Ok(Arc::new(Prints(self.output.voice(function))))
     }
 
-    fn prepare(&self, _state: &State, instance: &mut Prepared<'_>) {
-        let log = |stream| Log::new(stream, instance.function, self.output.clone());
-        let (stdout, stderr) = (log("stdout"), log("stderr"));
+    fn prepare(&self, state: &State, instance: &mut Prepared<'_>) {
+        let Some(Prints(voice)) = state.downcast_ref() else {
+            return;
+        };
+        let log = |way| Log::new(way, voice, instance.request);
+        let (stdout, stderr) = (log(SaidBy::Stdout), log(SaidBy::Stderr));
         instance.wasi.stdout(stdout);
         instance.wasi.stderr(stderr);
     }
 }
+
+/// What one function prints.
+struct Prints(Arc<Voice>);
 
 /// One standard stream of one instance.
 #[derive(Clone)]
 struct Log(Arc<Mutex<Lines>>);
 
 struct Lines {
-    stream: &'static str,
-    function: Arc<FunctionSpec>,
-    output: Option<Arc<dyn GuestOutput>>,
+    way: SaidBy<'static>,
+    voice: Arc<Voice>,
+    request: CurrentRequest,
     line: Vec<u8>,
-    window_started: Instant,
-    window_bytes: usize,
-    dropped_bytes: usize,
 }
 
 impl Log {
-    fn new(
-        stream: &'static str,
-        function: &Arc<FunctionSpec>,
-        output: Option<Arc<dyn GuestOutput>>,
-    ) -> Self {
+    fn new(way: SaidBy<'static>, voice: &Arc<Voice>, request: &CurrentRequest) -> Self {
         Self(Arc::new(Mutex::new(Lines {
-            stream,
-            function: Arc::clone(function),
-            output,
+            way,
+            voice: Arc::clone(voice),
+            request: request.clone(),
             line: Vec::new(),
-            window_started: Instant::now(),
-            window_bytes: 0,
-            dropped_bytes: 0,
         })))
     }
 }
 
 impl Lines {
     fn write(&mut self, bytes: &[u8]) {
-        let bytes = self.admit(bytes);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             for part in piece.chunks(LINE_BYTES_MAX) {
                 if self.line.len() + part.len() > LINE_BYTES_MAX {
@@ -164,55 +145,15 @@ impl Lines {
                 self.line.extend_from_slice(part);
             }
             if piece.ends_with(b"\n") {
-                self.line.pop();
                 self.emit();
             }
         }
     }
 
-    /// The part of `bytes` that this window has room for.
-    fn admit<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        if self.window_started.elapsed() >= WINDOW {
-            self.window_started = Instant::now();
-            self.window_bytes = 0;
-            self.report_dropped();
-        }
-        let room = BYTES_PER_WINDOW_MAX - self.window_bytes;
-        let (taken, dropped) = bytes.split_at(bytes.len().min(room));
-        self.window_bytes += taken.len();
-        self.dropped_bytes += dropped.len();
-        taken
-    }
-
     fn emit(&mut self) {
         let line = String::from_utf8_lossy(&self.line);
-        let spec = &self.function;
-        tracing::info!(
-            target: "everwarm::guest",
-            app = %spec.app,
-            function = %spec.name,
-            stream = self.stream,
-            line = line.trim_end_matches('\r'),
-        );
-        if let Some(output) = &self.output {
-            output.line(spec, self.stream, &line);
-        }
+        self.voice.say(self.way, self.request.get(), &line);
         self.line.clear();
-    }
-
-    fn report_dropped(&mut self) {
-        if self.dropped_bytes > 0 {
-            let spec = &self.function;
-            tracing::warn!(
-                target: "everwarm::guest",
-                app = %spec.app,
-                function = %spec.name,
-                stream = self.stream,
-                bytes = self.dropped_bytes,
-                "output was dropped: the function prints too much"
-            );
-            self.dropped_bytes = 0;
-        }
     }
 }
 
@@ -221,7 +162,6 @@ impl Drop for Lines {
         if !self.line.is_empty() {
             self.emit();
         }
-        self.report_dropped();
     }
 }
 

@@ -18,6 +18,7 @@ use crate::domain::Domain;
 use crate::listeners::TlsConfig;
 use crate::secrets::KeySource;
 use crate::telemetry::LogBook;
+use crate::telemetry::otlp::OtlpConfig;
 
 /// Machine code that stays mapped, in bytes, unless told otherwise.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
@@ -71,6 +72,10 @@ pub struct NodeConfig {
     pub access_log: Arc<dyn AccessLog>,
     /// Where what functions print is kept for a while.
     pub logs: Arc<LogBook>,
+    /// Whether the data folder has it too, so that a node that starts again has it.
+    pub lines_on_disk: bool,
+    /// Where traces, logs and metrics are sent; nowhere when `None`.
+    pub otlp: Option<OtlpConfig>,
 }
 
 impl NodeConfig {
@@ -102,6 +107,8 @@ impl NodeConfig {
             egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),
+            lines_on_disk: false,
+            otlp: None,
         }
     }
 }
@@ -119,6 +126,7 @@ impl NodeConfig {
             restore: true,
             server_timing: false,
             incremental: false,
+            lines_on_disk: true,
             secrets_key: Some(KeySource::DataFolder),
             ..Self::for_up(data_dir, compiler, access_log)
         }

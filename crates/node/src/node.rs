@@ -46,7 +46,8 @@ use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
-use crate::telemetry::LogBook;
+use crate::telemetry::otlp::{self, Otlp};
+use crate::telemetry::{LogBook, Shelf};
 use crate::triggers;
 
 /// A running node.
@@ -63,6 +64,10 @@ pub struct Node {
     pub(crate) edge: Arc<Edge>,
     /// What functions printed lately.
     pub(crate) logs: Arc<LogBook>,
+    /// Keeps them on the disk, if they are kept.
+    pub(crate) shelf: Option<Arc<Shelf>>,
+    /// Sends telemetry to a collector, if there is one.
+    pub(crate) otlp: Option<Arc<Otlp>>,
     pub(crate) plane: Arc<DataPlane>,
     pub(crate) domain: Domain,
     pub(crate) targets: Arc<Targets>,
@@ -207,7 +212,9 @@ impl Node {
         let services = Arc::<ServiceCalls>::default();
         let stores = Arc::<NodeStores>::default();
         let secrets = Arc::<SecretBook>::default();
-        let side = stores::side(&config, &services, &stores, &secrets);
+        let otlp = config.otlp.as_ref().map(Otlp::start);
+        let policy = policy(&config);
+        let side = stores::side(&config, &services, &stores, &secrets, otlp.as_ref());
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
         stores.open(&store);
@@ -239,12 +246,8 @@ impl Node {
         let edge = Arc::new(Edge::new(
             Arc::clone(&resident),
             Arc::clone(&previews) as _,
-            config.access_log,
-            Policy {
-                requests_max: config.requests_max,
-                server_timing: config.server_timing,
-                trusted_proxies: config.trusted_proxies,
-            },
+            otlp::logged(otlp.as_ref(), &config.access_log),
+            policy,
             chance()?,
         ));
         let lanes = config.lanes.get();
@@ -259,6 +262,11 @@ impl Node {
             incremental,
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
+        let shelf = config.lines_on_disk.then(|| {
+            let root = store.data_dir().root().join("lines");
+            Shelf::start(root, &config.logs).map(Arc::new)
+        });
+        let shelf = shelf.transpose().map_err(io("start a thread"))?;
         let locks = Arc::<AppLocks>::default();
         let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
@@ -275,7 +283,9 @@ impl Node {
             inspect_limits: config.inspect_limits,
             versions_max: config.versions_max,
             edge,
+            shelf,
             logs: config.logs,
+            otlp,
             plane: Arc::new(plane),
             domain,
             apps,
@@ -408,6 +418,15 @@ impl Node {
         if let Err(error) = self.flush_usage().await {
             tracing::error!(%error, "the last usage can't be stored");
         }
+    }
+}
+
+fn policy(config: &NodeConfig) -> Policy {
+    Policy {
+        requests_max: config.requests_max,
+        server_timing: config.server_timing,
+        trusted_proxies: config.trusted_proxies.clone(),
+        recorded: config.otlp.as_ref().map(|otlp| otlp.recorded),
     }
 }
 

@@ -222,7 +222,7 @@ impl Node {
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
         self.previews.forget(&key);
-        self.logs.forget(tenant, app);
+        self.forget_lines(tenant, app).await;
         self.previews.retire_unused(&key, functions);
         self.tell_of_change();
         if removed {

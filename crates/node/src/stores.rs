@@ -20,6 +20,7 @@ use everwarm_triggers::Runner;
 use crate::config::NodeConfig;
 use crate::kept_answers::KeptAnswers;
 use crate::kv_quotas::KvQuotas;
+use crate::telemetry::otlp::{Both, Otlp};
 use crate::triggers;
 
 /// See the module's documentation.
@@ -82,11 +83,17 @@ pub(crate) fn side(
     services: &Arc<ServiceCalls>,
     stores: &Arc<NodeStores>,
     secrets: &Arc<SecretBook>,
+    otlp: Option<&Arc<Otlp>>,
 ) -> NodeSide {
+    let book = Arc::clone(&config.logs);
     NodeSide {
-        output: Some(Arc::clone(&config.logs) as _),
+        output: Some(match otlp {
+            Some(otlp) => Arc::new(Both(book, Arc::clone(otlp))) as _,
+            None => book as _,
+        }),
         services: Some(Arc::clone(services) as _),
         stores: Some(Arc::clone(stores) as _),
         secrets: Arc::clone(secrets),
+        spans: otlp.map(|otlp| Arc::clone(otlp) as _),
     }
 }

@@ -25,6 +25,7 @@ mod executor;
 mod json;
 pub mod kv;
 mod local;
+pub mod log;
 mod problem;
 pub mod queue;
 pub mod redis;

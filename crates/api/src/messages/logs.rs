@@ -8,12 +8,25 @@ use utoipa::ToSchema;
 pub struct LogLine {
     /// When it was written, in milliseconds since 1970.
     pub at_ms: u64,
-    /// `stdout`, `stderr`, `node`: what the node says of the function, or `access`: a request that is over.
+    /// `stdout`, `stderr`, `log`: a message by `wasi:logging`, `node`: what the node says of the function, or `access`: a request that is over.
     pub source: String,
     /// The function.
     pub function: String,
     /// Its version.
     pub version: String,
+    /// The request that a function wrote it for. Absent where an instance works on several; that of an access line is in its
+    /// text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The trace that the request is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// How much a message matters: `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// The context of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// The line; that of a request may have further lines on what its function failed with.
     pub text: String,
 }

@@ -19,7 +19,7 @@ pub(super) async fn handle(
     exchange: &Arc<Exchange>,
 ) -> wasmtime::Result<()> {
     let sandbox = store.data_mut();
-    sandbox.begin_request(incoming.chain);
+    sandbox.begin_request(incoming.chain.clone());
     let request = sandbox.slots.push(Resource::Request(Box::new(incoming)))?;
     let outparam = sandbox
         .slots

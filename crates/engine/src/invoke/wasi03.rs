@@ -40,19 +40,19 @@ pub(super) async fn call(
     incoming: Incoming,
     exchange: &Arc<Exchange>,
 ) -> wasmtime::Result<()> {
-    let chain = incoming.chain;
+    let chain = incoming.chain.clone();
     let handler = exports.wasi_http_handler().func_handle();
     let call = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let sandbox = store.data_mut();
-        sandbox.begin_request(chain);
+        sandbox.begin_request(chain.clone());
         let rep = sandbox.slots.push(Resource::Request(Box::new(incoming)))?;
         handler.start_call_concurrent(store, (Handle::new_own(rep),))
     })?;
     let (result,) = handler.finish_call_concurrent(accessor, call).await?;
     accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        store.data_mut().chains.end(chain);
+        store.data_mut().end_request(&chain);
         answer(store, result, exchange)
     })
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum, ValueHint};
 use everwarm_manifest::{ByteSize, Millis};
 use everwarm_node::TrustedProxies;
+use everwarm_node::telemetry::otlp::OtlpUrl;
 
 use super::{AppArg, BoundsArgs, EgressArgs, LogArg, SecretsKeyArg, TlsArgs};
 use crate::settings;
@@ -58,6 +59,19 @@ pub(crate) struct ServeArgs {
     pub(crate) log: LogArg,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
+}
+
+/// Where telemetry is sent. Keys of a collector are in OTEL_EXPORTER_OTLP_HEADERS, and no flag.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct OtlpArgs {
+    /// A collector that takes traces, logs and metrics by OTLP over HTTP, as in http://127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<OtlpUrl>,
+    /// Of how many requests traces are recorded, from 0 to 1 [default: 1]
+    #[arg(long, value_name = "NUMBER", env = "EVERWARM_OTLP_SAMPLE_RATIO")]
+    pub(crate) otlp_sample_ratio: Option<settings::Ratio>,
 }
 
 /// How the node meets its clients.

@@ -50,25 +50,45 @@ pub(crate) async fn run(args: LogsArgs, printer: &Printer) -> Result<Exit, Failu
     }
 }
 
-/// What comes from a guest must not steer the terminal.
 fn told(line: &LogLine) -> String {
-    let mut text = String::with_capacity(line.text.len());
-    for c in line.text.chars() {
-        match c {
-            '\n' | '\t' => text.push(c),
-            c if c.is_control() => text.extend(c.escape_default()),
-            c => text.push(c),
-        }
-    }
     let LogLine {
         source,
         function,
         version,
+        request_id,
+        level,
+        context,
         ..
     } = line;
-    format!(
-        "{} {} {function} {source}: {text}",
+    let mut told = format!(
+        "{} {} {function} {source}",
         time::utc_to_the_second(line.at_ms),
         short(version)
-    )
+    );
+    if let Some(id) = request_id {
+        told.push(' ');
+        push(&mut told, id);
+    }
+    if let Some(level) = level {
+        told.push(' ');
+        push(&mut told, level);
+    }
+    told.push_str(": ");
+    if let Some(context) = context.as_ref().filter(|context| !context.is_empty()) {
+        push(&mut told, context);
+        told.push_str(": ");
+    }
+    push(&mut told, &line.text);
+    told
+}
+
+/// What comes from a guest must not steer the terminal.
+fn push(told: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => told.push(c),
+            c if c.is_control() => told.extend(c.escape_default()),
+            c => told.push(c),
+        }
+    }
 }

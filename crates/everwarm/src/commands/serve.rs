@@ -110,7 +110,12 @@ fn chores(node: &Arc<Node>) -> JoinHandle<()> {
     let node = Arc::clone(node);
     // The first two don't end by themselves.
     tokio::spawn(async move {
-        tokio::join!(node.keep_books(), node.keep_clean(), node.keep_sealed());
+        tokio::join!(
+            node.keep_books(),
+            node.keep_clean(),
+            node.keep_sealed(),
+            node.keep_exporting()
+        );
     })
 }
 
@@ -306,6 +311,7 @@ impl<'p> Serving<'p> {
                 }
                 None => self.node.close_books().await,
             }
+            self.node.finish_telemetry().await;
         };
         tokio::select! {
             biased;
@@ -354,6 +360,7 @@ async fn start(
     config.trusted_proxies = serve.clients.trusted_proxies.clone();
     config.ingress = serve.clients.limits;
     config.egress = serve.egress.config();
+    config.otlp = serve.otlp.config();
     config.secrets_key = Some(settings::secrets_key(serve.secrets_key_file.as_deref()));
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(time) = serve.compile_time_max {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clients::{self, Clients};
 use super::egress::{self, Egress};
+use super::otlp::{self, Otlp};
 use super::{ADMIN_DEFAULT, LISTEN_DEFAULT, Tls, parse_listen};
 use crate::args::{BoundsArgs, ServeArgs};
 use crate::exit::{Exit, Failure};
@@ -53,6 +54,8 @@ pub(super) struct File {
     pub(super) acme_contact: Option<String>,
     pub(super) acme_directory: Option<String>,
     pub(super) acme_root: Option<PathBuf>,
+    otlp_endpoint: Option<String>,
+    otlp_sample_ratio: Option<f64>,
 }
 
 /// What is in force.
@@ -92,6 +95,8 @@ pub(crate) struct Serve {
     pub(crate) log: Option<String>,
     #[serde(flatten)]
     pub(crate) tls: Tls,
+    #[serde(flatten)]
+    pub(crate) otlp: Otlp,
 }
 
 fn as_text<S: serde::Serializer>(host: &Hostname, serializer: S) -> Result<S::Ok, S::Error> {
@@ -180,6 +185,14 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         },
     );
     let egress = egress.map_err(|(name, reason)| wrong(name, reason))?;
+    let otlp = Otlp::resolve(
+        &args.otlp,
+        otlp::FromFile {
+            otlp_endpoint: file.otlp_endpoint,
+            otlp_sample_ratio: file.otlp_sample_ratio,
+        },
+    );
+    let otlp = otlp.map_err(|(name, reason)| wrong(name, reason))?;
     let size = |flag: Option<ByteSize>, file: Option<String>, name: &str| {
         let file = file.map(|text| text.parse::<ByteSize>()).transpose();
         let file = file.map_err(|error| wrong(name, error.to_string()))?;
@@ -232,6 +245,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         )?,
         log: args.log.log.clone().or(file.log),
         tls,
+        otlp,
     })
 }
 
@@ -269,11 +283,17 @@ mod tests {
             "10.0.0.0/8,::1",
             "--connections-max",
             "7",
+            "--otlp-endpoint",
+            "http://127.0.0.1:4318/",
         ];
-        let serve = resolve(&flags, "head-time-max = \"5s\"\n", None).unwrap();
+        let file = "head-time-max = \"5s\"\notlp-sample-ratio = 0.5\n";
+        let serve = resolve(&flags, file, None).unwrap();
         let shown = toml::to_string(&serve).unwrap();
         let again = resolve(&[], &shown, None).unwrap();
         assert_eq!(again.clients, serve.clients, "{shown}");
+        let otlp = again.otlp.config().unwrap();
+        assert_eq!(otlp.url.to_string(), "http://127.0.0.1:4318");
+        assert_eq!(otlp.recorded, u32::MAX / 2);
         assert_eq!(again.clients.limits.connections_max, 7);
         assert_eq!(again.clients.limits.head_time_max.as_secs(), 5);
         assert!(again.clients.trusted_proxies.has([10, 1, 1, 1].into()));
@@ -293,6 +313,8 @@ mod tests {
             ("listen = \"everywhere\"\n", "`listen`"),
             ("trusted-proxies = \"everybody\"\n", "`trusted-proxies`"),
             ("head-time-max = \"soon\"\n", "`head-time-max`"),
+            ("otlp-endpoint = \"here\"\n", "`otlp-endpoint`"),
+            ("otlp-sample-ratio = 2.0\n", "`otlp-sample-ratio`"),
         ] {
             let failure = resolve(&[], file, None).unwrap_err();
             assert!(failure.message.contains(name), "{}", failure.message);

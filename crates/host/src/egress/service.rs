@@ -20,14 +20,14 @@ pub(super) fn name(target: &HttpTarget) -> Option<&str> {
 
 /// The call as the one who is called has it.
 pub(super) fn one_deeper(subrequest: Subrequest) -> Result<Subrequest, SendError> {
-    let Chain { depth, deadline } = subrequest.chain;
+    let depth = subrequest.chain.depth;
     if depth >= DEPTH_MAX {
         return Err(SendError::LoopDetected);
     }
     Ok(Subrequest {
         chain: Chain {
             depth: depth + 1,
-            deadline,
+            ..subrequest.chain
         },
         ..subrequest
     })

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use everwarm_engine::Sandbox;
+use everwarm_engine::span::{Kind, Ongoing};
 use everwarm_store::kv::Page;
 use wasmtime::Result;
 use wasmtime::component::Resource;
@@ -55,8 +56,29 @@ impl From<Page> for KeyResponse {
     clippy::unnecessary_wraps,
     reason = "each of the interface's functions may trap, and this is its end"
 )]
-fn answer<T, U: From<T>>(done: std::result::Result<T, Refused>) -> Answer<U> {
+fn answer<T, U: From<T>>(
+    mut span: Option<Ongoing>,
+    done: std::result::Result<T, Refused>,
+) -> Answer<U> {
+    if let (Some(span), Err(_)) = (&mut span, &done) {
+        span.failed("refused");
+    }
     Ok(done.map(U::from).map_err(Error::from))
+}
+
+/// The span of a call, if it is recorded. Keys and values may be secret, and aren't said.
+fn span(
+    sandbox: &mut Sandbox,
+    operation: &'static str,
+    bucket: &Resource<OpenBucket>,
+) -> Option<Ongoing> {
+    let mut span = sandbox.begin_span(operation, Kind::Client)?;
+    span.fact("db.system.name", "everwarm.kv");
+    span.fact("db.operation.name", &operation[3..]);
+    if let Ok(bucket) = sandbox.resource(bucket) {
+        span.fact("db.namespace", bucket.name());
+    }
+    Some(span)
 }
 
 fn bytes(value: Option<Bytes>) -> Option<Vec<u8>> {
@@ -76,8 +98,9 @@ impl store::Host for Sandbox {
 
 impl store::HostBucket for Sandbox {
     async fn get(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Option<Vec<u8>>> {
+        let span = span(self, "kv get", &bucket);
         let value = self.resource_mut(&bucket)?.get(&key).await;
-        answer(value.map(bytes))
+        answer(span, value.map(bytes))
     }
 
     async fn set(
@@ -86,15 +109,21 @@ impl store::HostBucket for Sandbox {
         key: String,
         value: Vec<u8>,
     ) -> Answer<()> {
-        answer(self.resource_mut(&bucket)?.set(&key, value, None).await)
+        let span = span(self, "kv set", &bucket);
+        answer(
+            span,
+            self.resource_mut(&bucket)?.set(&key, value, None).await,
+        )
     }
 
     async fn delete(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<()> {
-        answer(self.resource_mut(&bucket)?.delete(&key).await)
+        let span = span(self, "kv delete", &bucket);
+        answer(span, self.resource_mut(&bucket)?.delete(&key).await)
     }
 
     async fn exists(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<bool> {
-        answer(self.resource_mut(&bucket)?.exists(&key).await)
+        let span = span(self, "kv exists", &bucket);
+        answer(span, self.resource_mut(&bucket)?.exists(&key).await)
     }
 
     async fn list_keys(
@@ -102,7 +131,9 @@ impl store::HostBucket for Sandbox {
         bucket: Resource<OpenBucket>,
         cursor: Option<String>,
     ) -> Answer<KeyResponse> {
+        let span = span(self, "kv list-keys", &bucket);
         answer(
+            span,
             self.resource_mut(&bucket)?
                 .list_all(cursor.as_deref())
                 .await,
@@ -121,7 +152,11 @@ impl atomics::Host for Sandbox {
         key: String,
         delta: i64,
     ) -> Answer<i64> {
-        answer(self.resource_mut(&bucket)?.increment(&key, delta).await)
+        let span = span(self, "kv increment", &bucket);
+        answer(
+            span,
+            self.resource_mut(&bucket)?.increment(&key, delta).await,
+        )
     }
 
     async fn swap(
@@ -129,7 +164,16 @@ impl atomics::Host for Sandbox {
         cas: Resource<Cas>,
         value: Vec<u8>,
     ) -> Result<std::result::Result<(), atomics::CasError>> {
-        match self.take_resource(&cas)?.swap(value).await {
+        let mut span = self.begin_span("kv swap", Kind::Client);
+        let swapped = self.take_resource(&cas)?.swap(value).await;
+        if let Some(span) = &mut span {
+            span.fact("db.system.name", "everwarm.kv");
+            span.fact("db.operation.name", "swap");
+            if swapped.is_err() {
+                span.failed("not swapped");
+            }
+        }
+        match swapped {
             Ok(()) => Ok(Ok(())),
             Err(NotSwapped::Refused(refused)) => {
                 Ok(Err(atomics::CasError::StoreError(refused.into())))
@@ -143,6 +187,7 @@ impl atomics::Host for Sandbox {
 
 impl atomics::HostCas for Sandbox {
     async fn new(&mut self, bucket: Resource<OpenBucket>, key: String) -> Answer<Resource<Cas>> {
+        let _span = span(self, "kv cas", &bucket);
         // It outlives the call, and may outlive the handle of its store.
         let bucket = self.resource(&bucket)?.clone();
         match Cas::new(bucket, &key).await {
@@ -153,7 +198,7 @@ impl atomics::HostCas for Sandbox {
 
     async fn current(&mut self, cas: Resource<Cas>) -> Answer<Option<Vec<u8>>> {
         let current = self.resource_mut(&cas)?.current().await;
-        answer(current.map(bytes))
+        answer(None, current.map(bytes))
     }
 
     async fn drop(&mut self, cas: Resource<Cas>) -> Result<()> {
@@ -167,12 +212,17 @@ impl batch::Host for Sandbox {
         bucket: Resource<OpenBucket>,
         keys: Vec<String>,
     ) -> Answer<Vec<(String, Option<Vec<u8>>)>> {
+        let span = span(self, "kv get-many", &bucket);
         let entries = self.resource_mut(&bucket)?.get_many(keys).await;
-        answer(entries.map(|entries| {
-            let entries = entries.into_iter();
-            let values = entries.map(|(key, entry)| (key, bytes(entry.map(|entry| entry.value))));
-            values.collect::<Vec<_>>()
-        }))
+        answer(
+            span,
+            entries.map(|entries| {
+                let entries = entries.into_iter();
+                let values =
+                    entries.map(|(key, entry)| (key, bytes(entry.map(|entry| entry.value))));
+                values.collect::<Vec<_>>()
+            }),
+        )
     }
 
     async fn set_many(
@@ -180,11 +230,13 @@ impl batch::Host for Sandbox {
         bucket: Resource<OpenBucket>,
         values: Vec<(String, Vec<u8>)>,
     ) -> Answer<()> {
-        answer(self.resource_mut(&bucket)?.set_many(values).await)
+        let span = span(self, "kv set-many", &bucket);
+        answer(span, self.resource_mut(&bucket)?.set_many(values).await)
     }
 
     async fn delete_many(&mut self, bucket: Resource<OpenBucket>, keys: Vec<String>) -> Answer<()> {
-        answer(self.resource_mut(&bucket)?.delete_many(&keys).await)
+        let span = span(self, "kv delete-many", &bucket);
+        answer(span, self.resource_mut(&bucket)?.delete_many(&keys).await)
     }
 }
 
@@ -196,8 +248,9 @@ impl entries::Host for Sandbox {
         value: Vec<u8>,
         ttl_ms: u64,
     ) -> Answer<()> {
+        let span = span(self, "kv set-for", &bucket);
         let bucket = self.resource_mut(&bucket)?;
-        answer(bucket.set(&key, value, Some(ttl_ms)).await)
+        answer(span, bucket.set(&key, value, Some(ttl_ms)).await)
     }
 
     async fn list_prefix(
@@ -207,7 +260,11 @@ impl entries::Host for Sandbox {
         cursor: Option<String>,
         count_max: u32,
     ) -> Answer<KeyResponse> {
+        let span = span(self, "kv list-prefix", &bucket);
         let bucket = self.resource_mut(&bucket)?;
-        answer(bucket.list(&prefix, cursor.as_deref(), count_max).await)
+        answer(
+            span,
+            bucket.list(&prefix, cursor.as_deref(), count_max).await,
+        )
     }
 }

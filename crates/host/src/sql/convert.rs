@@ -1,6 +1,7 @@
 //! The interface of SQL databases, for both versions of WASI. Converts, and knows nothing else.
 
 use everwarm_engine::Sandbox;
+use everwarm_engine::span::{Kind, Ongoing};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
@@ -103,6 +104,21 @@ fn answer<T>(done: std::result::Result<T, Failure>) -> Answer<T> {
     Ok(done.map_err(types::Error::from))
 }
 
+/// The span of a call, if it is recorded. Statements and what is in them may be secret, and aren't said.
+fn span(sandbox: &mut Sandbox, operation: &'static str) -> Option<Ongoing> {
+    let mut span = sandbox.begin_span(operation, Kind::Client)?;
+    span.fact("db.operation.name", &operation[4..]);
+    Some(span)
+}
+
+/// As [`answer`], at the end of a span.
+fn ended<T>(mut span: Option<Ongoing>, done: std::result::Result<T, Failure>) -> Answer<T> {
+    if let (Some(span), Err(failure)) = (&mut span, &done) {
+        span.failed(failure.word());
+    }
+    answer(done)
+}
+
 impl types::Host for Sandbox {}
 
 impl client::Host for Sandbox {
@@ -122,11 +138,12 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<Resource<Rows>> {
+        let span = span(self, "sql query");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
         match connection.query(statement.into(), until).await {
             Ok(rows) => self.keep_resource(rows).map(Ok),
-            Err(failure) => answer(Err(failure)),
+            Err(failure) => ended(span, Err(failure)),
         }
     }
 
@@ -135,9 +152,10 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statement: types::Statement,
     ) -> Answer<u64> {
+        let span = span(self, "sql execute");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
-        answer(connection.execute(statement.into(), until).await)
+        ended(span, connection.execute(statement.into(), until).await)
     }
 
     async fn execute_batch(
@@ -145,10 +163,11 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         statements: Vec<types::Statement>,
     ) -> Answer<Vec<u64>> {
+        let span = span(self, "sql execute-batch");
         let until = until(self);
         let connection = self.resource_mut(&connection)?;
         let statements = statements.into_iter().map(Statement::from).collect();
-        answer(connection.execute_batch(statements, until).await)
+        ended(span, connection.execute_batch(statements, until).await)
     }
 
     async fn begin(
@@ -156,8 +175,10 @@ impl client::HostConnection for Sandbox {
         connection: Resource<Connection>,
         access: types::Access,
     ) -> Answer<()> {
+        let span = span(self, "sql begin");
         let until = until(self);
-        answer(
+        ended(
+            span,
             self.resource_mut(&connection)?
                 .begin(access.into(), until)
                 .await,
@@ -165,13 +186,15 @@ impl client::HostConnection for Sandbox {
     }
 
     async fn commit(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let span = span(self, "sql commit");
         let until = until(self);
-        answer(self.resource_mut(&connection)?.commit(until).await)
+        ended(span, self.resource_mut(&connection)?.commit(until).await)
     }
 
     async fn rollback(&mut self, connection: Resource<Connection>) -> Answer<()> {
+        let span = span(self, "sql rollback");
         let until = until(self);
-        answer(self.resource_mut(&connection)?.rollback(until).await)
+        ended(span, self.resource_mut(&connection)?.rollback(until).await)
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> Result<()> {
@@ -186,12 +209,16 @@ impl client::HostRows for Sandbox {
     }
 
     async fn next(&mut self, rows: Resource<Rows>, count_max: u32) -> Answer<Vec<types::Row>> {
+        let span = span(self, "sql next");
         let until = until(self);
         let rows = self.resource_mut(&rows)?.next(count_max, until).await;
-        answer(rows.map(|rows| {
-            let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
-            rows.into_iter().map(row).collect()
-        }))
+        ended(
+            span,
+            rows.map(|rows| {
+                let row = |row: Vec<Value>| row.into_iter().map(types::Value::from).collect();
+                rows.into_iter().map(row).collect()
+            }),
+        )
     }
 
     async fn drop(&mut self, rows: Resource<Rows>) -> Result<()> {

@@ -14,7 +14,7 @@ use super::apps::app_name;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::sent::{Asking, Name};
-use crate::telemetry::{Filter, Line};
+use crate::telemetry::{Filter, Line, Request};
 
 /// Lines that are told unless told otherwise, and at most.
 const LINES_DEFAULT: usize = 100;
@@ -56,6 +56,7 @@ pub(super) async fn logs(
         function: asked.function,
         since: asked.since.map(UnixMillis),
     };
+    admin.node.recall_lines(&caller.tenant, &name).await;
     let book = &admin.node.logs;
     let mut changes = book.changes();
     let find = || book.find(&caller.tenant, &name, &filter);
@@ -91,6 +92,10 @@ fn told(line: &Line) -> messages::LogLine {
         source: line.source.as_str().to_owned(),
         function: line.function.to_string(),
         version: line.version.to_string(),
+        request_id: line.request.as_ref().map(Request::id),
+        trace_id: line.request.as_ref().map(Request::trace),
+        level: line.log.as_ref().map(|log| log.level.as_str().to_owned()),
+        context: line.log.as_ref().map(|log| log.context.to_string()),
         text: line.text.to_string(),
     }
 }

@@ -146,13 +146,19 @@ fn json(line: &mut String, event: &AccessEvent<'_>) {
         .unwrap_or(Duration::ZERO);
     line.push_str("{\"time_ms\":");
     number(line, since.as_millis());
-    // Writing to a String can't fail.
-    let _ = write!(line, ",\"request_id\":\"{}\"", event.request_id);
+    line.push_str(",\"request_id\":\"");
+    event.request_id.push_to(line);
+    line.push_str("\",\"trace_id\":\"");
+    let trace = event.request_id.trace().digits();
+    // Digits are text.
+    line.push_str(std::str::from_utf8(&trace).unwrap_or_default());
+    line.push('"');
     text(line, "method", event.method.as_str());
     field(line, "status", event.status.as_u16());
     field(line, "took_us", event.took.as_micros());
     text(line, "path", target(event));
     if let Some(client) = event.client {
+        // Writing to a String can't fail.
         let _ = write!(line, ",\"client\":\"{client}\"");
     }
     if let Some(answerer) = &event.function {

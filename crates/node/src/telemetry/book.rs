@@ -2,14 +2,14 @@
 //!
 //! Owns the bounds on it and how it is read on from where one was. A line is named by a number that counts up within its
 //! app, so that a reader who is too slow hears how many it has missed. Where lines are kept for longer is another's
-//! business: it would read from here.
+//! business (`shelf`): it reads from here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use everwarm_edge::meter::Answerer;
+use everwarm_edge::meter::{Answerer, RequestId};
 use everwarm_engine::function::FunctionSpec;
-use everwarm_host::GuestOutput;
+use everwarm_host::{GuestLine, GuestOutput, Level, SaidBy};
 use everwarm_manifest::{AppName, FunctionName, TenantId};
 use everwarm_store::catalog::UnixMillis;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub enum Source {
     Stdout,
     /// Its standard error.
     Stderr,
+    /// `wasi:logging`.
+    Log,
     /// What the node says of the function.
     Node,
     /// A request that is over.
@@ -43,11 +45,21 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Stdout,
+        Self::Stderr,
+        Self::Log,
+        Self::Node,
+        Self::Access,
+    ];
+
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Log => "log",
             Self::Node => "node",
             Self::Access => "access",
         }
@@ -65,8 +77,53 @@ pub struct Line {
     pub function: FunctionName,
     /// The version.
     pub version: Arc<str>,
+    /// The request that it was written for, where that is known and not in the line itself.
+    pub request: Option<Request>,
+    /// What a function says of a line by `wasi:logging`.
+    pub log: Option<Logged>,
     /// The line.
     pub text: Box<str>,
+}
+
+/// The request of a line.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// One of this process.
+    Of(RequestId),
+    /// One of a process before.
+    Before {
+        /// Its name.
+        id: Box<str>,
+        /// Its trace.
+        trace: Box<str>,
+    },
+}
+
+impl Request {
+    /// Its name.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Of(id) => id.to_string(),
+            Self::Before { id, .. } => id.to_string(),
+        }
+    }
+
+    /// The trace that it is a part of.
+    pub fn trace(&self) -> String {
+        match self {
+            Self::Of(id) => id.trace().to_string(),
+            Self::Before { trace, .. } => trace.to_string(),
+        }
+    }
+}
+
+/// What a function says of a line.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// How much it matters.
+    pub level: Level,
+    /// What belongs together.
+    pub context: Box<str>,
 }
 
 /// Which lines are asked for.
@@ -104,18 +161,23 @@ pub struct LogBook {
 
 #[derive(Debug, Default)]
 struct State {
-    apps: HashMap<(TenantId, AppName), Ring>,
+    apps: HashMap<Key, Ring>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Ring {
-    lines: VecDeque<Line>,
+    /// Each with its number.
+    lines: VecDeque<(u64, Line)>,
     bytes: usize,
-    /// The number of the first line that there ever was, and of the next.
+    /// The number of the first line that this process had, of the first that wasn't put out for others, and of the next.
     first: u64,
+    there: u64,
     next: u64,
 }
+
+/// Whose lines they are.
+pub(super) type Key = (TenantId, AppName);
 
 impl Default for LogBook {
     fn default() -> Self {
@@ -133,7 +195,8 @@ impl LogBook {
         let mut added = false;
         for (answerer, text) in lines {
             // Locked for each alone: a batch is long, and functions print meanwhile.
-            self.state.lock().add(at, source, answerer, text);
+            let line = Line::new(at, source, answerer, text);
+            self.state.lock().add(answerer, line);
             added = true;
         }
         if added {
@@ -163,6 +226,56 @@ impl LogBook {
         ring.find(filter)
     }
 
+    /// Whether there is anything of an app.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.state.lock().apps.contains_key(key)
+    }
+
+    /// The lines of this process that are newer than those `until` which an app's were asked for before.
+    pub(super) fn fresh(&self, until: &mut HashMap<Key, u64>) -> Vec<(Key, Vec<(u64, Line)>)> {
+        let changed: Vec<Key> = {
+            let state = self.state.lock();
+            until.retain(|key, _| state.apps.contains_key(key));
+            let changed = state.apps.iter();
+            let changed =
+                changed.filter(|(key, ring)| ring.next > until.get(*key).copied().unwrap_or(0));
+            changed.map(|(key, _)| key.clone()).collect()
+        };
+        let mut fresh = Vec::with_capacity(changed.len());
+        for key in changed {
+            // Locked for each alone: functions print meanwhile.
+            let state = self.state.lock();
+            let Some(ring) = state.apps.get(&key) else {
+                continue;
+            };
+            let from = until.insert(key.clone(), ring.next).unwrap_or(0);
+            let from = from.max(ring.first);
+            let newest = ring.lines.iter().rev();
+            let newest = newest.take_while(|(number, _)| *number >= from);
+            let mut lines: Vec<_> = newest.cloned().collect();
+            drop(state);
+            lines.reverse();
+            fresh.push((key, lines));
+        }
+        fresh
+    }
+
+    /// Adds what a process before has left, the oldest line first, as far as there is room beside what is there.
+    pub(super) fn recall(&self, key: &Key, lines: Vec<(u64, Line)>) {
+        let Some(last) = lines.last().map(|(number, _)| *number) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let ring = state.apps.entry(key.clone()).or_insert_with(|| {
+            let now = UnixMillis::now().0.saturating_mul(NUMBERS_PER_MS);
+            Ring::starting_at(now.max(last.saturating_add(1)))
+        });
+        let before = ring.bytes;
+        ring.recall(lines);
+        state.bytes = state.bytes - before + ring.bytes;
+    }
+
     /// Forgets an app that is gone.
     pub fn forget(&self, tenant: &TenantId, app: &AppName) {
         let mut state = self.state.lock();
@@ -173,14 +286,23 @@ impl LogBook {
 }
 
 impl GuestOutput for LogBook {
-    fn line(&self, function: &Arc<FunctionSpec>, stream: &'static str, line: &str) {
-        let source = if stream == "stderr" {
-            Source::Stderr
-        } else {
-            Source::Stdout
+    fn line(&self, function: &Arc<FunctionSpec>, said: GuestLine<'_>) {
+        let (source, log) = match said.way {
+            SaidBy::Stdout => (Source::Stdout, None),
+            SaidBy::Stderr => (Source::Stderr, None),
+            SaidBy::Log { level, context } => {
+                let context = context.into();
+                (Source::Log, Some(Logged { level, context }))
+            }
         };
         let answerer = Answerer::Function(Arc::clone(function));
-        self.add(source, std::iter::once((&answerer, line)));
+        let line = Line {
+            request: said.request.map(Request::Of),
+            log,
+            ..Line::new(UnixMillis::now(), source, &answerer, said.text)
+        };
+        self.state.lock().add(&answerer, line);
+        self.changed.send_replace(());
     }
 
     fn notice(&self, function: &Arc<FunctionSpec>, text: &str) {
@@ -190,31 +312,20 @@ impl GuestOutput for LogBook {
 }
 
 impl State {
-    fn add(&mut self, at: UnixMillis, source: Source, answerer: &Answerer, text: &str) {
+    fn add(&mut self, answerer: &Answerer, line: Line) {
         let key = (answerer.tenant().clone(), answerer.app().clone());
-        let ring = self.apps.entry(key).or_insert_with(|| {
-            let first = at.0.saturating_mul(NUMBERS_PER_MS);
-            Ring {
-                lines: VecDeque::new(),
-                bytes: 0,
-                first,
-                next: first,
-            }
-        });
+        let ring = self
+            .apps
+            .entry(key)
+            .or_insert_with(|| Ring::starting_at(line.at.0.saturating_mul(NUMBERS_PER_MS)));
         let before = ring.bytes;
-        ring.add(Line {
-            at,
-            source,
-            function: answerer.name().clone(),
-            version: Arc::clone(answerer.version()),
-            text: cut(text).into(),
-        });
+        ring.add(line);
         self.bytes = self.bytes - before + ring.bytes;
         while self.bytes > BYTES_OF_ALL_MAX {
             let idle = self
                 .apps
                 .iter()
-                .min_by_key(|(_, ring)| ring.lines.back().map(|line| line.at));
+                .min_by_key(|(_, ring)| ring.lines.back().map(|(_, line)| line.at));
             let Some(key) = idle.map(|(key, _)| key.clone()) else {
                 break;
             };
@@ -226,21 +337,44 @@ impl State {
 }
 
 impl Ring {
+    fn starting_at(first: u64) -> Self {
+        Self {
+            lines: VecDeque::new(),
+            bytes: 0,
+            first,
+            there: first,
+            next: first,
+        }
+    }
+
     fn add(&mut self, line: Line) {
         self.bytes += line.bytes();
-        self.lines.push_back(line);
+        self.lines.push_back((self.next, line));
         self.next += 1;
         while self.lines.len() > LINES_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.lines.pop_front() else {
+            let Some((number, oldest)) = self.lines.pop_front() else {
                 break;
             };
             self.bytes -= oldest.bytes();
+            self.there = self.there.max(number + 1);
+        }
+    }
+
+    fn recall(&mut self, lines: Vec<(u64, Line)>) {
+        let oldest = self.lines.front().map_or(self.first, |(number, _)| *number);
+        let older = lines.into_iter().rev();
+        for (number, line) in older.filter(|(number, _)| *number < oldest) {
+            let bytes = self.bytes + line.bytes();
+            if self.lines.len() >= LINES_MAX || bytes > BYTES_MAX {
+                break;
+            }
+            self.bytes = bytes;
+            self.lines.push_front((number, line));
         }
     }
 
     fn find(&self, filter: &Filter) -> Found {
-        let oldest = self.next - self.lines.len() as u64;
-        let numbered = (oldest..).zip(&self.lines);
+        let numbered = self.lines.iter();
         let wanted = numbered.filter(|(_, line)| line.is_of(filter));
         let Some(after) = filter.after else {
             let all: Vec<&Line> = wanted.map(|(_, line)| line).collect();
@@ -258,7 +392,7 @@ impl Ring {
                 break;
             }
             lines.push(line.clone());
-            next = number;
+            next = *number;
         }
         if lines.len() < filter.limit {
             next = self.next - 1;
@@ -267,7 +401,7 @@ impl Ring {
         let missed = if after < self.first {
             0
         } else {
-            oldest.saturating_sub(after.saturating_add(1))
+            self.there.saturating_sub(after.saturating_add(1))
         };
         Found {
             lines,
@@ -278,8 +412,21 @@ impl Ring {
 }
 
 impl Line {
+    fn new(at: UnixMillis, source: Source, answerer: &Answerer, text: &str) -> Self {
+        Self {
+            at,
+            source,
+            function: answerer.name().clone(),
+            version: Arc::clone(answerer.version()),
+            request: None,
+            log: None,
+            text: cut(text).into(),
+        }
+    }
+
     fn bytes(&self) -> usize {
-        self.text.len() + LINE_OVERHEAD
+        let context = self.log.as_ref().map_or(0, |log| log.context.len());
+        self.text.len() + context + LINE_OVERHEAD
     }
 
     fn is_of(&self, filter: &Filter) -> bool {
@@ -315,17 +462,14 @@ mod tests {
             source: Source::Stdout,
             function: FunctionName::new("f").expect("it is a name"),
             version: "sha256:abc".into(),
+            request: None,
+            log: None,
             text: text.into(),
         }
     }
 
     fn ring(lines: usize) -> Ring {
-        let mut ring = Ring {
-            lines: VecDeque::new(),
-            bytes: 0,
-            first: 1_000,
-            next: 1_000,
-        };
+        let mut ring = Ring::starting_at(1_000);
         for number in 0..lines {
             ring.add(line(&number.to_string()));
         }
@@ -364,6 +508,32 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_before_are_read_first_and_are_the_first_to_go() {
+        let mut ring = ring(3);
+        let before = (10..15).map(|number| (number, line("before"))).collect();
+        ring.recall(before);
+        let after = |after| Filter {
+            after: Some(after),
+            limit: 100,
+            ..Filter::default()
+        };
+        let found = ring.find(&after(12));
+        assert_eq!(texts(&found), ["before", "before", "0", "1", "2"]);
+        assert_eq!((found.next, found.missed), (Some(1_002), 0));
+        // A second time they are there already.
+        ring.recall((10..15).map(|number| (number, line("before"))).collect());
+        assert_eq!(ring.lines.len(), 8);
+        for _ in 0..LINES_MAX - 3 {
+            ring.add(line("more"));
+        }
+        assert_eq!(ring.find(&after(1_000)).missed, 0);
+        assert_eq!(ring.find(&after(0)).lines.len(), 100);
+        ring.add(line("one more"));
+        ring.add(line("another"));
+        assert_eq!(ring.find(&after(1_000)).missed, 1);
+    }
+
+    #[test]
     fn lines_of_an_app_are_bounded_in_number_and_bytes() {
         let mut full = ring(2 * LINES_MAX);
         assert_eq!(full.lines.len(), LINES_MAX);
@@ -373,7 +543,10 @@ mod tests {
         assert!(full.bytes <= BYTES_MAX);
         assert_eq!(
             full.bytes,
-            full.lines.iter().map(Line::bytes).sum::<usize>()
+            full.lines
+                .iter()
+                .map(|(_, line)| line.bytes())
+                .sum::<usize>()
         );
     }
 

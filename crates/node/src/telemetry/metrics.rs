@@ -1,10 +1,11 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv`, `tls`
-//! and `triggers`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv`, `otlp`,
+//! `tls` and `triggers`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
 mod cache;
 mod kv;
+mod otlp;
 mod tls;
 mod triggers;
 
@@ -34,6 +35,9 @@ impl Node {
         registry.register_collector(Box::new(triggers::Reading::of(self).await));
         registry.register_collector(Box::new(cache::Reading::of(self)));
         if let Some(reading) = tls::Reading::of(self) {
+            registry.register_collector(Box::new(reading));
+        }
+        if let Some(reading) = otlp::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }
         let mut text = String::new();

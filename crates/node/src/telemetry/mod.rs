@@ -3,7 +3,10 @@
 mod access;
 mod book;
 pub mod metrics;
+pub mod otlp;
+mod shelf;
 mod writer;
 
 pub use access::{AccessFormat, AccessLogger};
-pub use book::{Filter, Found, Line, LogBook, Source};
+pub use book::{Filter, Found, Line, LogBook, Logged, Request, Source};
+pub(crate) use shelf::Shelf;

@@ -15,6 +15,8 @@ mod exchange;
 mod head;
 #[cfg(target_family = "wasm")]
 pub(crate) mod keyvalue;
+#[cfg(target_family = "wasm")]
+mod log;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(all(
@@ -32,6 +34,8 @@ mod sending;
 pub(crate) use config::{config_get, config_get_all};
 #[cfg(any(target_family = "wasm", test))]
 pub(crate) use error_code::ErrorCode;
+#[cfg(target_family = "wasm")]
+pub(crate) use log::log;
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 #[cfg(all(

@@ -23,6 +23,7 @@ use crate::client::{SendError, SendErrorKind, SendOptions};
 use crate::config::ConfigError;
 use crate::executor::blocking::{Executor, Pollable, Ready};
 use crate::local::LocalFuture;
+use crate::log::Level;
 use crate::{Request, Response};
 
 /// What is answered for each name.
@@ -51,6 +52,11 @@ impl Pollable for Alarm {
             .map(|(index, _)| index)
             .collect()
     }
+}
+
+/// Unit tests see messages as whatever else they print.
+pub(crate) fn log(level: Level, context: &str, message: &str) {
+    println!("{level:?} {context}: {message}");
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

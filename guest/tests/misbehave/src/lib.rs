@@ -9,8 +9,9 @@ mod streams;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ::log::LevelFilter;
 use everwarm_sdk::http::StatusCode;
-use everwarm_sdk::{Error, IntoResponse, Request, Response, Result, sleep, spawn, wait_until};
+use everwarm_sdk::{Error, IntoResponse, Request, Response, Result, log, sleep, spawn, wait_until};
 
 #[everwarm_sdk::http]
 async fn misbehave(request: Request) -> Result {
@@ -48,6 +49,20 @@ async fn misbehave(request: Request) -> Result {
             println!("a line on stdout");
             eprintln!("a line on stderr");
             Ok("logged\n".into_response())
+        }
+        "/log" => {
+            log::warn("shop", "a message with a level");
+            log::init(LevelFilter::Info);
+            ::log::info!(target: "basket", "a message of the crate {}", "log");
+            ::log::debug!("a message that is below the level");
+            Ok("logged\n".into_response())
+        }
+        "/flood" => {
+            let line = "x".repeat(1_000);
+            for _ in 0..query.number("lines", 5_000) {
+                println!("{line}");
+            }
+            Ok("flooded\n".into_response())
         }
         "/counter" => Ok(format!("{}\n", COUNTER.fetch_add(1, Ordering::Relaxed)).into_response()),
         "/reach" => Ok(reach::attempts(&query).into_response()),

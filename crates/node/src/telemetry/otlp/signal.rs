@@ -1,0 +1,114 @@
+//! The task that sends one signal: batch by batch, one at a time, again where the collector asks for patience.
+//!
+//! Owns how often something is tried and when it is given up. While a batch waits for its next try, the queue behind it
+//! fills and then drops: nothing else does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::send::{Outcome, Sender};
+use super::waiting::Waiting;
+
+/// How long something waits at most before it is sent, where the collector keeps up.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Tries of one batch.
+const TRIES_MAX: u32 = 5;
+/// Pause before the second try; twice as long before each further one.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The longest pause, whatever the collector asks for.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Time between two warnings of one signal.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Until when what is left has to be sent, once the node ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ending(pub(super) Option<Instant>);
+
+/// Sends what waits, until the node ends and nothing does.
+pub(super) async fn run<T>(
+    path: &'static str,
+    sender: Sender,
+    waiting: Arc<Waiting<T>>,
+    encode: impl Fn(&[T]) -> Vec<u8>,
+    mut ending: watch::Receiver<Ending>,
+) {
+    let mut warned: Option<Instant> = None;
+    loop {
+        let ends = ending.borrow_and_update().0.is_some();
+        if !ends {
+            tokio::select! {
+                () = tokio::time::sleep(FLUSH_EVERY) => {}
+                () = waiting.full() => {}
+                // Whoever would say when the node ends is gone, and with it what would wait.
+                changed = ending.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        }
+        loop {
+            let batch = waiting.take();
+            if batch.is_empty() {
+                break;
+            }
+            let body = encode(&batch);
+            match deliver(path, &sender, body, &mut ending).await {
+                Ok(rejected) => {
+                    waiting.counts().sent(batch.len().saturating_sub(rejected));
+                    waiting.counts().dropped(rejected);
+                }
+                Err(reason) => {
+                    waiting.counts().dropped(batch.len());
+                    if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(
+                            path,
+                            reason,
+                            items = batch.len(),
+                            "telemetry was dropped: the collector doesn't take it"
+                        );
+                    }
+                }
+            }
+        }
+        if ends {
+            return;
+        }
+    }
+}
+
+/// Sends a batch, again if that may help. How many of it the collector rejected, or why it took none.
+async fn deliver(
+    path: &'static str,
+    sender: &Sender,
+    body: Vec<u8>,
+    ending: &mut watch::Receiver<Ending>,
+) -> Result<usize, String> {
+    let body = bytes::Bytes::from(body);
+    let mut pause = PAUSE_FIRST;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (reason, after) = match sender.send(path, body.clone()).await {
+            Outcome::Taken { rejected } => return Ok(rejected),
+            Outcome::Refused(reason) => return Err(reason),
+            Outcome::Later { reason, after } => (reason, after),
+        };
+        if tries >= TRIES_MAX {
+            return Err(reason);
+        }
+        let asked = after.unwrap_or(pause).min(PAUSE_MAX);
+        pause = (pause * 2).min(PAUSE_MAX);
+        if ending.borrow().0.is_some() {
+            // Nothing is gained by waiting: what comes after it has little time as well.
+            return Err(reason);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(asked) => {}
+            // One more try, at once.
+            _ = ending.changed() => {}
+        }
+    }
+}
