@@ -262,11 +262,8 @@ impl Node {
             incremental,
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
-        let shelf = config.lines_on_disk.then(|| {
-            let root = store.data_dir().root().join("lines");
-            Shelf::start(root, &config.logs).map(Arc::new)
-        });
-        let shelf = shelf.transpose().map_err(io("start a thread"))?;
+        let shelf = config.lines_on_disk.then(|| shelf(&store, &config.logs));
+        let shelf = shelf.transpose()?;
         let locks = Arc::<AppLocks>::default();
         let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
@@ -433,6 +430,13 @@ fn policy(config: &NodeConfig) -> Policy {
 /// A random number.
 fn chance() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Random)
+}
+
+/// What keeps lines on the disk.
+fn shelf(store: &Embedded, logs: &Arc<LogBook>) -> Result<Arc<Shelf>, StartError> {
+    let folder = store.data_dir().root().join("lines");
+    let shelf = Shelf::start(folder, logs).map_err(io("start a thread"))?;
+    Ok(Arc::new(shelf))
 }
 
 /// The cache that makes an edit compile fast.
