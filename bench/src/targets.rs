@@ -4,8 +4,8 @@
 
 use crate::report::Report;
 use crate::scenarios::{
-    disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours, queues,
-    scale, sdk_cost, service_calls, throughput,
+    cache, disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours,
+    queues, scale, sdk_cost, service_calls, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -233,6 +233,12 @@ const TARGETS: &[Target] = &[
                 service_calls::P50,
             )
         },
+    },
+    Target {
+        text: "cache hit: throughput of native hyper",
+        side: Side::AtLeast,
+        bound: 0.8,
+        measured: |report| median(report, cache::NAME, cache::SUBJECT, cache::RATIO),
     },
     Target {
         text: "key-value get, 0.2: p50 over a hello, us",

@@ -68,6 +68,7 @@ impl Names<'_> {
             "setTraffic" => serde_json::json!({ "version": version }).to_string(),
             "rollBack" | "rollBackSecret" | "putTenant" | "retryMessages" => "{}".to_owned(),
             "makeToken" => r#"{"name": "x", "scope": "read"}"#.to_owned(),
+            "purgeCache" => r#"{"all": true}"#.to_owned(),
             "readValues" | "removeValues" => r#"{"keys": ["k"]}"#.to_owned(),
             "writeValues" => r#"{"items": [{"key": "k", "value": ""}]}"#.to_owned(),
             other => panic!("what does `{other}` take?"),

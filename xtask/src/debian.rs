@@ -12,10 +12,16 @@ struct Package {
     is_there: fn() -> bool,
 }
 
-const PACKAGES: [Package; 1] = [Package {
-    name: "postgresql",
-    is_there: || Path::new("/usr/lib/postgresql").is_dir(),
-}];
+const PACKAGES: [Package; 2] = [
+    Package {
+        name: "postgresql",
+        is_there: || Path::new("/usr/lib/postgresql").is_dir(),
+    },
+    Package {
+        name: "redis-server",
+        is_there: || Path::new("/usr/bin/redis-server").exists(),
+    },
+];
 
 /// Installs what isn't there, as root on Debian. Elsewhere it says what is missing.
 ///

@@ -87,11 +87,13 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         world: World::Wasi02,
         isolation: declared.isolation,
         compress: declared.compress,
+        cache: None,
         server_timing: declared.server_timing,
         limits: declared.limits,
         env: BTreeMap::new(),
         config: BTreeMap::new(),
         databases: Vec::new(),
+        redis: Vec::new(),
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

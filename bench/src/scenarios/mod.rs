@@ -1,5 +1,6 @@
 //! What is measured, one file a scenario. To add one is a file here and a line in [`ALL`].
 
+pub(crate) mod cache;
 pub(crate) mod disk;
 pub(crate) mod edit_to_live;
 pub(crate) mod egress;
@@ -86,6 +87,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: queues::NAME,
         question: "how many messages a second go through a handler, and how late does a cron line fire?",
         run: queues::run,
+    },
+    Scenario {
+        name: cache::NAME,
+        question: "how many hellos a second are answered from the cache?",
+        run: cache::run,
     },
     Scenario {
         name: scale::routes::NAME,

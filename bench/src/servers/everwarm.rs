@@ -172,6 +172,12 @@ impl App {
         self.text.push('\n');
     }
 
+    /// Keeps the answers of the function that was added last.
+    pub(crate) fn keep_answers(&mut self, ttl: &str) {
+        // Writing to a String can't fail.
+        let _ = write!(self.text, "\n[function.cache]\ndefault_ttl = \"{ttl}\"\n");
+    }
+
     /// Adds a function that only others call.
     pub(crate) fn unrouted(&mut self, name: &str, component: &str) {
         // Writing to a String can't fail.

@@ -5,6 +5,7 @@
 
 mod address;
 mod backup;
+mod cache;
 mod connect;
 mod error;
 mod kv;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod apps;
+mod cache;
 mod deploy;
 mod kv;
 mod logs;
@@ -17,6 +18,7 @@ pub use accounts::{
 pub use apps::{
     App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
 };
+pub use cache::{CachePurge, CachePurged, CacheUsage, PURGED_AT_ONCE_MAX};
 pub use deploy::{Deploy, Deployed, HealthCheck, MigrationFile, StageTime};
 pub use kv::{
     BATCH_BYTES_MAX, BATCH_MAX, Base64, KEY_BYTES_MAX, KvEntries, KvEntry, KvEntryError, KvKeyPage,

@@ -3,6 +3,7 @@
 //! The node's router, the client and the OpenAPI document are made of this list. Paths are templates as axum and
 //! OpenAPI have them.
 
+mod cache;
 mod kv;
 mod secrets;
 mod triggers;
@@ -16,6 +17,7 @@ use crate::messages::{
     Scope, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
 };
 
+pub use cache::*;
 pub use kv::{
     EXPIRES_HEADER, GET_VALUE, LIST_KEYS, PUT_VALUE, READ_VALUES, REMOVE_VALUE, REMOVE_VALUES,
     REVISION_HEADER, WRITE_VALUES,
@@ -470,6 +472,8 @@ pub const ALL: &[&Operation] = &[
     &DEPLOY,
     &SET_TRAFFIC,
     &ROLL_BACK,
+    &GET_CACHE,
+    &PURGE_CACHE,
     &LIST_SECRETS,
     &PUT_SECRET,
     &ROLL_BACK_SECRET,

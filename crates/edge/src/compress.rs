@@ -8,8 +8,11 @@ mod accept;
 mod body;
 mod coding;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use everwarm_bundle::media;
+use everwarm_cache::entry::Entry;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_manifest::Compress;
 use http::header::{self, HeaderName};
@@ -83,7 +86,7 @@ async fn looked_at(answer: Response<GuestBody>, wish: Wish) -> Response<Response
             encoded(&mut parts.headers, coding, None);
             GuestBody::full(Bytes::new()).into()
         }
-        Ok(whole) => match compress_whole(&whole, coding).await {
+        Ok(whole) => match compressed(parts.extensions.remove(), &whole, coding).await {
             Some(compressed) => {
                 encoded(&mut parts.headers, coding, Some(compressed.len()));
                 GuestBody::full(compressed).into()
@@ -102,6 +105,31 @@ async fn looked_at(answer: Response<GuestBody>, wish: Wish) -> Response<Response
         },
     };
     Response::from_parts(parts, body)
+}
+
+/// A response whose content is that of an answer which is kept: what is made of it is kept with it.
+#[derive(Clone)]
+pub(crate) struct OfKept(pub(crate) Arc<Entry>);
+
+async fn compressed(kept: Option<OfKept>, whole: &Bytes, coding: Coding) -> Option<Bytes> {
+    let Some(OfKept(entry)) = kept else {
+        return compress_whole(whole, coding).await;
+    };
+    if let Some(made) = entry.coded.get(coding.as_str()) {
+        return Some(made);
+    }
+    let made = compress_whole(whole, coding).await?;
+    entry.coded.keep(coding.as_str(), &made);
+    Some(made)
+}
+
+/// Whether a content that is there is compressed for clients that take it, where its function doesn't forbid it.
+pub(crate) fn is_whole_and_worth_it(
+    status: StatusCode,
+    headers: &HeaderMap,
+    length: usize,
+) -> bool {
+    length as u64 >= BYTES_MIN && is_worth_it(status, headers)
 }
 
 /// Which kind of response it is, unless it is one that isn't compressed.
@@ -171,7 +199,7 @@ fn is_compressible(headers: &HeaderMap) -> bool {
     media::is_compressible(&essence)
 }
 
-fn vary(headers: &mut HeaderMap) {
+pub(crate) fn vary(headers: &mut HeaderMap) {
     let says = |option: &str| option == "*" || option.eq_ignore_ascii_case("accept-encoding");
     if !options(headers, &header::VARY).any(says) {
         let value = HeaderValue::from_static("accept-encoding");

@@ -1,5 +1,6 @@
 //! The way of a request through a node, in one function that calls each stop in order.
 
+mod cached;
 mod files;
 mod visit;
 
@@ -20,6 +21,7 @@ use http::{HeaderMap, Method, Response};
 
 use crate::admission::{Gate, Gated, Gates};
 use crate::assets::Mount;
+use crate::cache::Cached;
 use crate::compress::{self, ResponseBody, Wish};
 use crate::failures::FailureCounts;
 use crate::forwarded::TrustedProxies;
@@ -33,6 +35,7 @@ use crate::router::RouteTable;
 use crate::services::NotLetIn;
 use crate::tally::Tally;
 use crate::traffic::Share;
+use cached::Looked;
 use files::Answered;
 use visit::Visit;
 
@@ -75,6 +78,8 @@ pub struct Target {
     pub gates: Gates,
     /// What its requests used.
     pub tally: Tally,
+    /// The cache in front of it, if there is one.
+    pub cache: Option<Cached>,
 }
 
 /// Two versions of an app. Each has routes of its own: what one answers, the other may not know.
@@ -246,7 +251,7 @@ async fn answer(
     lane: &Lane,
     origin: &Origin,
     visit: &mut Visit,
-    request: Request,
+    mut request: Request,
 ) -> Result<Response<ResponseBody>, Failure> {
     // Is it something that can be served at all?
     if edge.draining.load(Ordering::Relaxed) {
@@ -275,8 +280,20 @@ async fn answer(
         }
     };
 
+    // A version that is asked before it serves answers itself.
+    let cached = target.cache.as_ref().filter(|_| origin.routes.is_none());
     let is_head = request.method() == Method::HEAD;
     let wish = Wish::of(request.headers(), target.slot.spec().compress, is_head);
+    if let Some(cached) = cached {
+        let response = match cached::look(edge, lane, visit, &target, cached, &mut request)? {
+            Looked::Answered(response) => response,
+            Looked::Rest(rest) => {
+                let target = Arc::clone(&target);
+                Box::pin(cached::go_on(edge, lane, visit, target, request, rest)).await?
+            }
+        };
+        return Ok(compress::response(response, wish).await);
+    }
     let response = serve(edge, lane, visit, target, request, Chain::default()).await?;
     Ok(compress::response(response, wish).await)
 }
@@ -319,7 +336,7 @@ async fn serve(
     let mut response = call.answer().await?;
 
     if tells_timing {
-        visit.add_server_timing(&mut response, start_level);
+        visit.add_server_timing(&mut response, start_level.into());
     }
     Ok(response)
 }

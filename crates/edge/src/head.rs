@@ -6,6 +6,8 @@
 mod host;
 mod traced;
 
+pub(crate) use traced::say as say_trace;
+
 use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::respond::Failure;
 
 /// Names the request, in both directions.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -144,6 +146,19 @@ fn more_fields(id: RequestId, peer: Arc<Peer>, client: IpAddr, https: bool) -> M
         headers.insert(&FORWARDED_PROTO, scheme);
         traced::say(headers, &id);
     })
+}
+
+/// A request that the node itself sends to a function.
+pub(crate) fn of_the_node(request_id: RequestId) -> Arrival {
+    Arrival {
+        request_id: request_id.clone(),
+        client: None,
+        refused: None,
+        more: Box::new(move |headers| {
+            headers.insert(REQUEST_ID, request_id.field());
+            traced::say(headers, &request_id);
+        }),
+    }
 }
 
 /// What a request must be to be served. What a parser lets through and two readers might read in two ways is

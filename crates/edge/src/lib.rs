@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod assets;
+pub mod cache;
 pub mod compress;
 pub mod dispatch;
 pub mod failures;

@@ -105,6 +105,8 @@ pub enum Start {
     Disk,
     /// It is a file: no function was asked.
     Asset,
+    /// Its answer was kept: no function was asked.
+    Cache,
 }
 
 impl Start {
@@ -114,6 +116,7 @@ impl Start {
             Self::Warm => StartLevel::Warm.as_str(),
             Self::Disk => StartLevel::Disk.as_str(),
             Self::Asset => "asset",
+            Self::Cache => "cache",
         }
     }
 }

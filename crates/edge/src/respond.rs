@@ -38,6 +38,9 @@ pub enum Failure {
     /// The files of the app can't be read, or aren't what was deployed.
     #[error("{0}")]
     Files(#[from] FilesError),
+    /// The client wants what is kept and nothing else, and nothing is.
+    #[error("nothing is kept that answers this request, and the request asks for nothing else")]
+    NotCached,
     /// The request can't be understood.
     #[error("{0}")]
     BadRequest(&'static str),
@@ -98,6 +101,7 @@ impl Failure {
                 "EW3024",
                 "Method not allowed",
             ),
+            Self::NotCached => (StatusCode::GATEWAY_TIMEOUT, "EW3027", "Not in the cache"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "EW3016", "Bad request"),
             Self::Upgrade => (
                 StatusCode::NOT_IMPLEMENTED,

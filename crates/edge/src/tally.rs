@@ -14,7 +14,7 @@ use http::StatusCode;
 use crate::meter::Start;
 
 /// How requests start.
-const STARTS: [Start; 3] = [Start::Warm, Start::Disk, Start::Asset];
+const STARTS: [Start; 4] = [Start::Warm, Start::Disk, Start::Asset, Start::Cache];
 /// Hundreds of a status: 0 (none that HTTP knows) to 5, and 499 and the like are 4.
 const CLASSES: usize = 6;
 /// Upper ends of the latency buckets, in microseconds: from what a warm hello takes to what a model takes.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everwarm_manifest::{
-    AppName, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, SqlDatabase,
-    TenantId, World,
+    AppName, Cache, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits,
+    RedisServer, SqlDatabase, TenantId, World,
 };
 
 use crate::capability::Configured;
@@ -36,6 +36,8 @@ pub struct FunctionSpec {
     pub isolation: Isolation,
     /// Which responses are compressed.
     pub compress: Compress,
+    /// The cache in front of it, if there is one.
+    pub cache: Option<Cache>,
     /// Whether clients are told how requests started and how long they took.
     pub server_timing: bool,
     /// Bounds of one request, and of the function as a whole.
@@ -46,6 +48,8 @@ pub struct FunctionSpec {
     pub config: BTreeMap<ConfigName, String>,
     /// The SQL databases of its app that it is granted.
     pub databases: Vec<SqlDatabase>,
+    /// The Redis servers of its app that it is granted.
+    pub redis: Vec<RedisServer>,
     /// What it may use of the world outside it.
     pub grants: Grants,
 }

@@ -113,6 +113,12 @@ impl Lane {
         self.0.call_janitor();
     }
 
+    /// Runs work that no request waits for. It ends with the lane at the latest; whoever starts it bounds how long it
+    /// takes. Dropped at once when there is as much as there may be.
+    pub fn run_in_background(&self, work: impl Future<Output = ()> + 'static) {
+        self.0.run_in_background(Duration::MAX, work);
+    }
+
     /// Waits until no background work is left, or ends it after `limit`.
     pub async fn drain(&self, limit: Duration) {
         let mut background = self.0.give_up_background();

@@ -110,11 +110,13 @@ impl Bench {
             world: World::Wasi02,
             isolation: function.isolation,
             compress: function.compress,
+            cache: None,
             server_timing: function.server_timing,
             limits: function.limits,
             env: BTreeMap::new(),
             config: BTreeMap::new(),
             databases: Vec::new(),
+            redis: Vec::new(),
             grants: Grants::default(),
         }))
     }

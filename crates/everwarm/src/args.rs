@@ -11,6 +11,7 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod cache;
 mod egress;
 mod kv;
 mod node;
@@ -18,6 +19,7 @@ mod secret;
 mod tls;
 mod triggers;
 
+pub(crate) use cache::*;
 pub(crate) use egress::EgressArgs;
 pub(crate) use kv::*;
 pub(crate) use node::*;
@@ -106,6 +108,9 @@ pub(crate) enum Command {
     /// Schedules of an app: when each is due, run one now, pause
     #[command(subcommand)]
     Schedule(ScheduleCommand),
+    /// What is kept of an app's answers
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// What functions used, by the hour
     Usage(UsageArgs),
     /// Who changed what on a node

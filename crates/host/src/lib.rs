@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod clocks;
 mod config;
 mod denied;
@@ -16,8 +17,10 @@ mod logging;
 mod network;
 mod notice;
 mod output;
+mod patience;
 mod queue;
 mod random;
+mod redis;
 mod secrets;
 mod shares;
 mod sql;
@@ -33,6 +36,7 @@ use everwarm_engine::span::Spans;
 use network::Network;
 use output::Output;
 
+pub use cache::Cache;
 pub use clocks::Clocks;
 pub use config::Config;
 pub use denied::Denied;
@@ -44,6 +48,7 @@ pub use network::{EgressConfig, EgressError, RootsError};
 pub use output::{GuestLine, GuestOutput, Level, SaidBy};
 pub use queue::Queue;
 pub use random::Random;
+pub use redis::Redis;
 pub use secrets::{Secret, SecretBook, SecretMap};
 pub use sql::Sql;
 pub use stdio::Stdio;
@@ -88,7 +93,16 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         Arc::new(Logging::new(said)),
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
+        Arc::new(Cache::new(
+            stores.as_ref().map(|stores| Arc::clone(stores.kept())),
+            output.clone(),
+        )),
         Arc::new(Queue::new(stores.clone(), output.clone())),
+        Arc::new(Redis::new(
+            Arc::clone(&network),
+            Arc::clone(&secrets),
+            output.clone(),
+        )),
         Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
     ])

@@ -3,6 +3,7 @@
 
 mod connect;
 mod failure;
+mod metered;
 mod resolve;
 mod tls;
 
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use crate::shares::{Shares, shared};
 pub(crate) use connect::{Stream, Unopened};
 pub(crate) use failure::of_io;
+pub(crate) use metered::{Allowance, Metered};
 use resolve::Resolver;
 use tls::Roots;
 pub use tls::RootsError;

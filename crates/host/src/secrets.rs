@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use everwarm_manifest::{AppName, ConfigName, TenantId};
 use parking_lot::Mutex;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// The current secrets of an app.
 pub type SecretMap = BTreeMap<ConfigName, Secret>;
@@ -37,6 +37,37 @@ pub(crate) fn value<'a>(
             "the secret `{name}` isn't set: set it with `everwarm secret set {app} {name}` (for `everwarm up`, in the \
              file of `--secrets-file`)"
         )),
+    }
+}
+
+/// A secret that is the password of a server.
+pub(crate) struct Password {
+    secrets: Arc<AppSecrets>,
+    name: ConfigName,
+    app: AppName,
+}
+
+impl Password {
+    /// The secret called `name` of an app.
+    pub(crate) fn new(secrets: Arc<AppSecrets>, name: ConfigName, app: &AppName) -> Self {
+        Self {
+            secrets,
+            name,
+            app: app.clone(),
+        }
+    }
+
+    /// What it is now.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, for the app's owner.
+    pub(crate) fn read(&self) -> Result<SecretString, String> {
+        let secrets = self.secrets.now();
+        match value(&secrets, &self.app, &self.name) {
+            Ok(value) => Ok(value.expose_secret().into()),
+            Err(why) => Err(format!("the password is missing: {why}")),
+        }
     }
 }
 

@@ -20,13 +20,13 @@ use everwarm_store::sql::{
 };
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::Handle;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::network::Network;
 use crate::notice::Notices;
-use crate::secrets::{self, AppSecrets, SecretBook};
+use crate::patience::in_time;
+use crate::secrets::{Password, SecretBook};
 use crate::shares::{Shares, shared};
 use crate::{GuestOutput, Stores};
 use convert::bindings;
@@ -91,11 +91,9 @@ impl Sql {
             listed.clone(),
         );
         let connections = shared(&self.servers, key, || {
-            let password = database.password.as_ref().map(|name| Password {
-                secrets: self.secrets.of(&function.tenant, &function.app),
-                name: name.clone(),
-                app: function.app.clone(),
-            });
+            let secrets = || self.secrets.of(&function.tenant, &function.app);
+            let password = database.password.clone();
+            let password = password.map(|name| Password::new(secrets(), name, &function.app));
             postgres::Connections::new(postgres::Server {
                 url: url.clone(),
                 password,
@@ -199,25 +197,6 @@ impl Granted {
                  \"{database}\" to `sql` in [function.grants] of the function `{name}`"
             )
         });
-    }
-}
-
-/// The secret that is a password. Read for each connection, so that one that was changed holds from the next one on.
-struct Password {
-    secrets: Arc<AppSecrets>,
-    name: ConfigName,
-    app: AppName,
-}
-
-impl Password {
-    fn read(&self) -> Result<SecretString, Failure> {
-        let secrets = self.secrets.now();
-        match secrets::value(&secrets, &self.app, &self.name) {
-            Ok(value) => Ok(value.expose_secret().into()),
-            Err(why) => Err(Failure::Unavailable(format!(
-                "the password is missing: {why}"
-            ))),
-        }
     }
 }
 
@@ -416,14 +395,6 @@ impl Rows {
             Self::Kept(rows) => kept_in_time(until, rows.next(count_max)).await,
             Self::Postgres(rows) => rows.next(count_max, until).await,
         }
-    }
-}
-
-/// What comes of it until then. What is given up is ended by that.
-async fn in_time<T>(until: Option<Instant>, asked: impl Future<Output = T>) -> Option<T> {
-    match until {
-        None => Some(asked.await),
-        Some(until) => tokio::time::timeout_at(until.into(), asked).await.ok(),
     }
 }
 

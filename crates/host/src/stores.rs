@@ -1,5 +1,8 @@
 //! What a node keeps for its functions, as their capabilities find it: the port behind which the node is.
 
+use std::sync::Arc;
+
+use everwarm_cache::store::Store;
 use everwarm_manifest::TenantId;
 use everwarm_store::StoreFuture;
 use everwarm_store::kv::{KeyValue, KvQuota};
@@ -16,6 +19,9 @@ pub trait Stores: Send + Sync {
 
     /// SQL databases; `None` until the node has opened its store.
     fn sql(&self) -> Option<&dyn Databases>;
+
+    /// Values that are kept in memory for a time.
+    fn kept(&self) -> &Arc<Store>;
 
     /// Keeps messages for one of an app's queues, and has them delivered; `None` until the node has opened its store.
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>>;

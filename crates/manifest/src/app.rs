@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::assets::Assets;
+use crate::cache::Cache;
 use crate::config::ConfigName;
 use crate::grants::{Grants, PostgresUrl, RedisUrl};
 use crate::limits::Limits;
@@ -123,6 +124,9 @@ pub struct Function {
     /// Whether clients are told how a request started and how long it took.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub server_timing: bool,
+    /// The cache in front of it, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
     /// Its environment variables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

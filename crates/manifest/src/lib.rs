@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+pub mod cache;
 mod config;
 mod diagnostics;
 mod digest;
@@ -26,6 +27,7 @@ pub use assets::{
     ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
     IMMUTABLE_MAX,
 };
+pub use cache::Cache;
 pub use config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX, ConfigName, ConfigNameError};
 pub use diagnostics::{Diagnostic, ErrorCode, ManifestErrors, Place};
 pub use digest::{Digest, DigestError};

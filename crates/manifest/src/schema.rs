@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{Compress, Isolation, World};
 use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
+use crate::cache::{DEFAULT_TTL, FIELD_NAME_BYTES_MAX, VARY_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
     ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
@@ -15,7 +16,7 @@ use crate::grants::{
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{
-    ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
+    ASSETS, BUILD, CACHE, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
 };
 use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, REDIS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
@@ -191,6 +192,7 @@ fn function() -> Value {
             "additionalProperties": { "type": "string" },
             "maxProperties": CONFIG_MAX,
         }),
+        "cache" => cache(),
         "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
         _ => text(),
@@ -214,6 +216,20 @@ fn assets() -> Value {
             "examples": [["assets/**", "**/*.woff2"]],
         }),
         _ => file(),
+    })
+}
+
+fn cache() -> Value {
+    table(&CACHE, &[], |key| match key {
+        "default_ttl" => time(&DEFAULT_TTL),
+        "vary" => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": format!("^[A-Za-z0-9_-]{{1,{FIELD_NAME_BYTES_MAX}}}$") },
+            "maxItems": VARY_MAX,
+            "uniqueItems": true,
+            "examples": [["accept-language"]],
+        }),
+        _ => json!({ "type": "boolean", "default": false }),
     })
 }
 
@@ -245,6 +261,7 @@ fn grants() -> Value {
             "maxItems": SECRETS_GRANTED_MAX,
             "uniqueItems": true,
         }),
+        "cache" => json!({ "type": "boolean", "default": false }),
         "sql" => json!({
             "type": "array",
             "items": name(),

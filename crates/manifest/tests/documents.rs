@@ -55,6 +55,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties("/properties/build/properties"),
         properties("/properties/sql/items/properties"),
         properties(function),
+        properties(&format!("{function}/cache/properties")),
         properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
         properties("/properties/assets/items/properties"),

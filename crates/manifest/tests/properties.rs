@@ -6,14 +6,15 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use everwarm_manifest::cache::FieldName;
 use everwarm_manifest::limits::{
     BACKGROUND_TIME, Bounds, CONCURRENCY, CPU_TIME, MEMORY, REQUEST_BODY, SUBREQUESTS, WALL_TIME,
 };
 use everwarm_manifest::triggers::{self, CallPath, Cron, Missed, Overlap, Queue, Schedule};
 use everwarm_manifest::{
-    App, AppName, BucketName, Build, ByteSize, ConfigName, DatabaseName, Function, FunctionName,
-    Grants, HttpGrant, Isolation, Limits, Millis, QueueName, RoutePattern, ScheduleName,
-    SqlDatabase, World,
+    App, AppName, BucketName, Build, ByteSize, Cache, ConfigName, DatabaseName, Function,
+    FunctionName, Grants, HttpGrant, Isolation, Limits, Millis, QueueName, RoutePattern,
+    ScheduleName, SqlDatabase, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -146,6 +147,7 @@ fn grants() -> impl Strategy<Value = Grants> {
         sql: Vec::new(),
         queues: Vec::new(),
         redis: Vec::new(),
+        cache: kv.len() % 2 == 1,
         kv: kv.into_iter().collect(),
         secrets: secrets.into_iter().collect(),
     })
@@ -210,6 +212,12 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                     isolation,
                     compress: everwarm_manifest::Compress::ALL[index % 3],
                     server_timing: index.is_multiple_of(2),
+                    cache: (!index.is_multiple_of(3)).then(|| Cache {
+                        default_ttl: Millis::from_secs(index as u64),
+                        vary: vec![FieldName::new("accept").expect("a name")],
+                        set_cookie: index % 3 == 2,
+                        ..Cache::default()
+                    }),
                     env: env.clone(),
                     config,
                     grants,

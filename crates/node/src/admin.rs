@@ -7,6 +7,7 @@ mod accounts;
 mod apps;
 mod auth;
 mod backups;
+mod cache;
 mod components;
 mod connections;
 mod deploys;
@@ -153,6 +154,7 @@ fn router(admin: Admin) -> Router {
         deploys::roll_back,
     );
     let operations = add_kv(operations, &admin);
+    let operations = add_cache(operations, &admin);
     let operations = add_secrets(operations, &admin);
     let operations = add_triggers(operations, &admin);
     let operations = add(
@@ -224,6 +226,11 @@ fn add_kv(operations: Router<Admin>, admin: &Admin) -> Router<Admin> {
         &operations::REMOVE_VALUES,
         kv::remove_all,
     )
+}
+
+fn add_cache(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    let router = add(router, admin, &operations::GET_CACHE, cache::usage);
+    add(router, admin, &operations::PURGE_CACHE, cache::purge)
 }
 
 fn add_secrets(router: Router<Admin>, admin: &Admin) -> Router<Admin> {

@@ -13,8 +13,8 @@ use everwarm_edge::traffic::Share;
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::resident::FunctionKey;
 use everwarm_manifest::{
-    ASSETS_NAME, App, AppName, ConfigName, Function, FunctionName, HostPattern, RoutePattern,
-    SqlDatabase, TenantId,
+    ASSETS_NAME, App, AppName, ConfigName, Function, FunctionName, HostPattern, RedisServer,
+    RoutePattern, SqlDatabase, TenantId,
 };
 use everwarm_store::catalog::{Serving, Version};
 use everwarm_store::traffic::Traffic;
@@ -210,6 +210,12 @@ fn granted_databases(app: &App, function: &Function) -> Vec<SqlDatabase> {
     app.sql.iter().filter(is_granted).cloned().collect()
 }
 
+/// The Redis servers of an app that a function is granted.
+fn granted_servers(app: &App, function: &Function) -> Vec<RedisServer> {
+    let is_granted = |server: &&RedisServer| function.grants.redis.contains(&server.name);
+    app.redis.iter().filter(is_granted).cloned().collect()
+}
+
 /// A version's functions as the engine takes them, in the manifest's order.
 pub(crate) fn specs(
     tenant: &TenantId,
@@ -232,11 +238,13 @@ pub(crate) fn specs(
                 world: component.world,
                 isolation: function.isolation,
                 compress: function.compress,
+                cache: function.cache.clone(),
                 server_timing: function.server_timing,
                 limits: function.limits,
                 env: function.env.clone(),
                 config: function.config.clone(),
                 databases: granted_databases(&version.manifest, function),
+                redis: granted_servers(&version.manifest, function),
                 grants: function.grants.clone(),
             }))
         })

@@ -14,6 +14,7 @@ pub mod deploy;
 mod domain;
 pub mod garbage;
 pub mod handover;
+mod kept_answers;
 mod kv_keeping;
 pub mod kv_quotas;
 mod listeners;

@@ -234,7 +234,7 @@ impl Node {
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
         let library = bundles::library(&store);
-        let targets = Arc::new(Targets::new(Arc::clone(&resident), library));
+        let targets = Arc::new(Targets::new(Arc::clone(&resident), library, &stores.kept));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));
         let previews = Arc::new(StoredPreviews::new(

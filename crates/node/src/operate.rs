@@ -218,6 +218,7 @@ impl Node {
         self.edge.switch_routes(table);
         self.triggers.remove(tenant, app);
         self.secrets.forget(tenant, app);
+        self.targets.kept().forget_app(tenant, app);
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
         self.previews.forget(&key);

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use everwarm_cache::store::Store;
 use everwarm_edge::services::ServiceCalls;
 use everwarm_host::{NodeSide, SecretBook, Sending, Stores};
 use everwarm_manifest::TenantId;
@@ -17,6 +18,7 @@ use everwarm_store::triggers::{NewMessage, TriggerId};
 use everwarm_triggers::Runner;
 
 use crate::config::NodeConfig;
+use crate::kept_answers::KeptAnswers;
 use crate::kv_quotas::KvQuotas;
 use crate::telemetry::otlp::{Both, Otlp};
 use crate::triggers;
@@ -27,6 +29,7 @@ pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
     /// Weak: it calls functions, which have what leads here.
     triggers: OnceLock<Weak<Runner>>,
+    pub(crate) kept: KeptAnswers,
     pub(crate) quotas: Arc<KvQuotas>,
 }
 
@@ -63,6 +66,10 @@ impl Stores for NodeStores {
             }
             Ok(ids)
         }))
+    }
+
+    fn kept(&self) -> &Arc<Store> {
+        &self.kept.0
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

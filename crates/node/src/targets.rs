@@ -6,8 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use everwarm_cache::store::Store;
 use everwarm_edge::admission::{Gate, Gates, TenantGate};
 use everwarm_edge::assets::{Library, Site, SiteSpec};
+use everwarm_edge::cache::Cached;
 use everwarm_edge::dispatch::Target;
 use everwarm_edge::meter::Answerer;
 use everwarm_edge::services::Siblings;
@@ -18,10 +20,13 @@ use everwarm_manifest::{AppName, FunctionName, Isolation, TenantId};
 use everwarm_store::accounts::Quotas;
 use parking_lot::Mutex;
 
+use crate::kept_answers::KeptAnswers;
+
 /// See the module's documentation.
 pub(crate) struct Targets {
     resident: Arc<ResidentSet>,
     library: Arc<Library>,
+    kept: Arc<Store>,
     state: Mutex<State>,
 }
 
@@ -46,10 +51,15 @@ struct SiteKey {
 }
 
 impl Targets {
-    pub(crate) fn new(resident: Arc<ResidentSet>, library: Arc<Library>) -> Self {
+    pub(crate) fn new(
+        resident: Arc<ResidentSet>,
+        library: Arc<Library>,
+        kept: &KeptAnswers,
+    ) -> Self {
         Self {
             resident,
             library,
+            kept: Arc::clone(&kept.0),
             state: Mutex::default(),
         }
     }
@@ -72,7 +82,17 @@ impl Targets {
             .functions
             .entry(FunctionKey::of(&spec))
             .or_insert_with(|| {
+                let cache = spec.cache.as_ref().map(|rules| {
+                    let gates = Gates {
+                        // What is kept needs no instance.
+                        function: Gate::new(u32::MAX),
+                        tenant: Arc::clone(&tenant),
+                        memory_bytes: 0,
+                    };
+                    Cached::new(&spec, rules, &self.kept, gates)
+                });
                 Arc::new(Target {
+                    cache,
                     gates: Gates {
                         function: Gate::new(spec.limits.concurrency.get()),
                         tenant,
@@ -112,6 +132,11 @@ impl Targets {
     /// The files of all versions that are or were served.
     pub(crate) fn sites(&self) -> Vec<Arc<Site>> {
         self.state.lock().sites.values().cloned().collect()
+    }
+
+    /// What is kept of answers.
+    pub(crate) fn kept(&self) -> &Arc<Store> {
+        &self.kept
     }
 
     /// What is kept of files in memory.

@@ -94,6 +94,8 @@ pub enum Action {
     PutValues,
     /// Values were removed from an app's key-value data.
     RemoveValues,
+    /// Answers that were kept were forgotten.
+    PurgeCache,
     /// A secret got a new value.
     SetSecret,
     /// A secret went back to another value.
@@ -116,7 +118,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -127,6 +129,7 @@ impl Action {
         Self::RemoveToken,
         Self::PutValues,
         Self::RemoveValues,
+        Self::PurgeCache,
         Self::SetSecret,
         Self::RollbackSecret,
         Self::RemoveSecret,
@@ -151,6 +154,7 @@ impl Action {
             Self::RemoveToken => "remove-token",
             Self::PutValues => "put-values",
             Self::RemoveValues => "remove-values",
+            Self::PurgeCache => "purge-cache",
             Self::SetSecret => "set-secret",
             Self::RollbackSecret => "rollback-secret",
             Self::RemoveSecret => "remove-secret",

@@ -16,6 +16,7 @@
 
 mod adapter;
 mod body;
+pub mod cache;
 mod channel;
 mod client;
 pub mod config;
@@ -27,6 +28,7 @@ mod local;
 pub mod log;
 mod problem;
 pub mod queue;
+pub mod redis;
 mod request;
 mod response;
 mod service;

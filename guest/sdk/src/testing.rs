@@ -16,6 +16,7 @@ use std::future::Future;
 
 use crate::config::ConfigError;
 use crate::queue::Message;
+use crate::redis::{self, RedisError};
 use crate::response::{IntoBody, declare_length};
 use crate::sql::{SqlError, Value};
 use crate::{FromRequest, IntoResponse, LazyRequest, Request, Response, SendError, sys, task};
@@ -154,6 +155,23 @@ pub fn on_sql(answer: impl Fn(&str, &[Value]) -> Result<SqlAnswer, SqlError> + '
 /// ```
 pub fn sent_to(queue: &str) -> Vec<Message> {
     sys::queue::sent(queue)
+}
+
+/// Says what answers the [commands](crate::redis) of this thread from now on. Without it every command fails.
+///
+/// ```
+/// use everwarm_sdk::redis::{Redis, Value};
+/// use everwarm_sdk::testing::{block_on, on_redis};
+///
+/// on_redis(|_, command| {
+///     assert_eq!(command[0], b"GET");
+///     Ok(Value::Bytes(b"hello".to_vec()))
+/// });
+/// let found = block_on(Redis::server("default").get("greeting"));
+/// assert_eq!(found, Ok(Some(b"hello".to_vec())));
+/// ```
+pub fn on_redis(answer: impl Fn(&str, &[Vec<u8>]) -> Result<redis::Value, RedisError> + 'static) {
+    sys::redis::on_redis(answer);
 }
 
 /// What a statement is answered with.

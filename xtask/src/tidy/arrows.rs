@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-manifest", &[]),
     ("everwarm-api", &["everwarm-manifest"]),
     ("everwarm-store", &["everwarm-manifest"]),
+    ("everwarm-cache", &["everwarm-manifest"]),
     ("everwarm-secrets", &["everwarm-manifest"]),
     ("everwarm-tls", &[]),
     ("everwarm-bundle", &["everwarm-manifest"]),
@@ -20,7 +21,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("everwarm-engine", &["everwarm-manifest"]),
     (
         "everwarm-host",
-        &["everwarm-engine", "everwarm-manifest", "everwarm-store"],
+        &[
+            "everwarm-cache",
+            "everwarm-engine",
+            "everwarm-manifest",
+            "everwarm-store",
+        ],
     ),
     (
         "everwarm-triggers",
@@ -28,13 +34,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "everwarm-edge",
-        &["everwarm-bundle", "everwarm-engine", "everwarm-manifest"],
+        &[
+            "everwarm-bundle",
+            "everwarm-cache",
+            "everwarm-engine",
+            "everwarm-manifest",
+        ],
     ),
     (
         "everwarm-node",
         &[
             "everwarm-api",
             "everwarm-bundle",
+            "everwarm-cache",
             "everwarm-edge",
             "everwarm-engine",
             "everwarm-host",

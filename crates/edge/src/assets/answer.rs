@@ -69,7 +69,7 @@ pub(crate) async fn reply(
         return Ok(Reply::empty(StatusCode::OK, fields));
     }
     let length = content.length();
-    let (status, bytes) = match range(headers, content.etag(), length) {
+    let (status, bytes) = match range(headers, Some(content.etag()), length) {
         Range::Whole => (StatusCode::OK, 0..length),
         Range::Part(first, last) => {
             let told = format!("bytes {first}-{last}/{length}");

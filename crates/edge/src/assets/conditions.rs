@@ -8,7 +8,7 @@ const ELEMENTS_MAX: usize = 64;
 
 /// Which part of a content is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Range {
+pub(crate) enum Range {
     /// All of it.
     Whole,
     /// From the first byte to the last, both included.
@@ -17,8 +17,10 @@ pub(super) enum Range {
     None,
 }
 
-/// Whether the client has the content with this strong tag already.
-pub(super) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Whether the client has the content with this tag already.
+pub(crate) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let etag = etag.as_bytes();
+    let etag = etag.strip_prefix(b"W/").unwrap_or(etag);
     let tags = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut tags = tags
         .filter_map(|value| value.to_str().ok())
@@ -26,20 +28,18 @@ pub(super) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
         .take(ELEMENTS_MAX)
         .map(str::trim);
     // The comparison is the weak one (section 13.1.2).
-    tags.any(|tag| {
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
-    })
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
 }
 
 /// The part that is asked for of so many bytes. Several parts are answered with the whole, and so is what isn't
-/// understood: a server may ignore the field (section 14.2).
-pub(super) fn range(headers: &HeaderMap, etag: &HeaderValue, length: u64) -> Range {
+/// understood: a server may ignore the field (section 14.2). `etag` is a strong tag, if there is one.
+pub(crate) fn range(headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Range {
     let mut ranges = headers.get_all(header::RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else {
         return Range::Whole;
     };
-    // A date is no validator here: files have none. The comparison is the strong one (section 13.1.5).
-    let is_other = |condition: &HeaderValue| condition.as_bytes() != etag.as_bytes();
+    // A date is no validator here: it is a weak one at best. The comparison is the strong one (section 13.1.5).
+    let is_other = |condition: &HeaderValue| etag.is_none_or(|etag| condition != etag);
     if headers.get(header::IF_RANGE).is_some_and(is_other) {
         return Range::Whole;
     }
@@ -168,13 +168,13 @@ mod tests {
             ("0-1", Range::Whole),
         ] {
             assert_eq!(
-                range(&headers(&[(header::RANGE, value)]), &ETAG, 10),
+                range(&headers(&[(header::RANGE, value)]), Some(&ETAG), 10),
                 expected,
                 "{value}"
             );
         }
         assert_eq!(
-            range(&headers(&[(header::RANGE, "bytes=0-")]), &ETAG, 0),
+            range(&headers(&[(header::RANGE, "bytes=0-")]), Some(&ETAG), 0),
             Range::None
         );
     }
@@ -188,7 +188,7 @@ mod tests {
             ("Sat, 29 Oct 1994 19:43:31 GMT", Range::Whole),
         ] {
             let headers = headers(&[(header::RANGE, "bytes=0-1"), (header::IF_RANGE, condition)]);
-            assert_eq!(range(&headers, &ETAG, 10), expected, "{condition}");
+            assert_eq!(range(&headers, Some(&ETAG), 10), expected, "{condition}");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
     proptest! {
         #[test]
         fn part_is_always_within_the_content(value in "bytes=[0-9]{0,4}-[0-9]{0,4}", length in 0_u64..2_000) {
-            if let Range::Part(first, last) = range(&headers(&[(header::RANGE, &value)]), &ETAG, length) {
+            if let Range::Part(first, last) = range(&headers(&[(header::RANGE, &value)]), Some(&ETAG), length) {
                 prop_assert!(first <= last && last < length);
             }
         }

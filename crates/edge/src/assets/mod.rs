@@ -31,7 +31,7 @@ use crate::tally::Tally;
 
 pub(crate) use answer::{Content, Reply, redirect, reply};
 pub use body::FileBody;
-pub(crate) use conditions::accepts_html;
+pub(crate) use conditions::{Range, accepts_html, has_already, range};
 pub(crate) use index::Found;
 use index::Index;
 use library::Shelved;

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use super::{Asked, Edge, Target};
 use crate::admission::Permit;
-use crate::head::Arrival;
+use crate::head::{self, Arrival};
 use crate::meter::{AccessEvent, Answerer, RequestId, Start};
 use crate::respond::Failure;
 
@@ -93,9 +93,27 @@ impl Visit {
         }
     }
 
+    /// From now on the function is told nothing of who asked: its answer may be somebody else's too.
+    pub(super) fn withhold_client(&mut self) {
+        let Some(more) = self.more.take() else { return };
+        let own_id = RequestId::new(self.request_id.number(), None);
+        self.more = Some(Box::new(move |headers| {
+            more(headers);
+            headers.remove(&head::FORWARDED_FOR);
+            headers.insert(head::REQUEST_ID, own_id.field());
+            // Nor of the trace that it was sent in. What the function sends is a part of that all the same.
+            head::say_trace(headers, &own_id);
+        }));
+    }
+
     /// What the access event says of the head: whoever takes it makes the event.
     pub(super) fn take_record(&mut self) -> Option<Record> {
         self.record.take()
+    }
+
+    /// Whether the access event is still to be made by whoever answers.
+    pub(super) fn has_books(&self) -> bool {
+        self.record.is_some()
     }
 
     /// The access event is made when the books close; the permit is given back then too.
@@ -158,15 +176,11 @@ impl Visit {
 
     /// `Server-Timing` (W3C Server Timing, section 3): how the request started, and how long it
     /// took to the head.
-    pub(super) fn add_server_timing(
-        &self,
-        response: &mut Response<GuestBody>,
-        start_level: StartLevel,
-    ) {
+    pub(super) fn add_server_timing(&self, response: &mut Response<GuestBody>, start: Start) {
         let took_us = self.started.elapsed().as_micros();
         let mut text = String::with_capacity(48);
         text.push_str("everwarm;desc=\"");
-        text.push_str(start_level.as_str());
+        text.push_str(start.as_str());
         text.push_str("\";dur=");
         // By hand: this is on every request, and formatting a float was 1 % of one.
         let mut digits = itoa::Buffer::new();

@@ -15,6 +15,14 @@ use crate::pipe::{Chunk, Pipe};
 /// A response's body. Dropping it before its end cancels the guest.
 pub struct GuestBody(Kind);
 
+/// Sees a body on its way. Dropped before [`Tap::complete`], it has seen one that broke off.
+pub trait Tap {
+    /// A piece of it goes by.
+    fn take(&mut self, bytes: &Bytes);
+    /// All of it has gone by, and there is nothing behind it.
+    fn complete(self: Box<Self>);
+}
+
 enum Kind {
     Full(Option<Bytes>),
     Streaming(Box<Streaming>),
@@ -26,6 +34,7 @@ struct Streaming {
     /// Bytes of the declared length that were not handed out yet. A server stops asking once it
     /// has them all: that is no client that left.
     left: Option<u64>,
+    tap: Option<Box<dyn Tap>>,
 }
 
 impl GuestBody {
@@ -78,12 +87,28 @@ impl GuestBody {
         }
     }
 
+    /// Has somebody see the rest of it go by. One that is there already goes by at once.
+    #[must_use]
+    pub fn tapped(mut self, mut tap: Box<dyn Tap>) -> Self {
+        match &mut self.0 {
+            Kind::Full(bytes) => {
+                if let Some(bytes) = bytes {
+                    tap.take(bytes);
+                }
+                tap.complete();
+            }
+            Kind::Streaming(streaming) => streaming.tap = Some(tap),
+        }
+        self
+    }
+
     pub(super) fn streaming(call: Call, pipe: Arc<Pipe>) -> Self {
         let left = pipe.declared();
         Self(Kind::Streaming(Box::new(Streaming {
             call: Some(call),
             pipe,
             left,
+            tap: None,
         })))
     }
 }
@@ -125,9 +150,21 @@ impl Streaming {
                 self.left = self
                     .left
                     .map(|left| left.saturating_sub(bytes.len() as u64));
+                if let Some(mut tap) = self.tap.take() {
+                    tap.take(&bytes);
+                    // Whoever has all that was declared may ask again before anybody looks for an end.
+                    if self.left == Some(0) {
+                        tap.complete();
+                    } else {
+                        self.tap = Some(tap);
+                    }
+                }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Poll::Ready(Chunk::End(trailers)) => {
+                if let Some(tap) = self.tap.take().filter(|_| trailers.is_none()) {
+                    tap.complete();
+                }
                 call.guest.complete(self.pipe.written());
                 self.call = None;
                 Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
@@ -144,6 +181,7 @@ impl Streaming {
         if let Some(mut call) = self.call.take() {
             call.guest.break_off(self.pipe.written(), fault.clone());
         }
+        self.tap = None;
         fault
     }
 }

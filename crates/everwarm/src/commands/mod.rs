@@ -5,6 +5,7 @@ mod apps;
 mod audit;
 mod backup;
 pub(crate) mod build;
+mod cache;
 mod completions;
 mod deploy;
 mod doctor;
@@ -69,6 +70,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Kv(command) => wait(kv::run(command, printer)),
         Command::Queue(command) => wait(triggers::queue(command, printer)),
         Command::Schedule(command) => wait(triggers::schedule(command, printer)),
+        Command::Cache(command) => wait(cache::run(command, printer)),
         Command::Usage(args) => wait(usage::run(args, printer)),
         Command::Audit(args) => wait(audit::run(args, printer)),
         Command::Backup(args) => wait(backup::run(args, printer)),

@@ -1,13 +1,12 @@
 //! The interface of SQL databases, for both versions of WASI. Converts, and knows nothing else.
 
-use std::time::Instant;
-
 use everwarm_engine::Sandbox;
 use everwarm_engine::span::{Kind, Ongoing};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
 use super::{Access, Column, Connection, Failure, Granted, Rows, Statement, Value};
+use crate::patience::until;
 use bindings::everwarm::sql::{client, types};
 
 #[allow(clippy::pedantic, clippy::all, reason = "generated code")]
@@ -29,9 +28,6 @@ pub(super) mod bindings {
 }
 
 type Answer<T> = Result<std::result::Result<T, types::Error>>;
-
-/// How much of the time that is left to the request one call may take: the function is to hear that it took too long.
-const PART_OF_TIME: f64 = 0.9;
 
 impl From<Failure> for types::Error {
     fn from(failure: Failure) -> Self {
@@ -121,13 +117,6 @@ fn ended<T>(mut span: Option<Ongoing>, done: std::result::Result<T, Failure>) ->
         span.failed(failure.word());
     }
     answer(done)
-}
-
-/// Until when a call may take.
-fn until(sandbox: &Sandbox) -> Option<Instant> {
-    let now = Instant::now();
-    let left = sandbox.deadline()?.saturating_duration_since(now);
-    Some(now + left.mul_f64(PART_OF_TIME))
 }
 
 impl types::Host for Sandbox {}

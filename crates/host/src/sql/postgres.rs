@@ -3,7 +3,6 @@
 //! Owns the pool, how a connection is made, and in which state it is given to the next one. Connections are driven by
 //! the node's own runtime, not by the thread of the function that wanted one: whoever comes next may be on another.
 
-mod metered;
 mod session;
 mod value;
 
@@ -19,6 +18,7 @@ use everwarm_manifest::{HttpScheme, HttpTarget};
 use ipnet::IpNet;
 use rustls::ClientConfig;
 use secrecy::ExposeSecret as _;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -27,9 +27,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{Failure, Password};
-use crate::network::{Network, Stream, Unopened};
-use metered::{Allowance, Metered};
+use super::Failure;
+use crate::network::{Allowance, Metered, Network, Stream, Unopened};
+use crate::secrets::Password;
 pub(super) use session::{Rows, Session};
 
 /// Connections of one app to one database.
@@ -182,7 +182,8 @@ impl Server {
             .dbname(self.url.database())
             .application_name("everwarm");
         if let Some(password) = &self.password {
-            config.password(password.read()?.expose_secret());
+            let password = password.read().map_err(Failure::Unavailable)?;
+            config.password(password.expose_secret());
         }
         let allowance = Allowance::of(ANSWER_BYTES_MAX);
         let stream = self.stream(&allowance).await?;
@@ -209,19 +210,21 @@ impl Server {
     fn handshake(
         &self,
     ) -> Result<
-        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Metered>>::TlsConnect,
+        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Metered<TcpStream>>>::TlsConnect,
         Failure,
     > {
         let mut tls = MakeRustlsConnect::new((*self.tls).clone());
         // An IPv6 address has no brackets in a certificate.
         let host = self.url.host().to_string();
         let host = host.trim_matches(['[', ']']);
-        let made = tokio_postgres::tls::MakeTlsConnect::<Metered>::make_tls_connect(&mut tls, host);
+        let made = tokio_postgres::tls::MakeTlsConnect::<Metered<TcpStream>>::make_tls_connect(
+            &mut tls, host,
+        );
         made.map_err(|error| self.unavailable(&format!("can't be asked by TLS: {error}")))
     }
 
     /// A socket to it, at an address that is permitted.
-    async fn stream(&self, allowance: &Allowance) -> Result<Metered, Failure> {
+    async fn stream(&self, allowance: &Allowance) -> Result<Metered<TcpStream>, Failure> {
         let target = HttpTarget {
             // What is spoken on it is none of the socket's business.
             scheme: HttpScheme::Http,
@@ -229,10 +232,7 @@ impl Server {
             port: self.url.port(),
         };
         match self.network.connect(&target, &self.tls, &self.listed).await {
-            Ok(Stream::Plain(stream)) => Ok(Metered {
-                stream,
-                allowance: allowance.clone(),
-            }),
+            Ok(Stream::Plain(stream)) => Ok(Metered::new(stream, allowance.clone())),
             Ok(Stream::Tls(_)) => Err(self.unavailable("was asked for in another way")),
             Err(Unopened::Prohibited(addresses)) => {
                 let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();

@@ -79,6 +79,9 @@ pub struct Grants {
     /// To which of its app's queues it may send.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<QueueName>,
+    /// Whether it may keep values in the node's memory for a time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cache: bool,
 }
 
 impl Grants {
@@ -92,5 +95,6 @@ impl Grants {
             && self.sql.is_empty()
             && self.redis.is_empty()
             && self.queues.is_empty()
+            && !self.cache
     }
 }

@@ -9,8 +9,9 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::table::{self, At, Reader, nearest};
-use super::{bad_name, config, grants, keys, too_many};
+use super::{bad_name, cache, config, grants, keys, too_many};
 use crate::app::{Compress, Function, Isolation, World};
+use crate::cache::Cache;
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::Grants;
@@ -37,6 +38,7 @@ pub(super) struct Draft {
     isolation: Isolation,
     compress: Compress,
     server_timing: bool,
+    cache: Option<Cache>,
     env: BTreeMap<String, String>,
     config: BTreeMap<ConfigName, String>,
     grants: Grants,
@@ -102,6 +104,7 @@ impl Draft {
             .map(|compress| compress.value)
             .unwrap_or_default(),
             server_timing: reader.switch("server_timing", findings),
+            cache: cache::read(reader, findings),
             env: env(reader, findings),
             config: config::read(reader, findings),
             grants,
@@ -120,6 +123,7 @@ impl Draft {
             isolation: self.isolation,
             compress: self.compress,
             server_timing: self.server_timing,
+            cache: self.cache,
             env: self.env,
             config: self.config,
             grants: self.grants,

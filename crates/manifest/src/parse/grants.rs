@@ -121,6 +121,7 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         sql: values(databases.clone()),
         redis: values(redis.clone()),
         queues: values(queues.clone()),
+        cache: table.switch("cache", findings),
     };
     let granted = Granted {
         functions,

@@ -214,6 +214,10 @@ pub(crate) const FUNCTION: Table = Table {
             "server_timing",
             "Whether clients are told how a request started and how long it took.",
         ),
+        key(
+            "cache",
+            "Keeps answers in front of the function. Off without the table.",
+        ),
         key("env", "Environment variables of the function."),
         key(
             "config",
@@ -224,6 +228,32 @@ pub(crate) const FUNCTION: Table = Table {
             "What the function may use of the world outside it.",
         ),
         key("limits", "How much the function may use."),
+    ],
+};
+
+pub(crate) const CACHE: Table = Table {
+    header: "[function.cache]",
+    keys: &[
+        key(
+            "default_ttl",
+            "How long an answer is fresh that doesn't say.",
+        ),
+        key(
+            "vary",
+            "Fields of a request that the function sees, and that answers are kept apart by. It sees no others.",
+        ),
+        key(
+            "authorization",
+            "Whether requests with `Authorization` use the cache: each caller has answers of its own.",
+        ),
+        key(
+            "ignore_cookies",
+            "Whether requests with `Cookie` use the cache, as if they had none.",
+        ),
+        key(
+            "set_cookie",
+            "Whether answers with `Set-Cookie` are kept, for all who ask.",
+        ),
     ],
 };
 
@@ -281,6 +311,10 @@ pub(crate) const GRANTS: Table = Table {
             "Redis servers of the app that the function may ask.",
         ),
         key("queues", "Queues of the app that the function may send to."),
+        key(
+            "cache",
+            "Whether the function may keep values in the node's memory for a time.",
+        ),
     ],
 };
 
@@ -317,8 +351,8 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 10] = [
-    &ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE, &REDIS,
+pub(crate) const TABLES: [&Table; 11] = [
+    &ROOT, &BUILD, &SQL, &FUNCTION, &CACHE, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE, &REDIS,
 ];
 
 impl Table {

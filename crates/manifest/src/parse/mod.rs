@@ -2,6 +2,7 @@
 //! reading one table is `table`'s, one function `function`'s. Opens no files.
 
 mod assets;
+mod cache;
 mod config;
 mod databases;
 mod function;
@@ -18,7 +19,7 @@ use toml::de::{DeTable, DeValue};
 pub use self::databases::DATABASES_MAX;
 use self::function::Draft;
 pub use self::function::{ENV_MAX, ROUTES_MAX};
-pub use self::redis::REDIS_MAX;
+pub(crate) use self::redis::REDIS_MAX;
 use self::table::{At, Reader};
 use crate::app::{App, Build, Function};
 use crate::diagnostics::{ErrorCode, Finding, ManifestErrors, line_number, quoted, tell};

@@ -9,7 +9,7 @@ use crate::grants::RedisUrl;
 use crate::names::RedisName;
 
 /// The most Redis servers of one app.
-pub const REDIS_MAX: usize = 10;
+pub(crate) const REDIS_MAX: usize = 10;
 
 const REDIS: Tables = Tables {
     kind: &keys::REDIS,

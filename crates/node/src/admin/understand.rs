@@ -7,6 +7,7 @@ use everwarm_api::problem::Problem;
 use everwarm_manifest::AppName;
 
 use super::accounts::{check_token_name, quotas};
+use super::cache;
 use super::deploys::{header_name, percent, understood};
 use super::failure::Failed;
 use super::kv;
@@ -38,6 +39,8 @@ fn read(operation: &Operation, app: &AppName, body: &[u8]) -> Result<(), Failed>
     } else if operation.id == operations::MAKE_TOKEN.id {
         let sent: messages::NewToken = message(body)?;
         check_token_name(&sent.name)?;
+    } else if operation.id == operations::PURGE_CACHE.id {
+        cache::purged(message(body)?)?;
     } else if operation.id == operations::WRITE_VALUES.id {
         kv::values(message(body)?)?;
     } else if [operations::READ_VALUES.id, operations::REMOVE_VALUES.id].contains(&operation.id) {

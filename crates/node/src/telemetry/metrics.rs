@@ -1,8 +1,9 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `kv`, `otlp`, `tls` and
-//! `triggers`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv`, `otlp`, `tls`
+//! and `triggers`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
+mod cache;
 mod kv;
 mod otlp;
 mod tls;
@@ -32,6 +33,7 @@ impl Node {
         registry.register_collector(Box::new(Reading::of(self)));
         registry.register_collector(Box::new(kv::Reading::of(self).await));
         registry.register_collector(Box::new(triggers::Reading::of(self).await));
+        registry.register_collector(Box::new(cache::Reading::of(self)));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }

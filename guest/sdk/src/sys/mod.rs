@@ -4,6 +4,8 @@
 #[cfg(target_family = "wasm")]
 mod abi;
 #[cfg(target_family = "wasm")]
+pub(crate) mod cache;
+#[cfg(target_family = "wasm")]
 mod config;
 #[cfg(any(target_family = "wasm", test))]
 mod error_code;
@@ -46,6 +48,8 @@ pub use p2::*;
 pub use p3::*;
 #[cfg(target_family = "wasm")]
 pub(crate) mod queue;
+#[cfg(target_family = "wasm")]
+pub(crate) mod redis;
 #[cfg(target_family = "wasm")]
 pub(crate) mod sql;
 #[cfg(target_family = "wasm")]

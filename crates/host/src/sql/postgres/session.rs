@@ -14,10 +14,11 @@ use everwarm_store::sql::{ROWS_BYTES_MAX, ROWS_MAX};
 use futures_util::StreamExt as _;
 use tokio_postgres::{Client, Row, RowStream};
 
-use super::metered::Allowance;
 use super::value::{Cell, Parameter};
 use super::{ANSWER_BYTES_MAX, Connected, Connections, Opener, Server, TIDY_MAX};
-use crate::sql::{Access, Column, Failure, Statement, Value, in_time};
+use crate::network::Allowance;
+use crate::patience::in_time;
+use crate::sql::{Access, Column, Failure, Statement, Value};
 
 /// Ends a transaction, and takes back what a session can set for itself. What `DISCARD ALL` does but for prepared
 /// statements: the client keeps some of its own.

@@ -1,4 +1,4 @@
-//! A stream that delivers so many bytes and no more until it is told otherwise: a client of Postgres reads a row whole
+//! A stream that delivers so many bytes and no more until it is told otherwise: clients of databases read an answer whole
 //! before anybody can say that it is too large.
 
 use std::io;
@@ -8,35 +8,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// What is left to be delivered.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance(Arc<AtomicU64>);
+pub(crate) struct Allowance(Arc<AtomicU64>);
 
 impl Allowance {
-    pub(super) fn of(bytes: u64) -> Self {
+    pub(crate) fn of(bytes: u64) -> Self {
         Self(Arc::new(AtomicU64::new(bytes)))
     }
 
     /// From now on so many.
-    pub(super) fn renew(&self, bytes: u64) {
+    pub(crate) fn renew(&self, bytes: u64) {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Metered {
-    pub(super) stream: TcpStream,
-    pub(super) allowance: Allowance,
+pub(crate) struct Metered<S> {
+    stream: S,
+    allowance: Allowance,
 }
 
-impl AsyncRead for Metered {
+impl<S> Metered<S> {
+    /// Delivers what is allowed of `stream`.
+    pub(crate) fn new(stream: S, allowance: Allowance) -> Self {
+        Self { stream, allowance }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +64,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
