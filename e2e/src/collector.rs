@@ -1,6 +1,7 @@
 //! A collector of telemetry that speaks the real protocol, OTLP over HTTP with protobuf, and keeps what it is sent. It is
 //! bad at it where a test asks for that.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -165,7 +166,12 @@ impl Collector {
 
 /// Bytes as digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String can't fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 /// The attribute of that name, as text.
@@ -228,7 +234,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Full<By
     match behaviour {
         Behaviour::NeverAnswers => {
             // Longer than any test.
-            tokio::time::sleep(Duration::from_secs(3_600)).await;
+            tokio::time::sleep(Duration::from_hours(1)).await;
             said(StatusCode::OK, Bytes::new())
         }
         Behaviour::TalksNonsense => said(StatusCode::OK, vec![0xff; 1 << 20].into()),

@@ -97,6 +97,8 @@ const POISON: &[&str] = &[
     "referer",
     "true-client-ip",
     "user-agent",
+    "traceparent",
+    "tracestate",
     "via",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -142,6 +144,18 @@ async fn unkeyed_fields_reach_neither_the_function_nor_what_others_get() {
             "{name}"
         );
     }
+    // Nor does the trace that a client names.
+    plan(&node, "/trace", json!({ "seen": true })).await;
+    let traced = Request::get("/trace").header(
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    );
+    let traced = node.send(traced.header("tracestate", "poison=1")).await;
+    let seen = traced.text();
+    assert!(
+        !seen.contains("4bf92f35") && !seen.contains("poison"),
+        "{seen}"
+    );
     // The function sees who asks of no request that may be answered for others.
     plan(&node, "/who", json!({ "seen": true })).await;
     let who = node.get("/who").await;
@@ -181,7 +195,7 @@ async fn requests_that_are_odd_get_answers_of_their_own_or_none_that_is_kept() {
     let without_id = |text: &str| {
         let lines = text
             .lines()
-            .filter(|line| !line.starts_with("x-request-id"));
+            .filter(|line| !line.starts_with("x-request-id") && !line.starts_with("traceparent"));
         lines.collect::<Vec<_>>().join("\n")
     };
     let seen = without_id(first.text()).replace("/b", "/a");

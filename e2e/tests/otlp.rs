@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 
 use everwarm_e2e::asked::by;
@@ -30,7 +31,9 @@ async fn deploy(server: &Server, guests: &[&str], lines: &str) {
     let mut components = BTreeMap::new();
     for (place, guest) in guests.iter().enumerate() {
         let routes = if place == 0 { "[\"/*\"]" } else { "[]" };
-        manifest += &format!(
+        // Writing to a String can't fail.
+        let _ = write!(
+            manifest,
             "[[function]]\nname = \"{guest}\"\ncomponent = \"{guest}.wasm\"\nroutes = {routes}\n\
              limits = {{ cpu_time = \"10s\", wall_time = \"30s\" }}\n"
         );

@@ -6,6 +6,8 @@
 mod host;
 mod traced;
 
+pub(crate) use traced::say as say_trace;
+
 use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -154,6 +156,7 @@ pub(crate) fn of_the_node(request_id: RequestId) -> Arrival {
         refused: None,
         more: Box::new(move |headers| {
             headers.insert(REQUEST_ID, request_id.field());
+            traced::say(headers, &request_id);
         }),
     }
 }

@@ -152,7 +152,8 @@ impl Sandbox {
             return SentFrom::default();
         };
         let own = id.context();
-        let is_told = |said: Context| said.trace == own.trace && said.span == own.span;
+        // The trace isn't looked at: a function whose answers are kept is told another one.
+        let is_told = |said: Context| said.span == own.span;
         if !said.is_none_or(is_told) {
             return SentFrom {
                 sampled: own.sampled,

@@ -237,7 +237,7 @@ mod tests {
         assert!(context.sampled);
         assert_eq!(context.field(), GOOD);
         assert_eq!(context.trace.to_string(), GOOD[3..35]);
-        assert_eq!(&context.trace.digits()[..], GOOD[3..35].as_bytes());
+        assert_eq!(&context.trace.digits()[..], &GOOD.as_bytes()[3..35]);
         assert_eq!(context.span.to_string(), GOOD[36..52]);
         let other = GOOD.replace("-01", "-fe");
         assert_eq!(parse(&other).unwrap().field(), GOOD.replace("-01", "-00"));

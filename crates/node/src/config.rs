@@ -29,6 +29,10 @@ const REQUESTS_MAX: u32 = 4_096;
 
 /// What a node is started with.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are settings, each its own"
+)]
 pub struct NodeConfig {
     /// Where to listen; nowhere when `None`.
     pub listen: Option<SocketAddr>,

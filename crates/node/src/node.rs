@@ -262,14 +262,10 @@ impl Node {
             incremental,
         ));
         let mender = tokio::spawn(Arc::clone(&code).mend(missing));
-        let shelf = config.lines_on_disk.then(|| {
-            let root = store.data_dir().root().join("lines");
-            Shelf::start(root, &config.logs).map(Arc::new)
-        });
-        let shelf = shelf.transpose().map_err(io("start a thread"))?;
         let locks = Arc::<AppLocks>::default();
         let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
+            shelf: shelf(config.lines_on_disk, &store, &config.logs)?,
             kv_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
             locks,
@@ -283,7 +279,6 @@ impl Node {
             inspect_limits: config.inspect_limits,
             versions_max: config.versions_max,
             edge,
-            shelf,
             logs: config.logs,
             otlp,
             plane: Arc::new(plane),
@@ -433,6 +428,20 @@ fn policy(config: &NodeConfig) -> Policy {
 /// A random number.
 fn chance() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Random)
+}
+
+/// What keeps lines on the disk, if they are kept.
+fn shelf(
+    keeps: bool,
+    store: &Embedded,
+    logs: &Arc<LogBook>,
+) -> Result<Option<Arc<Shelf>>, StartError> {
+    if !keeps {
+        return Ok(None);
+    }
+    let folder = store.data_dir().root().join("lines");
+    let shelf = Shelf::start(folder, logs).map_err(io("start a thread"))?;
+    Ok(Some(Arc::new(shelf)))
 }
 
 /// The cache that makes an edit compile fast.

@@ -101,6 +101,8 @@ impl Visit {
             more(headers);
             headers.remove(&head::FORWARDED_FOR);
             headers.insert(head::REQUEST_ID, own_id.field());
+            // Nor of the trace that it was sent in. What the function sends is a part of that all the same.
+            head::say_trace(headers, &own_id);
         }));
     }
 

@@ -45,7 +45,7 @@ pub(super) fn traced(
 }
 
 /// Tells a function the request's own span, in the place of its sender's.
-pub(super) fn say(headers: &mut HeaderMap, id: &RequestId) {
+pub(crate) fn say(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(TRACEPARENT, id.context().field());
     // What belonged to a trace that nobody could read isn't passed on either.
     match id.state() {

@@ -68,18 +68,15 @@ pub(super) struct FromFile {
 /// See the module's documentation.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(clippy::struct_field_names, reason = "the names are the flags'")]
 pub(crate) struct Otlp {
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
-    otlp_endpoint: Option<OtlpUrl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_endpoint: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     otlp_sample_ratio: Option<f64>,
     #[serde(skip)]
+    url: Option<OtlpUrl>,
+    #[serde(skip)]
     headers: Headers,
-}
-
-fn as_text<S: serde::Serializer>(url: &Option<OtlpUrl>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&url.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 impl Otlp {
@@ -98,8 +95,10 @@ impl Otlp {
             .transpose()
             .map_err(|error| ("otlp-sample-ratio", error.to_string()))?;
         let headers = env::var(HEADERS).unwrap_or_default();
+        let url = args.otlp_endpoint.clone().or(from_file);
         Ok(Self {
-            otlp_endpoint: args.otlp_endpoint.clone().or(from_file),
+            otlp_endpoint: url.as_ref().map(ToString::to_string),
+            url,
             otlp_sample_ratio: args.otlp_sample_ratio.or(ratio).map(|Ratio(ratio)| ratio),
             headers: headers
                 .parse()
@@ -109,7 +108,7 @@ impl Otlp {
 
     /// As the node has it.
     pub(crate) fn config(&self) -> Option<OtlpConfig> {
-        let url = self.otlp_endpoint.clone()?;
+        let url = self.url.clone()?;
         let ratio = self.otlp_sample_ratio.map_or(Ratio(1.0), Ratio);
         Some(OtlpConfig {
             url,

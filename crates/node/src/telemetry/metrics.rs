@@ -1,5 +1,5 @@
-//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv`, `otlp`,
-//! `tls` and `triggers`.
+//! What a node counts, for Prometheus (OpenMetrics 1.0 text). Every metric is declared here, in `cache`, `kv`, `otlp`, `tls`
+//! and `triggers`.
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 

@@ -30,7 +30,7 @@ const BYTES_OF_ALL_MAX: u64 = 1 << 30;
 /// How long a line may wait before it is written.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
 /// Time between two warnings that lines can't be written.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// What is written now.
 const NOW: &str = "now.jsonl";

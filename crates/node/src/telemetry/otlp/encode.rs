@@ -230,7 +230,7 @@ fn access_line(access: &Access) -> LogRecord {
         SeverityNumber::Info
     };
     LogRecord {
-        body: value(&format!("{method} {path} {status}")),
+        body: Some(value(&format!("{method} {path} {status}"))),
         attributes,
         ..record(access.ended, severity, Some(&access.id))
     }
@@ -269,7 +269,7 @@ fn said_line(said: &Said) -> LogRecord {
         attributes.push(text("log.iostream", source));
     }
     LogRecord {
-        body: value(&said.text),
+        body: Some(value(&said.text)),
         attributes,
         ..record
     }
@@ -329,7 +329,7 @@ fn state(id: &RequestId) -> String {
 pub(super) fn text(key: &str, said: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
-        value: value(said),
+        value: Some(value(said)),
         ..KeyValue::default()
     }
 }
@@ -344,10 +344,10 @@ fn number(key: &str, number: i64) -> KeyValue {
     }
 }
 
-fn value(text: &str) -> Option<AnyValue> {
-    Some(AnyValue {
+fn value(text: &str) -> AnyValue {
+    AnyValue {
         value: Some(Value::StringValue(text.to_owned())),
-    })
+    }
 }
 
 fn cut(text: &str, bytes_max: usize) -> &str {

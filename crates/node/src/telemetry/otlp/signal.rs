@@ -21,7 +21,7 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause, whatever the collector asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Time between two warnings of one signal.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// Until when what is left has to be sent, once the node ends.
 #[derive(Debug, Clone, Copy, Default)]
