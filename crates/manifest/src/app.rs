@@ -12,7 +12,7 @@ use crate::assets::Assets;
 use crate::config::ConfigName;
 use crate::grants::{Grants, PostgresUrl};
 use crate::limits::Limits;
-use crate::names::{AppName, DatabaseName, FunctionName};
+use crate::names::{AppName, ContainerName, DatabaseName, FunctionName};
 use crate::route::RoutePattern;
 use crate::triggers::{Missed, Overlap, Queue, Schedule};
 
@@ -32,6 +32,9 @@ pub struct App {
     /// Its SQL databases, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sql: Vec<SqlDatabase>,
+    /// Its containers of blobs, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<BlobContainer>,
     /// Its functions, in the manifest's order. At least one, unless it has assets.
     #[serde(rename = "function", default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
@@ -76,6 +79,14 @@ pub struct SqlDatabase {
     /// The secret of the app that is the password there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<ConfigName>,
+}
+
+/// One of an app's containers of blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobContainer {
+    /// Its name, unique in the app.
+    pub name: ContainerName,
 }
 
 impl Build {

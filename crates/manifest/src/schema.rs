@@ -8,15 +8,15 @@ use crate::app::{Compress, Isolation, World};
 use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
+    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, CONTAINERS_GRANTED_MAX, DATABASES_GRANTED_MAX,
     FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{
-    ASSETS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, ROOT, SCHEDULE, SQL, Table,
+    ASSETS, BLOBS, BUILD, FUNCTION, GRANTS, LIMITS, QUEUE, ROOT, SCHEDULE, SQL, Table,
 };
-use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::parse::{CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 use crate::triggers::{
@@ -32,6 +32,7 @@ pub fn schema() -> String {
             json!({ "type": "array", "items": assets(), "minItems": 1, "maxItems": ASSETS_MAX })
         }
         "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
+        "blobs" => json!({ "type": "array", "items": blobs(), "maxItems": CONTAINERS_MAX }),
         "queue" => json!({ "type": "array", "items": queue(), "maxItems": QUEUES_MAX }),
         "schedule" => json!({ "type": "array", "items": schedule(), "maxItems": SCHEDULES_MAX }),
         _ => {
@@ -103,6 +104,10 @@ fn sql() -> Value {
         "password" => config_name(),
         _ => text(),
     })
+}
+
+fn blobs() -> Value {
+    table(&BLOBS, &["name"], |_| name())
 }
 
 fn queue() -> Value {
@@ -243,6 +248,13 @@ fn grants() -> Value {
             "items": name(),
             "maxItems": QUEUES_GRANTED_MAX,
             "uniqueItems": true,
+        }),
+        "blobs" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": CONTAINERS_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["photos"]],
         }),
         _ => json!({
             "type": "array",

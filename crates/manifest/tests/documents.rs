@@ -58,6 +58,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
         properties("/properties/assets/items/properties"),
+        properties("/properties/blobs/items/properties"),
         properties("/properties/queue/items/properties"),
         properties("/properties/schedule/items/properties"),
     ];

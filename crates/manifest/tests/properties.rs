@@ -144,6 +144,7 @@ fn grants() -> impl Strategy<Value = Grants> {
         // Which functions, databases and queues there are is decided elsewhere.
         functions: Vec::new(),
         sql: Vec::new(),
+        blobs: Vec::new(),
         queues: Vec::new(),
         kv: kv.into_iter().collect(),
         secrets: secrets.into_iter().collect(),
@@ -269,6 +270,7 @@ fn app() -> impl Strategy<Value = App> {
                 build,
                 sql,
                 queues: queues.collect(),
+                blobs: Vec::new(),
                 schedules: schedules.collect(),
                 functions,
                 assets: Vec::new(),

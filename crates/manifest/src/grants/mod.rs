@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigName;
-use crate::names::{DatabaseName, FunctionName, QueueName};
+use crate::names::{ContainerName, DatabaseName, FunctionName, QueueName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
@@ -43,6 +43,8 @@ pub const SECRETS_GRANTED_MAX: usize = 100;
 pub const DATABASES_GRANTED_MAX: usize = 100;
 /// The most names in `queues`.
 pub const QUEUES_GRANTED_MAX: usize = 100;
+/// The most names in `blobs`.
+pub const CONTAINERS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -72,6 +74,9 @@ pub struct Grants {
     /// To which of its app's queues it may send.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<QueueName>,
+    /// Which of its app's containers of blobs it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<ContainerName>,
 }
 
 impl Grants {
@@ -84,5 +89,6 @@ impl Grants {
             && self.secrets.is_empty()
             && self.sql.is_empty()
             && self.queues.is_empty()
+            && self.blobs.is_empty()
     }
 }

@@ -8,11 +8,11 @@ use super::{config, keys, too_many};
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
+    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, CONTAINERS_GRANTED_MAX, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
     GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
     parse_network,
 };
-use crate::names::{DatabaseName, FunctionName, QueueName, nearest_name};
+use crate::names::{ContainerName, DatabaseName, FunctionName, QueueName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -60,15 +60,22 @@ const QUEUES: List = List {
     max: QUEUES_GRANTED_MAX,
 };
 
+const BLOBS: List = List {
+    key: "blobs",
+    what: "entries in `blobs` of one function",
+    max: CONTAINERS_GRANTED_MAX,
+};
+
 /// What stands elsewhere in the manifest, and isn't known yet where it is granted.
 #[derive(Default)]
 pub(super) struct Granted {
     pub(super) functions: Vec<At<FunctionName>>,
     pub(super) databases: Vec<At<DatabaseName>>,
     pub(super) queues: Vec<At<QueueName>>,
+    pub(super) containers: Vec<At<ContainerName>>,
 }
 
-/// The grants, and where each function, database and queue stands that is granted.
+/// The grants, and where each function, database, queue and container stands that is granted.
 pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (Grants, Granted) {
     let Some(table) = function.table("grants", &keys::GRANTS, findings) else {
         return Default::default();
@@ -101,6 +108,10 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         QueueName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
     });
+    let containers = list(&table, &BLOBS, findings, |text| {
+        ContainerName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
     let grants = Grants {
         http: values(http),
         addresses: values(addresses),
@@ -109,11 +120,13 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         secrets: values(secrets),
         sql: values(databases.clone()),
         queues: values(queues.clone()),
+        blobs: values(containers.clone()),
     };
     let granted = Granted {
         functions,
         databases,
         queues,
+        containers,
     };
     (grants, granted)
 }
@@ -143,7 +156,7 @@ pub(super) fn check_functions<'d>(
     }
 }
 
-/// Names each database or queue that is granted and isn't declared.
+/// Names each database, queue or container that is granted and isn't declared.
 pub(super) fn check_declared<'d, N: AsRef<str> + Display + PartialEq + 'd>(
     kind: &Declared,
     names: &[&N],
@@ -174,6 +187,10 @@ pub(super) struct Declared {
 pub(super) const DATABASES: Declared = Declared {
     what: "database",
     header: "[[sql]]",
+};
+pub(super) const CONTAINERS: Declared = Declared {
+    what: "container of blobs",
+    header: "[[blobs]]",
 };
 pub(super) const DECLARED_QUEUES: Declared = Declared {
     what: "queue",

@@ -29,6 +29,7 @@ pub(crate) const ROOT: Table = Table {
         ),
         key("build", "How components are built from source."),
         key("sql", "The app's SQL databases."),
+        key("blobs", "The app's containers of blobs."),
         key(
             "function",
             "The app's functions, at least one unless it has assets.",
@@ -86,6 +87,14 @@ pub(crate) const SQL: Table = Table {
             "The secret of the app that is the password there.",
         ),
     ],
+};
+
+pub(crate) const BLOBS: Table = Table {
+    header: "[[blobs]]",
+    keys: &[key(
+        "name",
+        "The container's name: a DNS label, unique among containers.",
+    )],
 };
 
 const ATTEMPTS: Key = key(
@@ -261,6 +270,10 @@ pub(crate) const GRANTS: Table = Table {
             "SQL databases of the app that the function may open.",
         ),
         key("queues", "Queues of the app that the function may send to."),
+        key(
+            "blobs",
+            "Containers of the app's blobs that the function may open.",
+        ),
     ],
 };
 
@@ -297,8 +310,8 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 9] = [
-    &ROOT, &BUILD, &SQL, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
+pub(crate) const TABLES: [&Table; 10] = [
+    &ROOT, &BUILD, &SQL, &BLOBS, &FUNCTION, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
 ];
 
 impl Table {

@@ -3,6 +3,7 @@
 
 mod assets;
 mod config;
+mod containers;
 mod databases;
 mod function;
 mod grants;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::containers::CONTAINERS_MAX;
 pub use self::databases::DATABASES_MAX;
 use self::function::Draft;
 pub use self::function::{ENV_MAX, ROUTES_MAX};
@@ -102,6 +104,10 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let granted = drafts.iter().flat_map(|draft| &draft.granted.databases);
     let names: Vec<_> = databases.iter().map(|it| &it.name.value).collect();
     grants::check_declared(&grants::DATABASES, &names, granted, &mut findings);
+    let containers = containers::read(text, &root, &mut findings);
+    let granted = drafts.iter().flat_map(|draft| &draft.granted.containers);
+    let names: Vec<_> = containers.iter().map(|it| &it.name.value).collect();
+    grants::check_declared(&grants::CONTAINERS, &names, granted, &mut findings);
     let triggers = triggers::read(text, &root, &mut findings);
     let granted = drafts.iter().flat_map(|draft| &draft.granted.queues);
     let names: Vec<_> = triggers.queues.iter().map(|it| &it.name).collect();
@@ -115,6 +121,10 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
             sql: databases
                 .into_iter()
                 .map(databases::Declared::finish)
+                .collect(),
+            blobs: containers
+                .into_iter()
+                .map(containers::Declared::finish)
                 .collect(),
             functions,
             assets,
