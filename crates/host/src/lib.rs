@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blobs;
 mod clocks;
 mod config;
 mod denied;
@@ -29,6 +30,7 @@ use everwarm_engine::outbound::Services;
 
 use network::Network;
 
+pub use blobs::Blobs;
 pub use clocks::Clocks;
 pub use config::Config;
 pub use denied::Denied;
@@ -78,6 +80,7 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         Arc::new(Egress::new(Arc::clone(&network), output.clone(), services)),
         Arc::new(KeyValue::new(stores.clone(), output.clone())),
         Arc::new(Queue::new(stores.clone(), output.clone())),
+        Arc::new(Blobs::new(stores.clone(), output.clone())),
         Arc::new(Sql::new(stores, network, secrets, output)),
         Arc::new(Denied),
     ]))

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use everwarm_manifest::{AppName, TenantId};
 
+use super::backup::BackupError;
 use super::database::Tables;
 use super::disk::Medium;
 use super::grouped::{Data, Fails, Fault, Grouped, Words};
@@ -21,6 +22,7 @@ mod files;
 mod flights;
 mod hands;
 mod index;
+mod listed;
 mod look;
 mod port;
 mod sweep;
@@ -30,6 +32,7 @@ mod upload;
 use files::Files;
 use flights::Flights;
 use hands::Hands;
+pub(super) use listed::{ListedBlob, listed};
 use sweep::Walk;
 pub(super) use tables::TABLES;
 
@@ -137,6 +140,28 @@ impl BlobStore {
     pub(super) fn stop(&self) {
         self.0.hands.stop();
         self.0.index.stop();
+    }
+}
+
+impl BlobStore {
+    /// Keeps all files that blobs are in now, until the answer is dropped.
+    pub(super) fn hold(&self) -> Held<'_> {
+        self.0.backups.fetch_add(1, Ordering::SeqCst);
+        Held(&self.0)
+    }
+
+    /// Copies the index into another file.
+    pub(super) async fn copy(&self, to: &std::path::Path) -> Result<(), BackupError> {
+        self.0.index.copy(to).await
+    }
+}
+
+/// See [`BlobStore::hold`].
+pub(super) struct Held<'a>(&'a Inner);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.backups.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -20,9 +20,10 @@ use super::super::OpenError;
 use super::super::data_dir::DataDir;
 use super::super::disk::{Disk, LocalDisk, Medium, make_dirs, write_whole};
 use super::super::files::ArtifactFiles;
-use super::super::{database, kv, queue, schema, sql};
+use super::super::{blobs, database, kv, queue, schema, sql};
 use super::archive::{
-    ABOUT, About, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of, database_of,
+    ABOUT, About, BLOBS, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of, blob_name,
+    database_of,
 };
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
@@ -38,6 +39,8 @@ const SQL_LIST_BYTES_MAX: u64 = 256 << 20;
 const DATABASE_BYTES_MAX: u64 = 64 << 30;
 /// The largest artifact that is taken, in bytes: it is held in memory.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
+/// Blobs that are listed at once.
+const BLOBS_A_PAGE: u32 = 1_000;
 /// Bytes that are copied at once.
 const CHUNK: usize = 256 << 10;
 
@@ -138,6 +141,8 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
         (&scratch.kv, data_dir.kv()),
         (&scratch.queue, data_dir.queue()),
         (&scratch.sql, data_dir.sql()),
+        (&scratch.blob_index, data_dir.blob_index()),
+        (&scratch.blobs, data_dir.blobs()),
     ] {
         // A backup of an earlier form lacks some, and this one may have no SQL databases.
         if from.exists() {
@@ -168,6 +173,9 @@ struct Scratch {
     queue: PathBuf,
     /// A folder.
     sql: PathBuf,
+    blob_index: PathBuf,
+    /// A folder.
+    blobs: PathBuf,
 }
 
 impl Scratch {
@@ -177,6 +185,8 @@ impl Scratch {
             kv: folder.join("kv.restored"),
             queue: folder.join("queue.restored"),
             sql: folder.join("sql.restored"),
+            blob_index: folder.join("blob-index.restored"),
+            blobs: folder.join("blobs.restored"),
         }
     }
 }
@@ -216,6 +226,10 @@ fn read(
             take_sql(entry, &scratch.sql, &mut taken)?;
         }
     }
+    if let Some(blobs) = &about.blobs {
+        take_database(next(BLOBS)?, BLOBS, blobs.digest, &scratch.blob_index)?;
+        check_database(&scratch.blob_index, &blobs::TABLES, "its index of blobs")?;
+    }
     let mut restored = Restored {
         everwarm: about.everwarm,
         made: UnixMillis(about.made_ms),
@@ -226,6 +240,9 @@ fn read(
         let entry = next("its last artifact")?;
         restored.artifact_bytes += take_artifact(entry, &mut missing, keep)?;
         restored.artifacts += 1;
+    }
+    if about.blobs.is_some() {
+        take_blobs(|| next("its last blob"), scratch, keep.is_some())?;
     }
     match entries.next() {
         None => Ok(restored),
@@ -273,6 +290,7 @@ struct Any {
     kv: Option<AnyPart>,
     sql: Option<AnyPart>,
     queue: Option<AnyPart>,
+    blobs: Option<AnyPart>,
 }
 
 #[derive(serde::Deserialize)]
@@ -294,6 +312,7 @@ fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
         || schema_of(any.kv) > kv::TABLES.version()
         || schema_of(any.sql) > sql::TABLES.version()
         || schema_of(any.queue) > queue::TABLES.version()
+        || schema_of(any.blobs) > blobs::TABLES.version()
     {
         return Err(RestoreError::Newer(any.everwarm));
     }
@@ -335,6 +354,59 @@ fn write_database(entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<Diges
     }
     file.sync().map_err(&write)?;
     Ok(Digest::from_bytes(hasher.finalize().into()))
+}
+
+/// Takes each blob that the index has, in the order of their files' names.
+fn take_blobs<'a, R: Read + 'a>(
+    mut next: impl FnMut() -> Result<Entry<'a, R>, RestoreError>,
+    scratch: &Scratch,
+    keep: bool,
+) -> Result<(), RestoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = blobs::listed(&scratch.blob_index, after.as_deref(), BLOBS_A_PAGE);
+        let page = page.map_err(|error| damaged(format!("its index of blobs: {error}")))?;
+        for blob in &page {
+            let name = blob_name(blob);
+            let mut entry = next()?;
+            expect(&entry, &name, blob.size)?;
+            let path = blob.path(&scratch.blobs);
+            let digest = if keep {
+                let folder = path.parent().unwrap_or(&scratch.blobs);
+                make_dirs(&LocalDisk, folder).map_err(io_failed("write a blob"))?;
+                let digest = write_database(&mut entry, &path)?;
+                LocalDisk
+                    .sync_dir(folder)
+                    .map_err(io_failed("write a blob"))?;
+                digest
+            } else {
+                hash_entry(&mut entry)?
+            };
+            if digest != blob.digest {
+                return Err(damaged(format!(
+                    "`{name}` in it has other bytes than it says"
+                )));
+            }
+        }
+        after = page.into_iter().next_back().map(|blob| blob.file);
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn hash_entry(entry: &mut Entry<'_, impl Read>) -> Result<Digest, RestoreError> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = entry
+            .read(&mut chunk)
+            .map_err(io_failed("read the backup"))?;
+        if read == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&chunk[..read]);
+    }
 }
 
 /// Takes an SQL database. What it has to be is said after the last of them.

@@ -84,7 +84,8 @@ impl Inner {
         let removed = self
             .index
             .read(|connection| look::removed(connection, SWEEP_MAX))?;
-        if let Some(removed) = removed {
+        // One that began before that has what was removed since.
+        if let Some(removed) = removed.filter(|_| !self.is_backed_up()) {
             self.sweep_removed(removed).await?;
             return Ok(true);
         }
