@@ -6,9 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use everwarm_e2e::asked::noticed;
-use everwarm_e2e::{
-    App, DataFolder, NewApp, Node, Reply, Request, World, both_worlds, eventually,
-};
+use everwarm_e2e::{App, DataFolder, NewApp, Node, Reply, Request, World, both_worlds, eventually};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -77,7 +75,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     };
     let entries = entries.map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
         .collect()
 }
 
@@ -97,14 +101,18 @@ async fn there_and_back(node: &Node, path: &str) {
     let (opened, ()) = tokio::join!(connection.open(request), sending);
     let reply = opened.read().await;
     reply.ok();
-    let mut open = node.connect().await.open(Request::get(path)).await;
+    let mut connection = node.connect().await;
+    let mut open = connection.open(Request::get(path)).await;
     let (mut seen, mut place) = (0, 0);
     while let Some(chunk) = open.chunk().await.unwrap() {
         for byte_run in chunk.chunks(64 << 10) {
             let mut run = byte_run;
             while !run.is_empty() {
                 let len = run.len().min(piece.len() - place);
-                assert!(run[..len] == piece[place..place + len], "other bytes at {seen}");
+                assert!(
+                    run[..len] == piece[place..place + len],
+                    "other bytes at {seen}"
+                );
                 place = (place + len) % piece.len();
                 seen += len;
                 run = &run[len..];
@@ -309,7 +317,10 @@ async fn node_that_is_killed_while_blobs_are_written_has_whole_ones_alone() {
         drop(node.stop(Signal::KILL).await);
         node = folder.start().await;
         assert!(node.get("/photos/a").await.bytes() == old, "round {round}");
-        assert!(node.get(&acknowledged).await.bytes() == old, "round {round}");
+        assert!(
+            node.get(&acknowledged).await.bytes() == old,
+            "round {round}"
+        );
         // What the process left that was killed is swept by the one that comes after it.
         eventually("the half is gone", async || {
             (files(&folder.data().join("blobs")).len() == 2 + round).then_some(())
@@ -341,6 +352,12 @@ async fn blobs_are_an_apps_own_and_go_with_it() {
     let get = json!({ "op": "get", "name": "a" });
     assert_eq!(ask("one.example.com", get.clone()).await, ok("one"));
     assert_eq!(files(&data.path().join("blobs")).len(), 2);
+    let token = format!("Bearer {}", server.first_token().expose());
+    let metrics = Request::get("/metrics").header("authorization", &token);
+    let metrics = server.ask_admin(metrics).await;
+    let metrics = metrics.ok();
+    let of_one = "everwarm_blob_bytes{tenant=\"default\",app=\"one\"} 3";
+    assert!(metrics.contains(of_one), "{metrics}");
     client.remove_app("one").await.unwrap();
     app("one").deploy(&client).await.unwrap();
     assert_eq!(ask("one.example.com", get.clone()).await, ok(Value::Null));

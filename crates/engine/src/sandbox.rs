@@ -124,7 +124,10 @@ impl Sandbox {
     /// # Errors
     ///
     /// When the instance holds as many resources as it may, which ends it.
-    pub fn keep_input(&mut self, stream: DynInputStream) -> wasmtime::Result<Handle<DynInputStream>> {
+    pub fn keep_input(
+        &mut self,
+        stream: DynInputStream,
+    ) -> wasmtime::Result<Handle<DynInputStream>> {
         Ok(self.table().push(stream)?)
     }
 

@@ -19,7 +19,8 @@ pub mod route;
 pub mod triggers;
 
 pub use app::{
-    App, BlobContainer, Build, Compress, Function, Isolation, RenderError, SqlDatabase, UnknownWord, World,
+    App, BlobContainer, Build, Compress, Function, Isolation, RenderError, SqlDatabase,
+    UnknownWord, World,
 };
 pub use assets::{
     ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
@@ -34,10 +35,12 @@ pub use grants::{
 };
 pub use limits::Limits;
 pub use names::{
-    AppName, ContainerName, DatabaseName, FunctionName, NameError, QueueName, ScheduleName, TenantId,
+    AppName, ContainerName, DatabaseName, FunctionName, NameError, QueueName, ScheduleName,
+    TenantId,
 };
 pub use parse::{
-    CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
+    CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX,
+    WATCH_PATHS_MAX,
 };
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};

@@ -73,8 +73,9 @@ fn containers_of_the_wrong_form_are_told_where_they_stand() {
         assert_eq!(diagnostic.code, code, "{declared}");
         assert!(diagnostic.message.contains(said), "{}", diagnostic.message);
     }
-    let many: String = (0..=CONTAINERS_MAX)
-        .map(|number| format!("[[blobs]]\nname = \"c{number}\"\n"))
-        .collect();
+    let mut many = String::new();
+    for number in 0..=CONTAINERS_MAX {
+        many += &format!("[[blobs]]\nname = \"c{number}\"\n");
+    }
     assert_eq!(only(&many, "[]").code, ErrorCode::TooLarge);
 }

@@ -302,8 +302,11 @@ impl DeployError {
             Self::Catalog(error) => error.code(),
             Self::Artifact(error) => error.code(),
             Self::Migrate { .. } => "EW5026",
-            Self::Kv(_) | Self::Databases(_) | Self::Messages(_)
-            | Self::Blobs(_) | Self::Keep { .. } => "EW4003",
+            Self::Kv(_)
+            | Self::Databases(_)
+            | Self::Messages(_)
+            | Self::Blobs(_)
+            | Self::Keep { .. } => "EW4003",
         }
     }
 }

@@ -186,12 +186,7 @@ impl Keeper {
 
     /// Removes the data of apps that were removed: the removal was cut short, or a request that was in wrote once more.
     async fn remove_orphans(&self) -> Result<(), OrphanError> {
-        for kind in [
-            Kind::Values,
-            Kind::Databases,
-            Kind::Messages,
-            Kind::Blobs,
-        ] {
+        for kind in [Kind::Values, Kind::Databases, Kind::Messages, Kind::Blobs] {
             let mut after: Option<AppKey> = None;
             loop {
                 let page = self.apps(kind, after.as_ref()).await?;
@@ -398,6 +393,34 @@ mod tests {
         let kept = async |(tenant, app): &AppKey| triggers.kept(tenant, app).await.unwrap();
         assert_eq!(kept(&gone).await, KeptMessages::default());
         assert_eq!(kept(&there).await.messages, 1);
+    }
+
+    #[tokio::test]
+    async fn blobs_of_an_app_that_was_removed_are_removed_and_no_others() {
+        use everwarm_store::blobs::{BlobId, BlobName, BlobQuota, Condition, Container, KeptBlobs};
+
+        let Fixture { keeper, _dir } = fixture();
+        let [gone, there] = ["gone", "there"].map(key);
+        keeper.deploy(&gone).await;
+        keeper.deploy(&there).await;
+        keeper.remove(&gone).await;
+        let blobs = keeper.store.blobs();
+        for (tenant, app) in [&gone, &there] {
+            let container = Container {
+                tenant: tenant.clone(),
+                app: app.clone(),
+                name: "photos".parse().unwrap(),
+            };
+            let name = BlobName::new("a").unwrap();
+            let blob = BlobId { container, name };
+            let upload = blobs.put(&blob, None, BlobQuota::NONE).await.unwrap();
+            upload.finish(Condition::Any, UnixMillis(0)).await.unwrap();
+        }
+        keeper.remove_orphans().await.unwrap();
+        assert_eq!(keeper.sweep_blobs().await, SWEEP_EVERY);
+        let kept = async |(tenant, app): &AppKey| blobs.kept(tenant, app).await.unwrap();
+        assert_eq!(kept(&gone).await, KeptBlobs::default());
+        assert_eq!(kept(&there).await.blobs, 1);
     }
 
     #[tokio::test]

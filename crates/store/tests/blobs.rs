@@ -62,7 +62,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     };
     entries
         .map(|entry| entry.unwrap().path())
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
         .collect()
 }
 
@@ -100,7 +106,11 @@ async fn half_blobs_of_an_earlier_process_are_swept_and_whole_ones_are_there() {
     let half = begin(store.blobs(), &id("shop", "c"), &whole).await;
     fs::write(folder.join("default/shop/notes.txt"), "not ours").unwrap();
     sweep(&store).await;
-    assert_eq!(files(&folder).len(), 3, "the whole, the one under way, and what isn't ours");
+    assert_eq!(
+        files(&folder).len(),
+        3,
+        "the whole, the one under way, and what isn't ours"
+    );
     half.finish(Condition::Any, UnixMillis(1)).await.unwrap();
     for (name, there) in [("a", true), ("b", false), ("c", true)] {
         let found = read(store.blobs(), &id("shop", name)).await.unwrap();
@@ -118,8 +128,14 @@ async fn files_go_with_their_blobs() {
         put(blobs, &id("shop", name), b"1").await;
         put(blobs, &id("shop", name), b"2").await;
     }
-    blobs.delete(&id("shop", "a"), Condition::Any).await.unwrap();
-    blobs.rename(&id("shop", "b"), &id("shop", "c")).await.unwrap();
+    blobs
+        .delete(&id("shop", "a"), Condition::Any)
+        .await
+        .unwrap();
+    blobs
+        .rename(&id("shop", "b"), &id("shop", "c"))
+        .await
+        .unwrap();
     let upload = begin(blobs, &id("shop", "d"), b"3").await;
     let refused = upload.finish(Condition::Absent, UnixMillis(1)).await;
     assert!(matches!(refused, Err(BlobError::Changed { .. })));
@@ -128,7 +144,10 @@ async fn files_go_with_their_blobs() {
     store.let_go();
     assert_eq!(files(&folder).len(), 3);
     store.take_back().unwrap();
-    blobs.remove_app(&TenantId::default_tenant(), &"shop".parse().unwrap()).await.unwrap();
+    blobs
+        .remove_app(&TenantId::default_tenant(), &"shop".parse().unwrap())
+        .await
+        .unwrap();
     sweep(&store).await;
     assert_eq!(files(&folder).len(), 1);
     assert!(!folder.join("default/shop").exists());
@@ -163,18 +182,24 @@ async fn restored_store_has_the_blobs_of_the_moment_whatever_happens_meanwhile()
     let dir = tempfile::tempdir().unwrap();
     let store = Embedded::open(&dir.path().join("old")).unwrap();
     let blobs = store.blobs();
-    let whole: Vec<u8> = (0..3 * PIECE_BYTES).map(|place| (place % 251) as u8).collect();
+    let whole: Vec<u8> = (0..=250).cycle().take(3 * PIECE_BYTES).collect();
     for name in ["a", "b", "c"] {
         put(blobs, &id("shop", name), &whole).await;
     }
     put(blobs, &id("gone", "a"), &whole).await;
-    blobs.remove_app(&TenantId::default_tenant(), &"gone".parse().unwrap()).await.unwrap();
+    blobs
+        .remove_app(&TenantId::default_tenant(), &"gone".parse().unwrap())
+        .await
+        .unwrap();
 
     let (pieces, mut received) = mpsc::channel::<Bytes>(1);
     let taking = async {
         let mut archive = received.recv().await.unwrap().to_vec();
         // The archive has begun: what goes now is in it.
-        blobs.delete(&id("shop", "a"), Condition::Any).await.unwrap();
+        blobs
+            .delete(&id("shop", "a"), Condition::Any)
+            .await
+            .unwrap();
         put(blobs, &id("shop", "b"), b"new").await;
         put(blobs, &id("shop", "d"), b"new").await;
         sweep(&store).await;
@@ -192,7 +217,10 @@ async fn restored_store_has_the_blobs_of_the_moment_whatever_happens_meanwhile()
         let found = read(restored.blobs(), &id("shop", name)).await.unwrap();
         assert!(found.as_ref() == Some(&whole), "{name}");
     }
-    assert_eq!(read(restored.blobs(), &id("shop", "d")).await.unwrap(), None);
+    assert_eq!(
+        read(restored.blobs(), &id("shop", "d")).await.unwrap(),
+        None
+    );
     sweep(&restored).await;
     assert_eq!(files(&new.join("blobs")).len(), 3);
     // And the old one gives back the room when the backup is over.

@@ -53,17 +53,26 @@ mod tests {
     use super::*;
 
     fn ask(method: Method, path: &str, body: &'static str) -> String {
-        let request = everwarm_sdk::http::Request::builder().method(method).uri(path);
+        let request = everwarm_sdk::http::Request::builder()
+            .method(method)
+            .uri(path);
         let request = request.body(Body::from(body)).expect("a valid request");
         let response = block_on(call(files, request));
-        assert!(response.status().is_success(), "{path}: {}", response.status());
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
         block_on(response.into_body().text()).expect("text")
     }
 
     #[test]
     fn file_is_kept_listed_read_and_forgotten() {
         assert_eq!(ask(Method::PUT, "/notes/a", "hello"), "5 bytes are kept\n");
-        assert_eq!(ask(Method::GET, "/?prefix=notes", ""), "5 notes/a\n1 files\n");
+        assert_eq!(
+            ask(Method::GET, "/?prefix=notes", ""),
+            "5 notes/a\n1 files\n"
+        );
         assert_eq!(ask(Method::GET, "/notes/a", ""), "hello");
         ask(Method::DELETE, "/notes/a", "");
         assert_eq!(ask(Method::GET, "/", ""), "0 files\n");

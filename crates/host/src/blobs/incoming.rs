@@ -168,9 +168,9 @@ impl InputStream for ReadStream {
         match &self.state {
             State::Waits(_) | State::Reads { .. } => Ok(Bytes::new()),
             State::Ended => Err(StreamError::Closed),
-            State::Failed(refused) => Err(StreamError::LastOperationFailed(
-                wasmtime::format_err!("{refused}"),
-            )),
+            State::Failed(refused) => Err(StreamError::LastOperationFailed(wasmtime::format_err!(
+                "{refused}"
+            ))),
         }
     }
 }

@@ -112,9 +112,7 @@ impl store::HostContainer for Sandbox {
     ) -> Answer<Resource<Writing>> {
         let container = self.resource_mut(&this)?.clone();
         match container.put(&name, content_type).await {
-            Ok(upload) => self
-                .keep_resource(Writing::new(container, upload))
-                .map(Ok),
+            Ok(upload) => self.keep_resource(Writing::new(container, upload)).map(Ok),
             Err(refused) => Ok(Err(refused.into())),
         }
     }

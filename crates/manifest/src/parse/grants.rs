@@ -8,9 +8,9 @@ use super::{config, keys, too_many};
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, CONTAINERS_GRANTED_MAX, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
-    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, SECRETS_GRANTED_MAX,
-    parse_network,
+    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, CONTAINERS_GRANTED_MAX, DATABASES_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX,
+    SECRETS_GRANTED_MAX, parse_network,
 };
 use crate::names::{ContainerName, DatabaseName, FunctionName, QueueName, nearest_name};
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
+mod blobs;
 mod kv;
 mod tls;
 mod triggers;
@@ -30,6 +31,7 @@ impl Node {
         registry.register_collector(Box::new(Reading::of(self)));
         registry.register_collector(Box::new(kv::Reading::of(self).await));
         registry.register_collector(Box::new(triggers::Reading::of(self).await));
+        registry.register_collector(Box::new(blobs::Reading::of(self).await));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }

@@ -66,9 +66,7 @@ pub enum BlobError {
     #[error("the store's disk is full: make room on it; what is kept can still be read")]
     DiskFull,
     /// What is kept can't be what was written.
-    #[error(
-        "the store's blobs are damaged ({reason}): check the disk, and restore from a backup"
-    )]
+    #[error("the store's blobs are damaged ({reason}): check the disk, and restore from a backup")]
     Damaged {
         /// What is wrong with them.
         reason: String,

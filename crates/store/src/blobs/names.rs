@@ -28,8 +28,8 @@ impl BlobName {
     ///
     /// [`BlobNameError`].
     pub fn new(text: &str) -> Result<Self, BlobNameError> {
-        let is_name = (1..=BLOB_NAME_BYTES_MAX).contains(&text.len())
-            && !text.chars().any(char::is_control);
+        let is_name =
+            (1..=BLOB_NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         if is_name {
             Ok(Self(text.into()))
         } else {

@@ -1,6 +1,6 @@
-//! Behaviours of blobs: streams, parts, names, conditions, quotas.
+//! Behaviours of blobs: streams, parts, names, conditions. Those of its bounds are in `bounds`.
 
-use std::fmt::Write as _;
+mod bounds;
 
 use bytes::Bytes;
 
@@ -12,13 +12,17 @@ use crate::blobs::{
 };
 use crate::catalog::UnixMillis;
 
+pub(super) use bounds::*;
+
 const NOW: UnixMillis = UnixMillis(1_000);
 
 fn container(owner: &str, app: &str, name: &str) -> Container {
     Container {
         tenant: tenant(owner),
         app: app_name(app),
-        name: name.parse().expect("the suite's containers have valid names"),
+        name: name
+            .parse()
+            .expect("the suite's containers have valid names"),
     }
 }
 
@@ -123,7 +127,10 @@ pub(super) async fn blob_reads_back_as_it_was_written(store: &dyn Store) {
         let head = blobs.head(&blob).await.expect("a blob can be looked at");
         assert_eq!(head, Some(written.clone()));
         let again = put(blobs, &id(&container, "b"), &all).await;
-        assert_eq!(again.etag, written.etag, "the same bytes have the same etag");
+        assert_eq!(
+            again.etag, written.etag,
+            "the same bytes have the same etag"
+        );
     }
     let typed = ContentType::new("image/png; q=1").expect("a valid type");
     let empty = id(&container, "c");
@@ -163,7 +170,10 @@ pub(super) async fn parts_of_a_blob_are_read_alone(store: &dyn Store) {
         len_max: 1,
     };
     let refused = try_read(blobs, &blob, beyond).await;
-    assert!(matches!(refused, Err(BlobError::BadRange { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(BlobError::BadRange { .. })),
+        "{refused:?}"
+    );
 }
 
 pub(super) async fn blob_is_there_whole_or_not_at_all(store: &dyn Store) {
@@ -214,8 +224,24 @@ pub(super) async fn names_are_texts_and_no_paths(store: &dyn Store) {
     let (blobs, container) = (store.blobs(), photos());
     let long = "ä".repeat(BLOB_NAME_BYTES_MAX / 2);
     let odd = [
-        "..", "../../a", "/", "//a", "a/", "a/../b", ".", "%00", "%2e%2e/", "a b", "\u{10ffff}",
-        "A", "a", "ä", "a\\b", "?x=1&y", "'\"<>", &long,
+        "..",
+        "../../a",
+        "/",
+        "//a",
+        "a/",
+        "a/../b",
+        ".",
+        "%00",
+        "%2e%2e/",
+        "a b",
+        "\u{10ffff}",
+        "A",
+        "a",
+        "ä",
+        "a\\b",
+        "?x=1&y",
+        "'\"<>",
+        &long,
     ];
     for (marker, text) in (0_u8..).zip(odd) {
         put(blobs, &id(&container, text), &[marker]).await;
@@ -249,7 +275,12 @@ pub(super) async fn blobs_are_listed_by_prefix_page_by_page(store: &dyn Store) {
         let below = names(blobs, &container, "a/", count_max).await;
         assert_eq!(below, ["a/1", "a/2", "a/\u{10ffff}"]);
         assert!(names(blobs, &container, "c", count_max).await.is_empty());
-        assert_eq!(names(blobs, &container, "a/\u{10ffff}", count_max).await.len(), 1);
+        assert_eq!(
+            names(blobs, &container, "a/\u{10ffff}", count_max)
+                .await
+                .len(),
+            1
+        );
     }
     let page = blobs.list(&container, "", None, 1).await;
     let page = page.expect("blobs can be listed");
@@ -305,11 +336,17 @@ pub(super) async fn conditions_hold_or_nothing_changes(store: &dyn Store) {
     let first = write(b"1", Condition::Absent).await;
     let first = first.expect("there was none").etag;
     changed(write(b"2", Condition::Absent).await, Some(&first));
-    changed(write(b"2", Condition::Matches(nothing.clone())).await, Some(&first));
+    changed(
+        write(b"2", Condition::Matches(nothing.clone())).await,
+        Some(&first),
+    );
     assert_eq!(read(blobs, &blob).await.as_deref(), Some(&b"1"[..]));
     let second = write(b"22", Condition::Matches(first.clone())).await;
     let second = second.expect("it was the first").etag;
-    changed(write(b"3", Condition::Matches(first.clone())).await, Some(&second));
+    changed(
+        write(b"3", Condition::Matches(first.clone())).await,
+        Some(&second),
+    );
     let refused = blobs.delete(&blob, Condition::Matches(first)).await;
     assert!(matches!(refused, Err(BlobError::Changed { .. })));
     assert_eq!(kept(blobs).await, KeptBlobs { blobs: 1, bytes: 2 });
@@ -324,7 +361,13 @@ pub(super) async fn one_of_those_who_write_together_finds_nothing(store: &dyn St
     let (blobs, blob) = (store.blobs(), id(&photos(), "a"));
     let texts: Vec<String> = (0..8).map(|number| number.to_string()).collect();
     let writes = texts.iter().map(|text| {
-        let write = try_put(blobs, &blob, text.as_bytes(), Condition::Absent, BlobQuota::NONE);
+        let write = try_put(
+            blobs,
+            &blob,
+            text.as_bytes(),
+            Condition::Absent,
+            BlobQuota::NONE,
+        );
         Box::pin(async move { write.await.ok().map(|_| text.clone()) })
             as crate::StoreFuture<'_, Option<String>>
     });
@@ -349,71 +392,32 @@ pub(super) async fn blobs_are_renamed_and_copied(store: &dyn Store) {
     assert_eq!(read(blobs, &id(&from, "a")).await, None);
     assert!(read(blobs, &id(&to, "b")).await.as_ref() == Some(&all));
     assert!(rename(&id(&to, "b"), &id(&to, "b")).await);
-    assert!(!rename(&id(&from, "a"), &id(&to, "b")).await, "there is none");
+    assert!(
+        !rename(&id(&from, "a"), &id(&to, "b")).await,
+        "there is none"
+    );
     let size = all.len() as u64;
-    assert_eq!(kept(blobs).await, KeptBlobs { blobs: 1, bytes: size });
+    assert_eq!(
+        kept(blobs).await,
+        KeptBlobs {
+            blobs: 1,
+            bytes: size
+        }
+    );
 
     let (source, target) = (id(&to, "b"), id(&from, "c"));
     let copied = copy((blobs, &source), (blobs, &target), BlobQuota::NONE, NOW).await;
     let copied = copied.expect("a blob can be copied").expect("it is there");
     assert_eq!((&copied.etag, copied.size), (&written.etag, size));
     assert!(read(blobs, &target).await.as_ref() == Some(&all));
-    assert_eq!(kept(blobs).await, KeptBlobs { blobs: 2, bytes: 2 * size });
+    assert_eq!(
+        kept(blobs).await,
+        KeptBlobs {
+            blobs: 2,
+            bytes: 2 * size
+        }
+    );
     let missing = id(&from, "missing");
     let copied = copy((blobs, &missing), (blobs, &target), BlobQuota::NONE, NOW).await;
     assert_eq!(copied.expect("nothing is no failure"), None);
-}
-
-pub(super) async fn quotas_bound_what_an_app_keeps_in_blobs(store: &dyn Store) {
-    let (blobs, container) = (store.blobs(), photos());
-    let quota = BlobQuota {
-        blobs_max: 2,
-        bytes_max: 100,
-    };
-    let write = async |text: &str, count: usize| {
-        let all = bytes(count);
-        try_put(blobs, &id(&container, text), &all, Condition::Any, quota).await
-    };
-    write("a", 60).await.expect("there is room");
-    let refused = write("b", 41).await;
-    assert!(matches!(refused, Err(BlobError::TooManyBytes { kept: 60, more: 41, .. })), "{refused:?}");
-    write("b", 40).await.expect("there is room");
-    write("a", 60).await.expect("it is no more than before");
-    write("a", 10).await.expect("it is less than before");
-    let refused = write("c", 1).await;
-    assert!(matches!(refused, Err(BlobError::TooManyBlobs { blobs_max: 2 })), "{refused:?}");
-    assert_eq!(kept(blobs).await, KeptBlobs { blobs: 2, bytes: 50 });
-    // What is being written is bounded too, before its end.
-    let upload = blobs.put(&id(&container, "a"), None, quota).await;
-    let mut upload = upload.expect("a blob can be begun");
-    let written = upload.write(bytes(100).into()).await;
-    written.expect("it may take the place of all others");
-    let refused = upload.write(Bytes::from_static(b"x")).await;
-    assert!(matches!(refused, Err(BlobError::TooManyBytes { .. })), "{refused:?}");
-    assert!(upload.write(Bytes::from_static(b"x")).await.is_err());
-    assert!(upload.finish(Condition::Any, NOW).await.is_err());
-    assert_eq!(read(blobs, &id(&container, "a")).await.map(|all| all.len()), Some(10));
-}
-
-pub(super) async fn removed_app_has_no_blobs_and_gives_its_room_back(store: &dyn Store) {
-    let (blobs, container) = (store.blobs(), photos());
-    let mut text = String::new();
-    for number in 0..20 {
-        text.clear();
-        let _ = write!(text, "{number}");
-        put(blobs, &id(&container, &text), b"x").await;
-    }
-    let (owner, app) = (tenant("ann"), app_name("shop"));
-    let removed = blobs.remove_app(&owner, &app).await;
-    assert!(removed.expect("an app can be removed"));
-    assert!(names(blobs, &container, "", 10).await.is_empty());
-    assert_eq!(kept(blobs).await, KeptBlobs::default());
-    // The app comes back before its old blobs are swept.
-    put(blobs, &id(&container, "1"), b"new").await;
-    while blobs.sweep().await.expect("files can be swept") {}
-    assert_eq!(names(blobs, &container, "", 10).await, ["1"]);
-    let found = read(blobs, &id(&container, "1")).await;
-    assert_eq!(found.as_deref(), Some(&b"new"[..]));
-    assert!(blobs.remove_app(&owner, &app).await.expect("an app can be removed"));
-    assert!(!blobs.remove_app(&owner, &app).await.expect("nothing is no failure"));
 }

@@ -6,6 +6,7 @@
 //! a restored node makes again.
 
 mod archive;
+mod blob_parts;
 mod restore;
 
 use std::fs::File;
@@ -28,8 +29,8 @@ use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
 use archive::{
-    About, FilePart, SqlDatabase, SqlPart, artifact_name, blob_name, database_name, entry_end, entry_head,
-    sql_list,
+    About, FilePart, SqlDatabase, SqlPart, artifact_name, blob_name, database_name, entry_end,
+    entry_head, sql_list,
 };
 pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
 

@@ -16,7 +16,9 @@ fn blob_is_read_as_it_was_written() {
         let photos = photos();
         assert!(photos.get("a").await.unwrap().is_none());
         let parts = [Ok::<_, BlobError>("one "), Ok("two")];
-        let info = photos.put("a", Body::from_stream(stream::iter(parts))).await;
+        let info = photos
+            .put("a", Body::from_stream(stream::iter(parts)))
+            .await;
         let info = info.unwrap();
         assert_eq!((info.size, info.content_type.clone()), (7, None));
         assert_eq!(photos.head("a").await.unwrap(), Some(info));
@@ -50,10 +52,16 @@ fn conditions_are_looked_at_when_a_blob_is_finished() {
         };
         let first = write("1", Condition::Absent).await.unwrap();
         assert_eq!(first.content_type.as_deref(), Some("text/plain"));
-        assert!(matches!(write("2", Condition::Absent).await, Err(BlobError::Changed)));
+        assert!(matches!(
+            write("2", Condition::Absent).await,
+            Err(BlobError::Changed)
+        ));
         let matches = Condition::Matches(first.etag);
         write("2", matches.clone()).await.unwrap();
-        assert!(matches!(write("3", matches.clone()).await, Err(BlobError::Changed)));
+        assert!(matches!(
+            write("3", matches.clone()).await,
+            Err(BlobError::Changed)
+        ));
         assert!(photos.delete_if("a", matches).await.is_err());
         assert!(photos.delete("a").await.unwrap());
         assert!(!photos.delete("a").await.unwrap());
@@ -77,7 +85,13 @@ fn blobs_are_listed_copied_and_renamed() {
         assert!(!photos.rename("a/1", &old, "c").await.unwrap());
         assert_eq!(photos.list("", None, 10).await.unwrap().blobs.len(), 2);
         assert_eq!(old.list("", None, 10).await.unwrap().blobs.len(), 1);
-        assert!(matches!(Container::open("No"), Err(BlobError::NoSuchContainer)));
-        assert!(matches!(photos.put("", "x").await, Err(BlobError::Invalid(_))));
+        assert!(matches!(
+            Container::open("No"),
+            Err(BlobError::NoSuchContainer)
+        ));
+        assert!(matches!(
+            photos.put("", "x").await,
+            Err(BlobError::Invalid(_))
+        ));
     });
 }

@@ -174,7 +174,9 @@ impl Container {
         // in it.
         unsafe {
             let area = Area::fill(|area| {
-                list(self.0, prefix, prefix_len, case, start, len, count_max, area);
+                list(
+                    self.0, prefix, prefix_len, case, start, len, count_max, area,
+                );
             });
             let area = check(area, 4)?;
             let blobs: Vec<Listed> = area.list(4);

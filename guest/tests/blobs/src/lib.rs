@@ -114,7 +114,9 @@ async fn put(container: &str, name: &str, request: Request) -> Result<Value, Blo
         (None, None) => Condition::Any,
     };
     let container = Container::open(container)?;
-    let mut upload = container.upload(name, field(fields, "content-type")).await?;
+    let mut upload = container
+        .upload(name, field(fields, "content-type"))
+        .await?;
     while let Some(chunk) = body.chunk().await {
         upload.write(chunk.map_err(BlobError::Body)?).await?;
     }
@@ -152,7 +154,10 @@ async fn done(ask: &Ask) -> Result<Value, BlobError> {
     let container = Container::open(ask.container.as_deref().unwrap_or("photos"))?;
     Ok(match &ask.what {
         What::Open => Value::Null,
-        What::Head { name } => container.head(name).await?.map_or(Value::Null, |it| info(&it)),
+        What::Head { name } => container
+            .head(name)
+            .await?
+            .map_or(Value::Null, |it| info(&it)),
         What::Put { name, text } => info(&container.put(name, text.clone()).await?),
         What::Get { name } => match container.get(name).await? {
             None => Value::Null,
@@ -163,7 +168,9 @@ async fn done(ask: &Ask) -> Result<Value, BlobError> {
             cursor,
             count_max,
         } => {
-            let page = container.list(prefix, cursor.as_deref(), *count_max).await?;
+            let page = container
+                .list(prefix, cursor.as_deref(), *count_max)
+                .await?;
             let names: Vec<_> = page.blobs.iter().map(|blob| &blob.name).collect();
             json!({ "names": names, "cursor": page.cursor })
         }

@@ -39,7 +39,10 @@ async fn blobstore(request: Request) -> Result {
     let photos = get_container("photos").map_err(Error::internal)?;
     if request.method() == Method::PUT {
         let said = put(&photos, &name, request.into_body()).await;
-        return Ok(said.err().unwrap_or_else(|| "ok".to_owned()).into_response());
+        return Ok(said
+            .err()
+            .unwrap_or_else(|| "ok".to_owned())
+            .into_response());
     }
     match photos.get_data(&name, 0, u64::MAX) {
         Ok(value) => {
@@ -92,7 +95,9 @@ async fn put(container: &Container, name: &str, mut body: Body) -> Result<(), St
 
 fn put_text(container: &Container, name: &str, text: &str) -> Result<(), String> {
     let value = OutgoingValue::new_outgoing_value();
-    let stream = value.outgoing_value_write_body().map_err(|()| "no stream")?;
+    let stream = value
+        .outgoing_value_write_body()
+        .map_err(|()| "no stream")?;
     // What is written before it is said where it goes waits.
     write(&stream, text.as_bytes())?;
     if value.outgoing_value_write_body().is_ok() {
@@ -114,7 +119,11 @@ fn text(container: &Container, name: &str, start: u64, end: u64) -> Result<Strin
 }
 
 fn check(is_right: bool, what: &str) -> Result<(), String> {
-    if is_right { Ok(()) } else { Err(what.to_owned()) }
+    if is_right {
+        Ok(())
+    } else {
+        Err(what.to_owned())
+    }
 }
 
 fn id(container: &str, object: &str) -> ObjectId {
@@ -126,17 +135,29 @@ fn id(container: &str, object: &str) -> ObjectId {
 
 fn all() -> Result<(), String> {
     let photos = create_container("photos")?;
-    check(container_exists("photos")?, "a container that is granted exists")?;
+    check(
+        container_exists("photos")?,
+        "a container that is granted exists",
+    )?;
     check(!container_exists("others")?, "others don't")?;
     check(get_container("others").is_err(), "others aren't opened")?;
     check(photos.name()? == "photos", "its name")?;
     photos.clear()?;
 
     put_text(&photos, "a", "hello world")?;
-    check(text(&photos, "a", 0, u64::MAX)? == "hello world", "the whole")?;
+    check(
+        text(&photos, "a", 0, u64::MAX)? == "hello world",
+        "the whole",
+    )?;
     check(text(&photos, "a", 0, 0)? == "h", "the first byte")?;
-    check(text(&photos, "a", 6, 10)? == "world", "both ends are included")?;
-    check(text(&photos, "a", 6, 100)? == "world", "the end is that of the blob")?;
+    check(
+        text(&photos, "a", 6, 10)? == "world",
+        "both ends are included",
+    )?;
+    check(
+        text(&photos, "a", 6, 100)? == "world",
+        "the end is that of the blob",
+    )?;
     check(text(&photos, "a", 12, 13).is_err(), "beyond the end")?;
     check(text(&photos, "a", 3, 2).is_err(), "backwards")?;
     check(text(&photos, "none", 0, 1).is_err(), "there is none")?;
@@ -144,23 +165,50 @@ fn all() -> Result<(), String> {
     let dropped = OutgoingValue::new_outgoing_value();
     photos.write_data("dropped", &dropped)?;
     drop(dropped);
-    check(!photos.has_object("dropped")?, "what isn't finished isn't there")?;
+    check(
+        !photos.has_object("dropped")?,
+        "what isn't finished isn't there",
+    )?;
     let nowhere = OutgoingValue::new_outgoing_value();
     check(OutgoingValue::finish(nowhere).is_err(), "it goes nowhere")?;
 
     let info = photos.object_info("a")?;
-    check(info.size == 11 && info.name == "a" && info.container == "photos", "its info")?;
-    check(info.created_at >= photos.info()?.created_at, "the container is older")?;
+    check(
+        info.size == 11 && info.name == "a" && info.container == "photos",
+        "its info",
+    )?;
+    check(
+        info.created_at >= photos.info()?.created_at,
+        "the container is older",
+    )?;
     copy_object(&id("photos", "a"), &id("photos", "b"))?;
     move_object(&id("photos", "a"), &id("photos", "c"))?;
-    check(copy_object(&id("photos", "a"), &id("photos", "d")).is_err(), "nothing to copy")?;
-    check(copy_object(&id("photos", "b"), &id("others", "d")).is_err(), "not granted")?;
-    check(!photos.has_object("a")? && photos.has_object("b")?, "moved and copied")?;
+    check(
+        copy_object(&id("photos", "a"), &id("photos", "d")).is_err(),
+        "nothing to copy",
+    )?;
+    check(
+        copy_object(&id("photos", "b"), &id("others", "d")).is_err(),
+        "not granted",
+    )?;
+    check(
+        !photos.has_object("a")? && photos.has_object("b")?,
+        "moved and copied",
+    )?;
 
     let names = photos.list_objects()?;
-    check(names.read_stream_object_names(1)? == (vec!["b".to_owned()], false), "a part")?;
-    check(names.read_stream_object_names(9)? == (vec!["c".to_owned()], true), "the rest")?;
-    check(photos.list_objects()?.skip_stream_object_names(9)? == (2, true), "skipped")?;
+    check(
+        names.read_stream_object_names(1)? == (vec!["b".to_owned()], false),
+        "a part",
+    )?;
+    check(
+        names.read_stream_object_names(9)? == (vec!["c".to_owned()], true),
+        "the rest",
+    )?;
+    check(
+        photos.list_objects()?.skip_stream_object_names(9)? == (2, true),
+        "skipped",
+    )?;
     photos.delete_object("b")?;
     photos.delete_object("b")?;
     photos.delete_objects(&["c".to_owned(), "none".to_owned()])?;

@@ -22,9 +22,10 @@ use super::super::disk::{Disk, LocalDisk, Medium, make_dirs, write_whole};
 use super::super::files::ArtifactFiles;
 use super::super::{blobs, database, kv, queue, schema, sql};
 use super::archive::{
-    ABOUT, About, BLOBS, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of, blob_name,
+    ABOUT, About, BLOBS, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of,
     database_of,
 };
+use super::blob_parts;
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
 use crate::sql::Database;
@@ -39,10 +40,8 @@ const SQL_LIST_BYTES_MAX: u64 = 256 << 20;
 const DATABASE_BYTES_MAX: u64 = 64 << 30;
 /// The largest artifact that is taken, in bytes: it is held in memory.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
-/// Blobs that are listed at once.
-const BLOBS_A_PAGE: u32 = 1_000;
 /// Bytes that are copied at once.
-const CHUNK: usize = 256 << 10;
+pub(super) const CHUNK: usize = 256 << 10;
 
 /// What a backup held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,11 +102,11 @@ impl RestoreError {
     }
 }
 
-fn io_failed(doing: &'static str) -> impl Fn(io::Error) -> RestoreError {
+pub(super) fn io_failed(doing: &'static str) -> impl Fn(io::Error) -> RestoreError {
     move |source| RestoreError::Io { doing, source }
 }
 
-fn damaged(reason: impl Into<String>) -> RestoreError {
+pub(super) fn damaged(reason: impl Into<String>) -> RestoreError {
     RestoreError::Damaged(reason.into())
 }
 
@@ -242,7 +241,8 @@ fn read(
         restored.artifacts += 1;
     }
     if about.blobs.is_some() {
-        take_blobs(|| next("its last blob"), scratch, keep.is_some())?;
+        let (index, files) = (&scratch.blob_index, &scratch.blobs);
+        blob_parts::take(|| next("its last blob"), index, files, keep.is_some())?;
     }
     match entries.next() {
         None => Ok(restored),
@@ -264,7 +264,11 @@ fn name_of<R: Read>(entry: &Entry<'_, R>) -> Result<String, RestoreError> {
     }
 }
 
-fn expect<R: Read>(entry: &Entry<'_, R>, wanted: &str, bytes_max: u64) -> Result<(), RestoreError> {
+pub(super) fn expect<R: Read>(
+    entry: &Entry<'_, R>,
+    wanted: &str,
+    bytes_max: u64,
+) -> Result<(), RestoreError> {
     let name = name_of(entry)?;
     if name != wanted {
         let name = name.escape_debug().to_string();
@@ -337,7 +341,10 @@ fn take_database(
 }
 
 /// Writes an SQLite file, and says what is in it.
-fn write_database(entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<Digest, RestoreError> {
+pub(super) fn write_database(
+    entry: &mut Entry<'_, impl Read>,
+    path: &Path,
+) -> Result<Digest, RestoreError> {
     let write = io_failed("write a database");
     let mut file = LocalDisk.create(path).map_err(&write)?;
     let mut hasher = Sha256::new();
@@ -354,59 +361,6 @@ fn write_database(entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<Diges
     }
     file.sync().map_err(&write)?;
     Ok(Digest::from_bytes(hasher.finalize().into()))
-}
-
-/// Takes each blob that the index has, in the order of their files' names.
-fn take_blobs<'a, R: Read + 'a>(
-    mut next: impl FnMut() -> Result<Entry<'a, R>, RestoreError>,
-    scratch: &Scratch,
-    keep: bool,
-) -> Result<(), RestoreError> {
-    let mut after: Option<String> = None;
-    loop {
-        let page = blobs::listed(&scratch.blob_index, after.as_deref(), BLOBS_A_PAGE);
-        let page = page.map_err(|error| damaged(format!("its index of blobs: {error}")))?;
-        for blob in &page {
-            let name = blob_name(blob);
-            let mut entry = next()?;
-            expect(&entry, &name, blob.size)?;
-            let path = blob.path(&scratch.blobs);
-            let digest = if keep {
-                let folder = path.parent().unwrap_or(&scratch.blobs);
-                make_dirs(&LocalDisk, folder).map_err(io_failed("write a blob"))?;
-                let digest = write_database(&mut entry, &path)?;
-                LocalDisk
-                    .sync_dir(folder)
-                    .map_err(io_failed("write a blob"))?;
-                digest
-            } else {
-                hash_entry(&mut entry)?
-            };
-            if digest != blob.digest {
-                return Err(damaged(format!(
-                    "`{name}` in it has other bytes than it says"
-                )));
-            }
-        }
-        after = page.into_iter().next_back().map(|blob| blob.file);
-        if after.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-fn hash_entry(entry: &mut Entry<'_, impl Read>) -> Result<Digest, RestoreError> {
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = entry
-            .read(&mut chunk)
-            .map_err(io_failed("read the backup"))?;
-        if read == 0 {
-            return Ok(Digest::from_bytes(hasher.finalize().into()));
-        }
-        hasher.update(&chunk[..read]);
-    }
 }
 
 /// Takes an SQL database. What it has to be is said after the last of them.

@@ -84,7 +84,10 @@ impl Flights {
         let app = (container.tenant.clone(), container.app.clone());
         let mut sky = self.sky();
         let of_app = sky.apps.get(&app).map_or(0, |app| app.downloads);
-        for (count, max) in [(of_app, DOWNLOADS_OF_APP_MAX), (sky.downloads, DOWNLOADS_MAX)] {
+        for (count, max) in [
+            (of_app, DOWNLOADS_OF_APP_MAX),
+            (sky.downloads, DOWNLOADS_MAX),
+        ] {
             if count >= max {
                 return Err(BlobError::TooManyDownloads { max });
             }

@@ -42,8 +42,10 @@ impl Hands {
             let waiting = Arc::clone(&waiting);
             std::thread::Builder::new()
                 .name("store-blobs".to_owned())
-                .spawn(move || while let Some(job) = next(&waiting) {
-                    job();
+                .spawn(move || {
+                    while let Some(job) = next(&waiting) {
+                        job();
+                    }
                 })
         });
         let threads = threads.collect::<std::io::Result<_>>()?;

@@ -58,12 +58,7 @@ impl Books {
     }
 
     /// One blob more, or another in the place of one that had so many bytes.
-    fn put(
-        &mut self,
-        before: Option<u64>,
-        bytes: u64,
-        quota: BlobQuota,
-    ) -> Result<(), BlobError> {
+    fn put(&mut self, before: Option<u64>, bytes: u64, quota: BlobQuota) -> Result<(), BlobError> {
         let more = bytes.saturating_sub(before.unwrap_or(0));
         if before.is_none() && self.blobs >= quota.blobs_max {
             return Err(BlobError::TooManyBlobs {
@@ -112,7 +107,9 @@ pub(super) fn put(
     let written = || -> rusqlite::Result<()> {
         let name = container.name.as_str();
         savepoint
-            .prepare_cached("INSERT OR IGNORE INTO container (app, name, created_ms) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO container (app, name, created_ms) VALUES (?1, ?2, ?3)",
+            )?
             .execute(params![books.app, name, new.created.as_i64()])?;
         savepoint
             .prepare_cached(
@@ -157,11 +154,7 @@ pub(super) fn delete(
     Ok(Some(before.file))
 }
 
-fn remove(
-    connection: &Connection,
-    container: &Container,
-    file: &KeptFile,
-) -> rusqlite::Result<()> {
+fn remove(connection: &Connection, container: &Container, file: &KeptFile) -> rusqlite::Result<()> {
     let mut books = Books::open(connection, container)?;
     connection
         .prepare_cached("DELETE FROM blob WHERE app = ?1 AND container = ?2 AND name = ?3")?
@@ -196,7 +189,9 @@ pub(super) fn rename(
         }
         let books = Books::open(&savepoint, &to.container)?;
         savepoint
-            .prepare_cached("INSERT OR IGNORE INTO container (app, name, created_ms) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO container (app, name, created_ms) VALUES (?1, ?2, ?3)",
+            )?
             .execute(params![books.app, to.container.name.as_str(), now.as_i64()])?;
         savepoint
             .prepare_cached(
@@ -270,7 +265,7 @@ pub(super) fn remove_app(
     removed().map_err(failed("remove an app's blobs"))
 }
 
-/// Forgets blobs of a removed app, whose files are gone; and the app, when it had no others.
+/// Forgets blobs of a removed app, whose files are gone; and the app, when there were none to forget.
 pub(super) fn forget(
     connection: &mut Connection,
     app: i64,
@@ -283,10 +278,9 @@ pub(super) fn forget(
                 .prepare_cached("DELETE FROM blob WHERE file = ?1")?
                 .execute([file])?;
         }
-        savepoint.execute(
-            "DELETE FROM removed WHERE app = ?1 AND NOT EXISTS (SELECT 1 FROM blob WHERE app = ?1)",
-            [app],
-        )?;
+        if files.is_empty() {
+            savepoint.execute("DELETE FROM removed WHERE app = ?1", [app])?;
+        }
         savepoint.commit()
     };
     forgotten().map_err(failed("forget a removed app's blobs"))

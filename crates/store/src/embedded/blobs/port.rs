@@ -67,7 +67,9 @@ impl Blobs for BlobStore {
             let inner = &self.0;
             let container = &blob.container;
             for _ in 0..TRIES_MAX {
-                let found = inner.index.read(|connection| look::file(connection, blob))?;
+                let found = inner
+                    .index
+                    .read(|connection| look::file(connection, blob))?;
                 let Some(found) = found else {
                     return Ok(None);
                 };
@@ -144,7 +146,7 @@ impl Blobs for BlobStore {
                 index::delete(connection, &id, &condition)
             });
             let file = deleted.await?;
-            unheard.is_heard();
+            unheard.hear();
             let was_there = file.is_some();
             self.0.let_go_of(&blob.container, file);
             Ok(was_there)
@@ -167,7 +169,7 @@ impl Blobs for BlobStore {
                 index::rename(connection, &old, &new, UnixMillis::now())
             });
             let (was_there, replaced) = renamed.await?;
-            unheard.is_heard();
+            unheard.hear();
             self.0.let_go_of(&to.container, replaced);
             Ok(was_there)
         })
@@ -179,12 +181,11 @@ impl Blobs for BlobStore {
             loop {
                 let of = container.clone();
                 let unheard = Unheard::new(&self.0);
-                let cleared = self
-                    .0
-                    .index
-                    .write(0, move |connection| index::clear(connection, &of, SWEEP_MAX));
+                let cleared = self.0.index.write(0, move |connection| {
+                    index::clear(connection, &of, SWEEP_MAX)
+                });
                 let files = cleared.await?;
-                unheard.is_heard();
+                unheard.hear();
                 if files.is_empty() {
                     return Ok(count);
                 }

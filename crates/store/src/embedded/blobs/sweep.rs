@@ -46,7 +46,7 @@ impl<'a> Unheard<'a> {
         }
     }
 
-    pub(super) fn is_heard(mut self) {
+    pub(super) fn hear(mut self) {
         self.is_heard = true;
     }
 }
@@ -143,9 +143,9 @@ impl Inner {
         });
         removing.await?;
         // The files go first: rows without files are found again, and those of a removed app are nobody's to read.
-        let forgotten = self.index.write(0, move |connection| {
-            index::forget(connection, app, &names)
-        });
+        let forgotten = self
+            .index
+            .write(0, move |connection| index::forget(connection, app, &names));
         forgotten.await
     }
 

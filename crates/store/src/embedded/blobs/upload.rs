@@ -77,7 +77,9 @@ impl Upload for FileUpload {
             }
             self.size += more;
             let written = self.inner.on_disk("write a blob", move || {
-                open.file.write_all(&bytes).map_err(failed("write a blob"))?;
+                open.file
+                    .write_all(&bytes)
+                    .map_err(failed("write a blob"))?;
                 open.hasher.update(&bytes);
                 Ok(open)
             });
@@ -126,7 +128,10 @@ impl Upload for FileUpload {
                 }
                 Err(refused) => {
                     // What failed in another way may be there.
-                    if !matches!(refused, BlobError::Failed { .. } | BlobError::Damaged { .. }) {
+                    if !matches!(
+                        refused,
+                        BlobError::Failed { .. } | BlobError::Damaged { .. }
+                    ) {
                         self.fate = Fate::Written;
                     }
                     Err(refused)

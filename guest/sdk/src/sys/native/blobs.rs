@@ -93,12 +93,19 @@ impl Container {
         let Some(Kept { info, bytes }) = BLOBS.with_borrow(|all| all.get(&key).cloned()) else {
             return Ok(None);
         };
-        let from = usize::try_from(start).ok().and_then(|start| bytes.get(start..));
+        let from = usize::try_from(start)
+            .ok()
+            .and_then(|start| bytes.get(start..));
         let Some(from) = from else {
-            let text = format!("the blob has {} bytes, and the part begins at {start}", info.size);
+            let text = format!(
+                "the blob has {} bytes, and the part begins at {start}",
+                info.size
+            );
             return Err(BlobError::Invalid(text));
         };
-        let len = len.and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
+        let len = len
+            .and_then(|len| usize::try_from(len).ok())
+            .unwrap_or(usize::MAX);
         let left = from[..len.min(from.len())].to_vec();
         Ok(Some(Download { info, left }))
     }
@@ -124,7 +131,9 @@ impl Container {
                     && name.starts_with(prefix)
                     && cursor.is_none_or(|cursor| name.as_str() > cursor)
             });
-            ours.take(count + 1).map(|(_, kept)| kept.info.clone()).collect()
+            ours.take(count + 1)
+                .map(|(_, kept)| kept.info.clone())
+                .collect()
         });
         let has_more = found.len() > count;
         found.truncate(count);
