@@ -282,9 +282,14 @@ impl AppFolder {
         self.folder.path()
     }
 
+    /// The folder of all that its node keeps.
+    pub fn data(&self) -> PathBuf {
+        self.path().join(".everwarm")
+    }
+
     /// The folder in which its node keeps machine code.
     pub fn compiled(&self) -> PathBuf {
-        self.path().join(".everwarm/compiled")
+        self.data().join("compiled")
     }
 
     fn secrets(&self) -> PathBuf {

@@ -72,13 +72,22 @@ impl Request {
     ///
     /// When the path is none.
     pub fn stream(path: &str) -> (Self, BodySender) {
+        Self::stream_with(Method::POST, path)
+    }
+
+    /// As [`Self::stream`], with another method.
+    ///
+    /// # Panics
+    ///
+    /// When the path is none.
+    pub fn stream_with(method: Method, path: &str) -> (Self, BodySender) {
         let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
         let frames = futures_util::stream::poll_fn(move |cx| {
             receiver
                 .poll_recv(cx)
                 .map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
         });
-        let request = Self::new(Method::POST, path);
+        let request = Self::new(method, path);
         let request = request.0.map(|_| StreamBody::new(frames).boxed_unsync());
         (Self(request), BodySender(sender))
     }

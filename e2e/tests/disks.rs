@@ -8,7 +8,7 @@ use std::process::Command;
 
 use everwarm_e2e::node::refused;
 use everwarm_e2e::server::problem;
-use everwarm_e2e::{DataFolder, NewApp, Server, eventually};
+use everwarm_e2e::{DataFolder, NewApp, Request, Server, eventually};
 use rustix::process::Signal;
 
 const HELLO: &str = "Hello from Everwarm\n";
@@ -110,6 +110,38 @@ async fn full_disk_refuses_deploys_serves_on_and_loses_no_usage() {
         let counted: u64 = of_first.map(|row| row.requests).sum();
         assert!(counted <= requests + 1, "{counted} are counted");
         (counted == requests + 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn full_disk_refuses_blobs_and_gives_what_is_kept() {
+    let data = DataFolder::new();
+    fs::create_dir_all(data.path()).unwrap();
+    let folder = data.path();
+    let command = in_namespace(&data, ON_OWN_DISK, &["size=48m", folder.to_str().unwrap()]);
+    let server = data.start_with(command).await;
+    let app = NewApp::new("shop", "blobs", &["/*"]).line(
+        "[function.grants]\nblobs = [\"photos\"]\n[function.limits]\ncpu_time = \"30s\"\n[[blobs]]\nname = \"photos\"",
+    );
+    app.deploy(&server.client()).await.unwrap();
+    let ask = async |ask: &str| {
+        let request = Request::post("/", ask.to_owned()).header("host", "shop.example.com");
+        server.node.send(request).await.json()
+    };
+    let small = r#"{ "op": "put", "name": "small", "text": "kept" }"#;
+    assert_eq!(ask(small).await["ok"]["size"], 4);
+    let large = r#"{ "op": "fill", "name": "large", "mebibytes": 64 }"#;
+    let refused = ask(large).await;
+    assert_eq!(refused["error"], "the node's disk is full");
+    assert_eq!(
+        ask(r#"{ "op": "get", "name": "small" }"#).await["ok"],
+        "kept"
+    );
+    // What was written of it is gone: there is room for less.
+    let less = r#"{ "op": "fill", "name": "large", "mebibytes": 8 }"#;
+    eventually("there is room again", async || {
+        (ask(less).await["ok"]["size"] == 8 << 20).then_some(())
     })
     .await;
 }

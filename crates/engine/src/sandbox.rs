@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::{Resource as Handle, ResourceTable};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::RequestId;
@@ -121,6 +122,31 @@ impl Sandbox {
             _ => None,
         }
         .ok_or_else(|| SlotError::Wrong(rep).into())
+    }
+
+    /// Gives the guest a stream of a capability's own to read from, as an `input-stream` of `wasi:io`. Whatever brings its
+    /// bytes along is polled where the guest waits for them, and dropped with the guest.
+    ///
+    /// # Errors
+    ///
+    /// When the instance holds as many resources as it may, which ends it.
+    pub fn keep_input(
+        &mut self,
+        stream: DynInputStream,
+    ) -> wasmtime::Result<Handle<DynInputStream>> {
+        Ok(self.table().push(stream)?)
+    }
+
+    /// As [`Sandbox::keep_input`], a stream to write to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::keep_input`].
+    pub fn keep_output(
+        &mut self,
+        stream: DynOutputStream,
+    ) -> wasmtime::Result<Handle<DynOutputStream>> {
+        Ok(self.table().push(stream)?)
     }
 
     /// The request that the guest works on, if it can't be another one.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blobs;
 mod cache;
 mod clocks;
 mod config;
@@ -36,6 +37,7 @@ use everwarm_engine::span::Spans;
 use network::Network;
 use output::Output;
 
+pub use blobs::Blobs;
 pub use cache::Cache;
 pub use clocks::Clocks;
 pub use config::Config;
@@ -98,6 +100,7 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
             output.clone(),
         )),
         Arc::new(Queue::new(stores.clone(), output.clone())),
+        Arc::new(Blobs::new(stores.clone(), output.clone())),
         Arc::new(Redis::new(
             Arc::clone(&network),
             Arc::clone(&secrets),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use everwarm_cache::store::Store;
 use everwarm_manifest::TenantId;
 use everwarm_store::StoreFuture;
+use everwarm_store::blobs::{BlobQuota, Blobs};
 use everwarm_store::kv::{KeyValue, KvQuota};
 use everwarm_store::sql::Databases;
 use everwarm_store::triggers::{MessageId, NewMessage, TriggerError, TriggerId};
@@ -22,6 +23,12 @@ pub trait Stores: Send + Sync {
 
     /// Values that are kept in memory for a time.
     fn kept(&self) -> &Arc<Store>;
+
+    /// Blobs; `None` until the node has opened its store.
+    fn blobs(&self) -> Option<&dyn Blobs>;
+
+    /// How much each app may keep in blobs.
+    fn blob_quota(&self) -> BlobQuota;
 
     /// Keeps messages for one of an app's queues, and has them delivered; `None` until the node has opened its store.
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>>;

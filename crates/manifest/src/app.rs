@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::config::ConfigName;
 use crate::grants::{Grants, PostgresUrl, RedisUrl};
 use crate::limits::Limits;
-use crate::names::{AppName, DatabaseName, FunctionName, RedisName};
+use crate::names::{AppName, ContainerName, DatabaseName, FunctionName, RedisName};
 use crate::route::RoutePattern;
 use crate::triggers::{Missed, Overlap, Queue, Schedule};
 
@@ -36,6 +36,9 @@ pub struct App {
     /// Its Redis servers, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redis: Vec<RedisServer>,
+    /// Its containers of blobs, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<BlobContainer>,
     /// Its functions, in the manifest's order. At least one, unless it has assets.
     #[serde(rename = "function", default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
@@ -93,6 +96,14 @@ pub struct SqlDatabase {
     /// The secret of the app that is the password there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<ConfigName>,
+}
+
+/// One of an app's containers of blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobContainer {
+    /// Its name, unique in the app.
+    pub name: ContainerName,
 }
 
 impl Build {

@@ -20,8 +20,8 @@ pub mod route;
 pub mod triggers;
 
 pub use app::{
-    App, Build, Compress, Function, Isolation, RedisServer, RenderError, SqlDatabase, UnknownWord,
-    World,
+    App, BlobContainer, Build, Compress, Function, Isolation, RedisServer, RenderError,
+    SqlDatabase, UnknownWord, World,
 };
 pub use assets::{
     ASSETS_MAX, ASSETS_NAME, AssetPath, AssetPathError, Assets, AssetsAt, Glob, GlobError,
@@ -37,10 +37,12 @@ pub use grants::{
 };
 pub use limits::Limits;
 pub use names::{
-    AppName, DatabaseName, FunctionName, NameError, QueueName, RedisName, ScheduleName, TenantId,
+    AppName, ContainerName, DatabaseName, FunctionName, NameError, QueueName, RedisName,
+    ScheduleName, TenantId,
 };
 pub use parse::{
-    DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
+    CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, MANIFEST_BYTES_MAX, ROUTES_MAX,
+    WATCH_PATHS_MAX,
 };
 pub use quantity::{ByteSize, Millis, QuantityError};
 pub use route::{HostPattern, Hostname, PathPattern, RouteError, RoutePattern, Segment};

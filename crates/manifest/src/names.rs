@@ -1,5 +1,5 @@
-//! The names that people give: apps, functions, databases, servers, queues, schedules and tenants. Knows their shape and how to propose a
-//! valid name near an invalid one. Doesn't know what the names refer to.
+//! The names that people give: apps, functions, databases, containers of blobs, servers, queues, schedules and tenants. Knows
+//! their shape and how to propose a valid name near an invalid one. Doesn't know what the names refer to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -145,6 +145,11 @@ name_type! {
 name_type! {
     /// The name of a function, unique in its app.
     FunctionName
+}
+
+name_type! {
+    /// The name of a container of blobs, unique in its app.
+    ContainerName
 }
 
 name_type! {

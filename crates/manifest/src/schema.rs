@@ -9,16 +9,18 @@ use crate::assets::{ASSETS_MAX, GLOB_BYTES_MAX, IMMUTABLE_MAX, PATH_BYTES_MAX};
 use crate::cache::{DEFAULT_TTL, FIELD_NAME_BYTES_MAX, VARY_MAX};
 use crate::config::{CONFIG_MAX, CONFIG_NAME_BYTES_MAX};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, DATABASES_GRANTED_MAX,
-    FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX, REDIS_GRANTED_MAX,
-    SECRETS_GRANTED_MAX,
+    ADDRESSES_MAX, BUCKET_BYTES_MAX, BUCKETS_GRANTED_MAX, CONTAINERS_GRANTED_MAX,
+    DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX, HTTP_GRANTS_MAX, QUEUES_GRANTED_MAX,
+    REDIS_GRANTED_MAX, SECRETS_GRANTED_MAX,
 };
 use crate::limits;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{
-    ASSETS, BUILD, CACHE, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
+    ASSETS, BLOBS, BUILD, CACHE, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
 };
-use crate::parse::{DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, REDIS_MAX, ROUTES_MAX, WATCH_PATHS_MAX};
+use crate::parse::{
+    CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, REDIS_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
+};
 use crate::quantity::{ByteSize, Millis, UNLIMITED};
 use crate::route::PATTERN_BYTES_MAX;
 use crate::triggers::{
@@ -35,6 +37,7 @@ pub fn schema() -> String {
         }
         "sql" => json!({ "type": "array", "items": sql(), "maxItems": DATABASES_MAX }),
         "redis" => json!({ "type": "array", "items": redis(), "maxItems": REDIS_MAX }),
+        "blobs" => json!({ "type": "array", "items": blobs(), "maxItems": CONTAINERS_MAX }),
         "queue" => json!({ "type": "array", "items": queue(), "maxItems": QUEUES_MAX }),
         "schedule" => json!({ "type": "array", "items": schedule(), "maxItems": SCHEDULES_MAX }),
         _ => {
@@ -106,6 +109,10 @@ fn sql() -> Value {
         "password" => config_name(),
         _ => text(),
     })
+}
+
+fn blobs() -> Value {
+    table(&BLOBS, &["name"], |_| name())
 }
 
 fn redis() -> Value {
@@ -281,6 +288,13 @@ fn grants() -> Value {
             "items": name(),
             "maxItems": QUEUES_GRANTED_MAX,
             "uniqueItems": true,
+        }),
+        "blobs" => json!({
+            "type": "array",
+            "items": name(),
+            "maxItems": CONTAINERS_GRANTED_MAX,
+            "uniqueItems": true,
+            "examples": [["photos"]],
         }),
         _ => json!({
             "type": "array",

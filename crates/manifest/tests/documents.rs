@@ -60,6 +60,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties(&format!("{function}/limits/properties")),
         properties("/properties/assets/items/properties"),
         properties("/properties/redis/items/properties"),
+        properties("/properties/blobs/items/properties"),
         properties("/properties/queue/items/properties"),
         properties("/properties/schedule/items/properties"),
     ];

@@ -145,6 +145,7 @@ fn grants() -> impl Strategy<Value = Grants> {
         // Which functions, databases and queues there are is decided elsewhere.
         functions: Vec::new(),
         sql: Vec::new(),
+        blobs: Vec::new(),
         queues: Vec::new(),
         redis: Vec::new(),
         cache: kv.len() % 2 == 1,
@@ -279,6 +280,7 @@ fn app() -> impl Strategy<Value = App> {
                 sql,
                 redis: Vec::new(),
                 queues: queues.collect(),
+                blobs: Vec::new(),
                 schedules: schedules.collect(),
                 functions,
                 assets: Vec::new(),

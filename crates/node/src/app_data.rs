@@ -44,6 +44,7 @@ impl Node {
             self.store.kv().remove_app(tenant, app).await?;
             self.store.sql().remove_app(tenant, app).await?;
             self.store.triggers().remove_app(tenant, app).await?;
+            self.store.blobs().remove_app(tenant, app).await?;
         }
         Ok(())
     }
@@ -59,6 +60,9 @@ impl Node {
         }
         if let Err(error) = self.store.triggers().remove_app(tenant, app).await {
             tracing::error!(%tenant, %app, %error, "queues of a removed app stay for now");
+        }
+        if let Err(error) = self.store.blobs().remove_app(tenant, app).await {
+            tracing::error!(%tenant, %app, %error, "blobs of a removed app stay for now");
         }
     }
 }

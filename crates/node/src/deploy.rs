@@ -15,6 +15,7 @@ use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;
 use everwarm_manifest::{App, DatabaseName, Digest, FunctionName};
 use everwarm_store::artifacts::ArtifactError;
+use everwarm_store::blobs::BlobError;
 use everwarm_store::catalog::{CatalogError, IncompleteVersion, Version};
 use everwarm_store::kv::KvError;
 use everwarm_store::once::Once;
@@ -260,6 +261,9 @@ pub enum DeployError {
     /// What an app of the same name kept in queues can't be forgotten.
     #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
     Messages(#[from] TriggerError),
+    /// What an app of the same name kept in blobs can't be forgotten.
+    #[error("what an app of this name kept before it was removed can't be forgotten: {0}")]
+    Blobs(#[from] BlobError),
     /// The compiled code could not be kept.
     #[error("the compiled code of function `{function}` can't be kept: {source}")]
     Keep {
@@ -298,7 +302,11 @@ impl DeployError {
             Self::Catalog(error) => error.code(),
             Self::Artifact(error) => error.code(),
             Self::Migrate { .. } => "EW5026",
-            Self::Kv(_) | Self::Databases(_) | Self::Messages(_) | Self::Keep { .. } => "EW4003",
+            Self::Kv(_)
+            | Self::Databases(_)
+            | Self::Messages(_)
+            | Self::Blobs(_)
+            | Self::Keep { .. } => "EW4003",
         }
     }
 }

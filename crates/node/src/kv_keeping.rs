@@ -1,5 +1,5 @@
 //! Keeping what apps keep in order: key-value data that has expired and messages that died long ago are swept, and what was
-//! an app's that is gone is removed, its SQL databases and queues too.
+//! an app's that is gone is removed, its SQL databases, queues and blobs too.
 //!
 //! Owns when, and that nothing is taken but from an app that was removed: what a catalog doesn't know may be in it again
 //! tomorrow, when it was lost and the apps are deployed anew. One task does all of it, and ends with its owner.
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use everwarm_store::Store as _;
+use everwarm_store::blobs::BlobError;
 use everwarm_store::catalog::{CatalogError, UnixMillis};
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KvError, SWEEP_MAX};
@@ -26,6 +27,8 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 const SWEEP_MORE_AFTER: Duration = Duration::from_secs(2);
 /// Sweeps between two pauses. Each is a write of its own, with others' between them.
 const SWEEPS_IN_A_ROW: u32 = 4;
+/// As [`SWEEPS_IN_A_ROW`], of blobs: most look into a folder and find nothing.
+const BLOB_SWEEPS_IN_A_ROW: u32 = 64;
 /// How often data without an app is looked for.
 const ORPHANS_EVERY: Duration = Duration::from_hours(1);
 /// How long dead messages of queues are kept.
@@ -86,6 +89,9 @@ enum OrphanError {
     /// Queues can't be listed or removed.
     #[error(transparent)]
     Triggers(#[from] TriggerError),
+    /// Blobs can't be listed or removed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
 }
 
 /// What an app keeps that may outlive it.
@@ -97,6 +103,8 @@ enum Kind {
     Databases,
     /// In queues and schedules.
     Messages,
+    /// As streams.
+    Blobs,
 }
 
 struct Keeper {
@@ -116,7 +124,8 @@ impl Keeper {
                 orphans_due = Instant::now() + ORPHANS_EVERY;
             }
             let (values, messages) = (self.sweep().await, self.sweep_messages().await);
-            tokio::time::sleep(values.min(messages)).await;
+            let blobs = self.sweep_blobs().await;
+            tokio::time::sleep(values.min(messages).min(blobs)).await;
         }
     }
 
@@ -160,9 +169,24 @@ impl Keeper {
         SWEEP_MORE_AFTER
     }
 
+    /// As [`Self::sweep`], files of blobs that nobody needs.
+    async fn sweep_blobs(&self) -> Duration {
+        for _ in 0..BLOB_SWEEPS_IN_A_ROW {
+            match self.store.blobs().sweep().await {
+                Ok(false) => return SWEEP_EVERY,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::error!(%error, "files of blobs that nobody needs can't be removed");
+                    return SWEEP_EVERY;
+                }
+            }
+        }
+        SWEEP_MORE_AFTER
+    }
+
     /// Removes the data of apps that were removed: the removal was cut short, or a request that was in wrote once more.
     async fn remove_orphans(&self) -> Result<(), OrphanError> {
-        for kind in [Kind::Values, Kind::Databases, Kind::Messages] {
+        for kind in [Kind::Values, Kind::Databases, Kind::Messages, Kind::Blobs] {
             let mut after: Option<AppKey> = None;
             loop {
                 let page = self.apps(kind, after.as_ref()).await?;
@@ -188,6 +212,7 @@ impl Keeper {
             Kind::Values => self.store.kv().apps(from, APPS_A_PAGE).await?,
             Kind::Databases => self.store.sql().apps(from, APPS_A_PAGE).await?,
             Kind::Messages => self.store.triggers().apps(from, APPS_A_PAGE).await?,
+            Kind::Blobs => self.store.blobs().apps(from, APPS_A_PAGE).await?,
         })
     }
 
@@ -205,6 +230,7 @@ impl Keeper {
             Kind::Values => self.store.kv().remove_app(tenant, app).await?,
             Kind::Databases => self.store.sql().remove_app(tenant, app).await?,
             Kind::Messages => self.store.triggers().remove_app(tenant, app).await?,
+            Kind::Blobs => self.store.blobs().remove_app(tenant, app).await?,
         })
     }
 }
@@ -367,6 +393,34 @@ mod tests {
         let kept = async |(tenant, app): &AppKey| triggers.kept(tenant, app).await.unwrap();
         assert_eq!(kept(&gone).await, KeptMessages::default());
         assert_eq!(kept(&there).await.messages, 1);
+    }
+
+    #[tokio::test]
+    async fn blobs_of_an_app_that_was_removed_are_removed_and_no_others() {
+        use everwarm_store::blobs::{BlobId, BlobName, BlobQuota, Condition, Container, KeptBlobs};
+
+        let Fixture { keeper, _dir } = fixture();
+        let [gone, there] = ["gone", "there"].map(key);
+        keeper.deploy(&gone).await;
+        keeper.deploy(&there).await;
+        keeper.remove(&gone).await;
+        let blobs = keeper.store.blobs();
+        for (tenant, app) in [&gone, &there] {
+            let container = Container {
+                tenant: tenant.clone(),
+                app: app.clone(),
+                name: "photos".parse().unwrap(),
+            };
+            let name = BlobName::new("a").unwrap();
+            let blob = BlobId { container, name };
+            let upload = blobs.put(&blob, None, BlobQuota::NONE).await.unwrap();
+            upload.finish(Condition::Any, UnixMillis(0)).await.unwrap();
+        }
+        keeper.remove_orphans().await.unwrap();
+        assert_eq!(keeper.sweep_blobs().await, SWEEP_EVERY);
+        let kept = async |(tenant, app): &AppKey| blobs.kept(tenant, app).await.unwrap();
+        assert_eq!(kept(&gone).await, KeptBlobs::default());
+        assert_eq!(kept(&there).await.blobs, 1);
     }
 
     #[tokio::test]

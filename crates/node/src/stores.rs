@@ -10,6 +10,7 @@ use everwarm_edge::services::ServiceCalls;
 use everwarm_host::{NodeSide, SecretBook, Sending, Stores};
 use everwarm_manifest::TenantId;
 use everwarm_store::Store as _;
+use everwarm_store::blobs::{BlobQuota, Blobs};
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::embedded::Embedded;
 use everwarm_store::kv::{KeyValue, KvQuota};
@@ -22,6 +23,12 @@ use crate::kept_answers::KeptAnswers;
 use crate::kv_quotas::KvQuotas;
 use crate::telemetry::otlp::{Both, Otlp};
 use crate::triggers;
+
+/// How much each app may keep in blobs: 10 GiB in a million of them.
+pub(crate) const BLOB_QUOTA: BlobQuota = BlobQuota {
+    blobs_max: 1_000_000,
+    bytes_max: 10 << 30,
+};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -52,6 +59,14 @@ impl Stores for NodeStores {
 
     fn sql(&self) -> Option<&dyn Databases> {
         self.store.get().map(|store| store.sql())
+    }
+
+    fn blobs(&self) -> Option<&dyn Blobs> {
+        self.store.get().map(|store| store.blobs())
+    }
+
+    fn blob_quota(&self) -> BlobQuota {
+        BLOB_QUOTA
     }
 
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>> {

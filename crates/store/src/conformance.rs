@@ -5,6 +5,7 @@
 
 mod accounts;
 mod artifacts;
+mod blobs;
 mod hosts;
 mod kv;
 mod once;
@@ -142,6 +143,18 @@ pub const BEHAVIOURS: &[Behaviour] = behaviours![
     triggers::one_of_those_who_fire_together_does,
     triggers::runs_that_do_not_fit_leave_the_schedule_where_it_is,
     triggers::paused_schedule_is_not_fired,
+    blobs::blob_reads_back_as_it_was_written,
+    blobs::parts_of_a_blob_are_read_alone,
+    blobs::blob_is_there_whole_or_not_at_all,
+    blobs::who_reads_a_blob_goes_on_when_it_is_replaced,
+    blobs::names_are_texts_and_no_paths,
+    blobs::blobs_are_listed_by_prefix_page_by_page,
+    blobs::containers_apps_and_tenants_have_blobs_of_their_own,
+    blobs::conditions_hold_or_nothing_changes,
+    blobs::one_of_those_who_write_together_finds_nothing,
+    blobs::blobs_are_renamed_and_copied,
+    blobs::quotas_bound_what_an_app_keeps_in_blobs,
+    blobs::removed_app_has_no_blobs_and_gives_its_room_back,
 ];
 
 const NO_BOUND: u64 = u64::MAX;

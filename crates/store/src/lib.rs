@@ -1,7 +1,7 @@
 //! What a node keeps: the ports, one conformance suite, and the embedded engine.
 //!
 //! Owns the contracts that every store engine honours ([`catalog`], [`artifacts`], [`accounts`], [`audit`], [`usage`],
-//! [`kv`], [`secrets`], [`sql`], [`triggers`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
+//! [`kv`], [`secrets`], [`sql`], [`triggers`], [`blobs`]) and the engine that needs nothing but a folder ([`embedded`]). Knows nothing of Wasm, HTTP or machine code.
 //!
 //! # Why the ports are async, with boxed futures
 //!
@@ -22,6 +22,7 @@ use std::pin::Pin;
 pub mod accounts;
 pub mod artifacts;
 pub mod audit;
+pub mod blobs;
 pub mod catalog;
 pub mod conformance;
 pub mod embedded;
@@ -67,6 +68,9 @@ pub trait Store: Send + Sync {
 
     /// Messages of queues and runs of schedules.
     fn triggers(&self) -> &dyn triggers::Triggers;
+
+    /// What functions keep as streams.
+    fn blobs(&self) -> &dyn blobs::Blobs;
 }
 
 /// The cause behind a port's failure, in the words of the engine that failed.

@@ -15,6 +15,7 @@
 //! executor that drives a request. It knows nothing of Everwarm's own manifest or limits.
 
 mod adapter;
+pub mod blobs;
 mod body;
 pub mod cache;
 mod channel;

@@ -24,7 +24,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigName;
-use crate::names::{DatabaseName, FunctionName, QueueName, RedisName};
+use crate::names::{ContainerName, DatabaseName, FunctionName, QueueName, RedisName};
 
 pub use bucket::{BUCKET_BYTES_MAX, BucketName, BucketNameError};
 pub use http::{GrantError, HttpGrant};
@@ -47,6 +47,8 @@ pub const DATABASES_GRANTED_MAX: usize = 100;
 pub const REDIS_GRANTED_MAX: usize = 100;
 /// The most names in `queues`.
 pub const QUEUES_GRANTED_MAX: usize = 100;
+/// The most names in `blobs`.
+pub const CONTAINERS_GRANTED_MAX: usize = 100;
 /// The most networks in `addresses`.
 pub const ADDRESSES_MAX: usize = 100;
 
@@ -82,6 +84,9 @@ pub struct Grants {
     /// Whether it may keep values in the node's memory for a time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cache: bool,
+    /// Which of its app's containers of blobs it may open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<ContainerName>,
 }
 
 impl Grants {
@@ -96,5 +101,6 @@ impl Grants {
             && self.redis.is_empty()
             && self.queues.is_empty()
             && !self.cache
+            && self.blobs.is_empty()
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Draft {
     env: BTreeMap<String, String>,
     config: BTreeMap<ConfigName, String>,
     grants: Grants,
-    /// The functions, databases and queues that it is granted.
+    /// The functions, databases, queues and containers that it is granted.
     pub(super) granted: grants::Granted,
     /// Where it says that it answers nobody but those that are granted it.
     pub(super) unrouted: Option<Range<usize>>,

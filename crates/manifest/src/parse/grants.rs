@@ -8,11 +8,11 @@ use super::{config, keys, too_many};
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::{
-    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, DATABASES_GRANTED_MAX, FUNCTIONS_GRANTED_MAX,
-    GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX, REDIS_GRANTED_MAX,
-    SECRETS_GRANTED_MAX, parse_network,
+    ADDRESSES_MAX, BUCKETS_GRANTED_MAX, BucketName, CONTAINERS_GRANTED_MAX, DATABASES_GRANTED_MAX,
+    FUNCTIONS_GRANTED_MAX, GrantError, Grants, HTTP_GRANTS_MAX, HttpGrant, QUEUES_GRANTED_MAX,
+    REDIS_GRANTED_MAX, SECRETS_GRANTED_MAX, parse_network,
 };
-use crate::names::{DatabaseName, FunctionName, QueueName, RedisName, nearest_name};
+use crate::names::{ContainerName, DatabaseName, FunctionName, QueueName, RedisName, nearest_name};
 
 /// One array of the table.
 struct List {
@@ -60,6 +60,12 @@ const QUEUES: List = List {
     max: QUEUES_GRANTED_MAX,
 };
 
+const BLOBS: List = List {
+    key: "blobs",
+    what: "entries in `blobs` of one function",
+    max: CONTAINERS_GRANTED_MAX,
+};
+
 const REDIS: List = List {
     key: "redis",
     what: "entries in `redis` of one function",
@@ -72,6 +78,7 @@ pub(super) struct Granted {
     pub(super) functions: Vec<At<FunctionName>>,
     pub(super) databases: Vec<At<DatabaseName>>,
     pub(super) queues: Vec<At<QueueName>>,
+    pub(super) containers: Vec<At<ContainerName>>,
     pub(super) redis: Vec<At<RedisName>>,
 }
 
@@ -108,6 +115,10 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         QueueName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
     });
+    let containers = list(&table, &BLOBS, findings, |text| {
+        ContainerName::new(text.value)
+            .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
+    });
     let redis = list(&table, &REDIS, findings, |text| {
         RedisName::new(text.value)
             .map_err(|error| bad_entry(text, &error).suggest(nearest_name(text.value)))
@@ -119,6 +130,7 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         kv: values(kv),
         secrets: values(secrets),
         sql: values(databases.clone()),
+        blobs: values(containers.clone()),
         redis: values(redis.clone()),
         queues: values(queues.clone()),
         cache: table.switch("cache", findings),
@@ -128,6 +140,7 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         databases,
         queues,
         redis,
+        containers,
     };
     (grants, granted)
 }
@@ -157,7 +170,7 @@ pub(super) fn check_functions<'d>(
     }
 }
 
-/// Names each database or queue that is granted and isn't declared.
+/// Names each database, queue or container that is granted and isn't declared.
 pub(super) fn check_declared<'d, N: AsRef<str> + Display + PartialEq + 'd>(
     kind: &Declared,
     names: &[&N],
@@ -188,6 +201,10 @@ pub(super) struct Declared {
 pub(super) const DATABASES: Declared = Declared {
     what: "database",
     header: "[[sql]]",
+};
+pub(super) const CONTAINERS: Declared = Declared {
+    what: "container of blobs",
+    header: "[[blobs]]",
 };
 pub(super) const SERVERS: Declared = Declared {
     what: "Redis server",

@@ -30,6 +30,7 @@ pub(crate) const ROOT: Table = Table {
         key("build", "How components are built from source."),
         key("sql", "The app's SQL databases."),
         key("redis", "The app's Redis servers."),
+        key("blobs", "The app's containers of blobs."),
         key(
             "function",
             "The app's functions, at least one unless it has assets.",
@@ -87,6 +88,14 @@ pub(crate) const SQL: Table = Table {
             "The secret of the app that is the password there.",
         ),
     ],
+};
+
+pub(crate) const BLOBS: Table = Table {
+    header: "[[blobs]]",
+    keys: &[key(
+        "name",
+        "The container's name: a DNS label, unique among containers.",
+    )],
 };
 
 pub(crate) const REDIS: Table = Table {
@@ -307,6 +316,10 @@ pub(crate) const GRANTS: Table = Table {
             "SQL databases of the app that the function may open.",
         ),
         key(
+            "blobs",
+            "Containers of the app's blobs that the function may open.",
+        ),
+        key(
             "redis",
             "Redis servers of the app that the function may ask.",
         ),
@@ -351,8 +364,9 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 11] = [
-    &ROOT, &BUILD, &SQL, &FUNCTION, &CACHE, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE, &REDIS,
+pub(crate) const TABLES: [&Table; 12] = [
+    &ROOT, &BUILD, &SQL, &BLOBS, &FUNCTION, &CACHE, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
+    &REDIS,
 ];
 
 impl Table {

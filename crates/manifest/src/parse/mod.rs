@@ -4,6 +4,7 @@
 mod assets;
 mod cache;
 mod config;
+mod containers;
 mod databases;
 mod function;
 mod grants;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::containers::CONTAINERS_MAX;
 pub use self::databases::DATABASES_MAX;
 use self::function::Draft;
 pub use self::function::{ENV_MAX, ROUTES_MAX};
@@ -109,6 +111,10 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
     let granted = drafts.iter().flat_map(|draft| &draft.granted.redis);
     let names: Vec<_> = servers.iter().map(|it| &it.name).collect();
     grants::check_declared(&grants::SERVERS, &names, granted, &mut findings);
+    let containers = containers::read(text, &root, &mut findings);
+    let granted = drafts.iter().flat_map(|draft| &draft.granted.containers);
+    let names: Vec<_> = containers.iter().map(|it| &it.name.value).collect();
+    grants::check_declared(&grants::CONTAINERS, &names, granted, &mut findings);
     let triggers = triggers::read(text, &root, &mut findings);
     let granted = drafts.iter().flat_map(|draft| &draft.granted.queues);
     let names: Vec<_> = triggers.queues.iter().map(|it| &it.name).collect();
@@ -124,6 +130,10 @@ fn parse(text: &str) -> Result<App, Vec<Finding>> {
                 .map(databases::Declared::finish)
                 .collect(),
             redis: servers,
+            blobs: containers
+                .into_iter()
+                .map(containers::Declared::finish)
+                .collect(),
             functions,
             assets,
             queues: triggers.queues,

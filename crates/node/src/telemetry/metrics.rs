@@ -3,6 +3,7 @@
 //!
 //! Nothing is counted twice for it: numbers are read where they are when somebody asks.
 
+mod blobs;
 mod cache;
 mod kv;
 mod otlp;
@@ -34,6 +35,7 @@ impl Node {
         registry.register_collector(Box::new(kv::Reading::of(self).await));
         registry.register_collector(Box::new(triggers::Reading::of(self).await));
         registry.register_collector(Box::new(cache::Reading::of(self)));
+        registry.register_collector(Box::new(blobs::Reading::of(self).await));
         if let Some(reading) = tls::Reading::of(self) {
             registry.register_collector(Box::new(reading));
         }

@@ -2,10 +2,11 @@
 //!
 //! Owns when a copy is consistent: the catalog is copied in one go, and nothing that it refers to is collected until
 //! the archive is out. Key-value data and queues are copied in one go each a moment later, and each SQL database as its
-//! turn comes. The archive's form is in `archive`, the way back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
+//! turn comes. Blobs are those of the index's copy: no file of theirs goes before the archive is out. The archive's form is in `archive`, the way back in `restore`. The node's key stays behind: it is the node's alone, and protects nothing but machine code, which
 //! a restored node makes again.
 
 mod archive;
+mod blob_parts;
 mod restore;
 
 use std::fs::File;
@@ -15,25 +16,29 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use everwarm_manifest::{Digest, TenantId};
 use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::Embedded;
 use super::disk::{Disk as _, LocalDisk, remove_if_there};
 use super::files::hash_file;
 use super::schema::SCHEMA_VERSION;
-use super::{kv, queue, sql};
+use super::{blobs, kv, queue, sql};
 use crate::artifacts::{ArtifactError, Artifacts as _};
 use crate::catalog::UnixMillis;
 use crate::{EngineError, StoreFuture};
 
 use archive::{
-    About, FilePart, SqlDatabase, SqlPart, artifact_name, database_name, entry_end, entry_head,
-    sql_list,
+    About, FilePart, SqlDatabase, SqlPart, artifact_name, blob_name, database_name, entry_end,
+    entry_head, sql_list,
 };
 pub use restore::{RestoreError, Restored, UNFINISHED, check, restore};
 
 /// Bytes of a file that are sent at once.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// Blobs that are listed at once.
+const BLOBS_A_PAGE: u32 = 1_000;
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -106,9 +111,14 @@ impl Embedded {
             self.kv.copy(&kv_copy.0).await?;
             let queue_copy = Copy(self.data_dir.root().join("backup-queue.sqlite"));
             self.queue.copy(&queue_copy.0).await?;
+            // Held to the end as well.
+            let _no_blob_goes = self.blobs.hold();
+            let blob_copy = Copy(self.data_dir.root().join("backup-blobs.sqlite"));
+            self.blobs.copy(&blob_copy.0).await?;
             let (digest, bytes) = self.measure(&copy).await?;
             let (kv_digest, kv_bytes) = self.measure(&kv_copy).await?;
             let (queue_digest, queue_bytes) = self.measure(&queue_copy).await?;
+            let (blob_digest, blob_bytes) = self.measure(&blob_copy).await?;
             let about = About {
                 format: archive::FORMAT,
                 everwarm: env!("CARGO_PKG_VERSION").to_owned(),
@@ -127,6 +137,10 @@ impl Embedded {
                     schema: queue::TABLES.version(),
                     digest: queue_digest,
                 }),
+                blobs: Some(FilePart {
+                    schema: blobs::TABLES.version(),
+                    digest: blob_digest,
+                }),
             };
             let sender = Sender { pieces };
             sender.whole(archive::ABOUT, about.to_json()).await?;
@@ -135,11 +149,11 @@ impl Embedded {
                 (archive::KV, kv_copy, kv_bytes),
                 (archive::QUEUE, queue_copy, queue_bytes),
             ] {
-                sender.entry(name, bytes).await?;
-                self.send_file(&sender, &copy.0, bytes).await?;
-                sender.end(bytes).await?;
+                self.send_part(&sender, name, &copy, bytes).await?;
             }
             self.send_databases(&sender).await?;
+            self.send_part(&sender, archive::BLOBS, &blob_copy, blob_bytes)
+                .await?;
             for (tenant, digest) in artifacts {
                 // Checked on the way: a damaged one is no backup.
                 let artifact = self.get(&tenant, digest).await?;
@@ -147,6 +161,7 @@ impl Embedded {
                     .whole(&artifact_name(&tenant, digest), artifact)
                     .await?;
             }
+            self.send_blobs(&sender, &blob_copy).await?;
             sender.send(Bytes::from_static(&archive::END)).await
         })
     }
@@ -176,6 +191,46 @@ impl Embedded {
         sender.whole(archive::SQL_LIST, sql_list(&sent)).await
     }
 
+    /// Sends the copy of an SQLite file.
+    async fn send_part(
+        &self,
+        sender: &Sender,
+        name: &str,
+        copy: &Copy,
+        bytes: u64,
+    ) -> Result<(), BackupError> {
+        sender.entry(name, bytes).await?;
+        self.send_file(sender, &copy.0, bytes).await?;
+        sender.end(bytes).await
+    }
+
+    /// Sends each blob that the index's copy has.
+    async fn send_blobs(&self, sender: &Sender, copy: &Copy) -> Result<(), BackupError> {
+        let mut after = None;
+        loop {
+            let (path, from) = (copy.0.clone(), after.take());
+            let page = self.on_file(move || {
+                blobs::listed(&path, from.as_deref(), BLOBS_A_PAGE).map_err(io::Error::other)
+            });
+            let page = page.await?;
+            for blob in &page {
+                let path = blob.path(&self.data_dir.blobs());
+                sender.entry(&blob_name(blob), blob.size).await?;
+                let found = self.send_file(sender, &path, blob.size).await?;
+                if found != blob.digest {
+                    // Checked on the way: a damaged one is no backup.
+                    let text = format!("{} has other bytes than were written", path.display());
+                    return Err(failed("read its blobs")(EngineError::from(text)));
+                }
+                sender.end(blob.size).await?;
+            }
+            after = page.into_iter().next_back().map(|blob| blob.file);
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// The digest of a copy, and how many bytes it has.
     async fn measure(&self, copy: &Copy) -> Result<(Digest, u64), BackupError> {
         let path = copy.0.clone();
@@ -189,31 +244,38 @@ impl Embedded {
         T: Send + 'static,
         F: FnOnce() -> io::Result<T> + Send + 'static,
     {
-        let read = failed("read its databases' copies");
+        let read = failed("read its files");
         let done = self.files.run(move |_| job()).await;
         done.map_err(|error| failed("use its folder")(Box::new(error) as EngineError))?
             .map_err(&read)
     }
 
-    /// Sends a file that has so many bytes. Others have the thread between two pieces.
-    async fn send_file(&self, sender: &Sender, path: &Path, bytes: u64) -> Result<(), BackupError> {
+    /// Sends a file that has so many bytes, and says what they are. Others have the thread between two pieces.
+    async fn send_file(
+        &self,
+        sender: &Sender,
+        path: &Path,
+        bytes: u64,
+    ) -> Result<Digest, BackupError> {
         let path = path.to_owned();
         let mut file = self.on_file(move || File::open(path)).await?;
         let mut left = bytes;
+        let mut hasher = Sha256::new();
         while left > 0 {
             let length = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
             let piece;
-            (file, piece) = self
+            (file, hasher, piece) = self
                 .on_file(move || {
                     let mut piece = vec![0; length];
                     file.read_exact(&mut piece)?;
-                    Ok((file, piece))
+                    hasher.update(&piece);
+                    Ok((file, hasher, piece))
                 })
                 .await?;
             left -= length as u64;
             sender.send(piece.into()).await?;
         }
-        Ok(())
+        Ok(Digest::from_bytes(hasher.finalize().into()))
     }
 }
 

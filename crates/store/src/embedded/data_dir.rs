@@ -84,6 +84,16 @@ impl DataDir {
         self.root.join("sql")
     }
 
+    /// The SQLite file of the index of blobs.
+    pub fn blob_index(&self) -> PathBuf {
+        self.root.join("blobs.sqlite")
+    }
+
+    /// The folder of blobs.
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
     /// The folder of components.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")

@@ -2,7 +2,7 @@
 //!
 //! Owns how the ports' calls reach the threads that do the blocking work: one for the catalog (SQLite has one writer),
 //! one for files, so that a large upload doesn't hold up a small row. Key-value data has its own file and ways (`kv`), and
-//! so have queues (`queue`) and SQL databases (`sql`). Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
+//! so have queues (`queue`), SQL databases (`sql`) and blobs (`blobs`). Knows nothing of the rows (`catalog`), the files (`files`) or the folder's layout (`data_dir`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ mod apps;
 mod artifacts;
 mod audit;
 pub mod backup;
+mod blobs;
 mod catalog;
 mod commits;
 mod data_dir;
@@ -45,6 +46,7 @@ pub use data_dir::DataDir;
 pub use node_key::{KEY_LEN, NodeKey};
 pub use schema::SCHEMA_VERSION;
 
+use blobs::BlobStore;
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
 use kv::Kv;
@@ -62,6 +64,7 @@ pub struct Embedded {
     kv: Kv,
     queue: Queue,
     sql: Sql,
+    blobs: BlobStore,
     /// Held for reading from when a file is there until its row is, for writing while both are removed.
     uploads: RwLock<()>,
     /// Held while garbage is collected, and while a backup reads what a collection would take from it.
@@ -107,6 +110,7 @@ impl Embedded {
             kv: Kv::open(data_dir.kv(), medium.clone())?,
             queue: Queue::open(data_dir.queue(), medium.clone())?,
             sql: Sql::open(&data_dir.sql(), medium.clone())?,
+            blobs: BlobStore::open(data_dir.blob_index(), data_dir.blobs(), &medium)?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,
@@ -122,6 +126,7 @@ impl Embedded {
         self.kv.stop();
         self.queue.stop();
         self.sql.stop();
+        self.blobs.stop();
         self.data_dir.let_go();
     }
 
@@ -146,7 +151,8 @@ impl Embedded {
             self.files.start(files).map_err(&start)?;
             self.kv.start()?;
             self.queue.start()?;
-            self.sql.start()
+            self.sql.start()?;
+            self.blobs.start()
         };
         open().inspect_err(|_| self.let_go())
     }
@@ -203,6 +209,10 @@ impl Store for Embedded {
 
     fn triggers(&self) -> &dyn crate::triggers::Triggers {
         &self.queue
+    }
+
+    fn blobs(&self) -> &dyn crate::blobs::Blobs {
+        &self.blobs
     }
 }
 

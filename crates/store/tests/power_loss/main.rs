@@ -23,7 +23,7 @@ use everwarm_store::embedded::Embedded;
 use everwarm_store::embedded::disk::Medium;
 
 use simulated::{Lies, SimulatedDisk, Survives};
-use story::{KV_STORY, QUEUE_STORY, SQL_STORY, STORY, Step, seen};
+use story::{BLOB_STORY, KV_STORY, QUEUE_STORY, SQL_STORY, STORY, Step, seen};
 
 /// After so many steps the store is closed and opened again, which writes the log back into the catalog.
 const RESTART_AFTER: usize = 12;
@@ -229,6 +229,11 @@ fn messages_that_were_acknowledged_survive_power_loss_at_every_operation() {
     survives_once_open(QUEUE_STORY, &SURVIVES[..3]);
 }
 
+#[test]
+fn blobs_that_were_acknowledged_survive_power_loss_at_every_operation() {
+    survives_once_open(BLOB_STORY, &SURVIVES[..3]);
+}
+
 /// The first of the stories is of what is done until the store is open, too.
 fn survives_once_open(story: &'static [Step], survives: &[Survives]) {
     let place = Place::of(story, true, Lies::Never);
@@ -263,6 +268,13 @@ fn rows_that_do_not_wait_for_the_disk_are_found_out() {
 #[test]
 fn messages_that_do_not_wait_for_the_disk_are_found_out() {
     is_found_out(&Place::of(QUEUE_STORY, false, Lies::Never));
+}
+
+#[test]
+fn blobs_that_do_not_wait_for_the_disk_are_found_out() {
+    is_found_out(&Place::of(BLOB_STORY, false, Lies::Never));
+    is_found_out(&Place::of(BLOB_STORY, true, Lies::AboutArtifacts));
+    is_found_out(&Place::of(BLOB_STORY, true, Lies::AboutFolders));
 }
 
 #[test]

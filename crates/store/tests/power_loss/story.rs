@@ -7,6 +7,8 @@
 mod queue;
 #[path = "rows.rs"]
 mod sql;
+#[path = "streams.rs"]
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +33,8 @@ pub(crate) use queue::{Ask, Came, messages, queue};
 pub(crate) use sql::SQL_STORY;
 #[allow(unused_imports, reason = "another test of these takes it")]
 pub(crate) use sql::database;
+#[allow(unused_imports, reason = "another test of these takes it")]
+pub(crate) use streams::{BLOB_STORY, Stream};
 
 /// More than a sector, and no whole number of them.
 const COMPONENT_BYTES: usize = 5_000;
@@ -76,6 +80,7 @@ pub(crate) enum Step {
     Transaction(&'static [&'static str], bool),
     RemoveDatabases,
     Queue(Ask),
+    Stream(Stream),
 }
 
 /// Deploys, a canary, a promotion, a rollback, usage, pruning, removal, collection, and a deploy of what was collected.
@@ -117,6 +122,7 @@ pub(crate) const STORY: &[Step] = &[
     // Whatever was cut while they were made, the other files are written to.
     Step::Increment("written", 1),
     Step::Queue(Ask::Send(1, 10)),
+    Step::Stream(Stream::Put("a", 10)),
 ];
 
 /// Key-value data of an app: values of one page and of several, numbers, states, batches, sweeps, removal.
@@ -209,6 +215,7 @@ impl Step {
             | Self::Transaction(..)
             | Self::RemoveDatabases => return sql::run(self, store.sql()).await,
             Self::Queue(ask) => return queue::run(ask, store.triggers()).await,
+            Self::Stream(stream) => return streams::run(store.blobs(), stream).await,
             _ => return self.run_on_values(store.kv()).await,
         }
         Ok(())
@@ -347,6 +354,7 @@ pub(crate) async fn seen(
     }
     queue::seen(store.triggers(), &mut seen).await?;
     sql::seen(store.sql(), &mut seen).await?;
+    streams::seen(store.blobs(), &mut seen).await?;
     Ok(seen.join("\n"))
 }
 

@@ -4,6 +4,8 @@
 #[cfg(target_family = "wasm")]
 mod abi;
 #[cfg(target_family = "wasm")]
+pub(crate) mod blobs;
+#[cfg(target_family = "wasm")]
 pub(crate) mod cache;
 #[cfg(target_family = "wasm")]
 mod config;

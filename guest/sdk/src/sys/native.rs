@@ -1,6 +1,7 @@
 //! No host: what unit tests run on. Requests come from the test, and so do answers to requests that are
 //! sent, and values that are asked for; time comes from the system.
 
+pub(crate) mod blobs;
 pub(crate) mod cache;
 pub(crate) mod keyvalue;
 pub(crate) mod queue;

@@ -2,7 +2,8 @@
 //!
 //! Owns the names and what is checked of a part before it is read. First [`ABOUT`], which says what the archive is,
 //! then the catalog, then key-value data, then queues, then SQL databases and [`SQL_LIST`], which says what each has to
-//! be, then the artifacts. Knows nothing of stores.
+//! be, then the index of blobs, then the artifacts, then the blobs in the order of their files' names. Knows nothing of
+//! stores.
 
 use std::io;
 
@@ -11,11 +12,12 @@ use everwarm_manifest::{AppName, DatabaseName, Digest, TenantId};
 use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 
+use super::super::blobs::ListedBlob;
 use crate::sql::Database;
 
 /// The form that this binary writes. It reads those before too: the first is without key-value data, the second without
-/// SQL databases, the third without queues.
-pub(super) const FORMAT: u32 = 4;
+/// SQL databases, the third without queues, the fourth without blobs.
+pub(super) const FORMAT: u32 = 5;
 /// The part that says what the archive is.
 pub(super) const ABOUT: &str = "everwarm-backup.json";
 /// The copy of the catalog.
@@ -24,10 +26,13 @@ pub(super) const CATALOG: &str = "catalog.sqlite";
 pub(super) const KV: &str = "kv.sqlite";
 /// The copy of queues and schedules.
 pub(super) const QUEUE: &str = "queue.sqlite";
+/// The copy of the index of blobs.
+pub(super) const BLOBS: &str = "blobs.sqlite";
 /// What stands after SQL databases: a list of them with their digests, which are known when all are copied.
 pub(super) const SQL_LIST: &str = "sql/databases.json";
 const SQL: &str = "sql";
 const ARTIFACTS: &str = "artifacts";
+const BLOB_FILES: &str = "blobs";
 /// Bytes that a part is filled up to.
 const BLOCK: u64 = 512;
 /// What stands at the end of an archive.
@@ -55,6 +60,8 @@ pub(super) struct About {
     pub(super) sql: Option<SqlPart>,
     /// Its queues; archives of the first three forms have none.
     pub(super) queue: Option<FilePart>,
+    /// Its index of blobs; archives of the first four forms have none.
+    pub(super) blobs: Option<FilePart>,
 }
 
 /// What an archive says of its SQL databases.
@@ -76,7 +83,7 @@ pub(super) struct SqlDatabase {
     pub(super) digest: Digest,
 }
 
-/// What an archive says of its key-value data, and of its queues.
+/// What an archive says of its key-value data, its queues and its index of blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FilePart {
@@ -140,6 +147,14 @@ pub(super) fn artifact_of(name: &str) -> Option<(TenantId, Digest)> {
     let tenant = TenantId::new(tenant).ok()?;
     // The one name that it can have.
     (artifact_name(&tenant, digest) == name).then_some((tenant, digest))
+}
+
+/// The name of a blob's part.
+pub(super) fn blob_name(blob: &ListedBlob) -> String {
+    let ListedBlob {
+        tenant, app, file, ..
+    } = blob;
+    format!("{BLOB_FILES}/{tenant}/{app}/{file}")
 }
 
 /// What stands before a part.

@@ -20,10 +20,12 @@ use super::super::OpenError;
 use super::super::data_dir::DataDir;
 use super::super::disk::{Disk, LocalDisk, Medium, make_dirs, write_whole};
 use super::super::files::ArtifactFiles;
-use super::super::{database, kv, queue, schema, sql};
+use super::super::{blobs, database, kv, queue, schema, sql};
 use super::archive::{
-    ABOUT, About, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of, database_of,
+    ABOUT, About, BLOBS, CATALOG, FORMAT, KV, QUEUE, SQL_LIST, SqlDatabase, artifact_of,
+    database_of,
 };
+use super::blob_parts;
 use crate::artifacts::{ArtifactError, digest_of};
 use crate::catalog::UnixMillis;
 use crate::sql::Database;
@@ -39,7 +41,7 @@ const DATABASE_BYTES_MAX: u64 = 64 << 30;
 /// The largest artifact that is taken, in bytes: it is held in memory.
 const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 /// Bytes that are copied at once.
-const CHUNK: usize = 256 << 10;
+pub(super) const CHUNK: usize = 256 << 10;
 
 /// What a backup held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +102,11 @@ impl RestoreError {
     }
 }
 
-fn io_failed(doing: &'static str) -> impl Fn(io::Error) -> RestoreError {
+pub(super) fn io_failed(doing: &'static str) -> impl Fn(io::Error) -> RestoreError {
     move |source| RestoreError::Io { doing, source }
 }
 
-fn damaged(reason: impl Into<String>) -> RestoreError {
+pub(super) fn damaged(reason: impl Into<String>) -> RestoreError {
     RestoreError::Damaged(reason.into())
 }
 
@@ -138,6 +140,8 @@ pub fn restore(archive: impl Read, root: &Path) -> Result<Restored, RestoreError
         (&scratch.kv, data_dir.kv()),
         (&scratch.queue, data_dir.queue()),
         (&scratch.sql, data_dir.sql()),
+        (&scratch.blob_index, data_dir.blob_index()),
+        (&scratch.blobs, data_dir.blobs()),
     ] {
         // A backup of an earlier form lacks some, and this one may have no SQL databases.
         if from.exists() {
@@ -168,6 +172,9 @@ struct Scratch {
     queue: PathBuf,
     /// A folder.
     sql: PathBuf,
+    blob_index: PathBuf,
+    /// A folder.
+    blobs: PathBuf,
 }
 
 impl Scratch {
@@ -177,6 +184,8 @@ impl Scratch {
             kv: folder.join("kv.restored"),
             queue: folder.join("queue.restored"),
             sql: folder.join("sql.restored"),
+            blob_index: folder.join("blob-index.restored"),
+            blobs: folder.join("blobs.restored"),
         }
     }
 }
@@ -216,6 +225,10 @@ fn read(
             take_sql(entry, &scratch.sql, &mut taken)?;
         }
     }
+    if let Some(blobs) = &about.blobs {
+        take_database(next(BLOBS)?, BLOBS, blobs.digest, &scratch.blob_index)?;
+        check_database(&scratch.blob_index, &blobs::TABLES, "its index of blobs")?;
+    }
     let mut restored = Restored {
         everwarm: about.everwarm,
         made: UnixMillis(about.made_ms),
@@ -226,6 +239,10 @@ fn read(
         let entry = next("its last artifact")?;
         restored.artifact_bytes += take_artifact(entry, &mut missing, keep)?;
         restored.artifacts += 1;
+    }
+    if about.blobs.is_some() {
+        let (index, files) = (&scratch.blob_index, &scratch.blobs);
+        blob_parts::take(|| next("its last blob"), index, files, keep.is_some())?;
     }
     match entries.next() {
         None => Ok(restored),
@@ -247,7 +264,11 @@ fn name_of<R: Read>(entry: &Entry<'_, R>) -> Result<String, RestoreError> {
     }
 }
 
-fn expect<R: Read>(entry: &Entry<'_, R>, wanted: &str, bytes_max: u64) -> Result<(), RestoreError> {
+pub(super) fn expect<R: Read>(
+    entry: &Entry<'_, R>,
+    wanted: &str,
+    bytes_max: u64,
+) -> Result<(), RestoreError> {
     let name = name_of(entry)?;
     if name != wanted {
         let name = name.escape_debug().to_string();
@@ -273,6 +294,7 @@ struct Any {
     kv: Option<AnyPart>,
     sql: Option<AnyPart>,
     queue: Option<AnyPart>,
+    blobs: Option<AnyPart>,
 }
 
 #[derive(serde::Deserialize)]
@@ -294,6 +316,7 @@ fn read_about(mut entry: Entry<'_, impl Read>) -> Result<About, RestoreError> {
         || schema_of(any.kv) > kv::TABLES.version()
         || schema_of(any.sql) > sql::TABLES.version()
         || schema_of(any.queue) > queue::TABLES.version()
+        || schema_of(any.blobs) > blobs::TABLES.version()
     {
         return Err(RestoreError::Newer(any.everwarm));
     }
@@ -318,7 +341,10 @@ fn take_database(
 }
 
 /// Writes an SQLite file, and says what is in it.
-fn write_database(entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<Digest, RestoreError> {
+pub(super) fn write_database(
+    entry: &mut Entry<'_, impl Read>,
+    path: &Path,
+) -> Result<Digest, RestoreError> {
     let write = io_failed("write a database");
     let mut file = LocalDisk.create(path).map_err(&write)?;
     let mut hasher = Sha256::new();

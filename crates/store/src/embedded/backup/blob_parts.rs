@@ -1,0 +1,70 @@
+//! Blobs of an archive, on the way back: those that its index has, in its order, each checked against its digest.
+
+use std::io::Read;
+use std::path::Path;
+
+use everwarm_manifest::Digest;
+use sha2::{Digest as _, Sha256};
+use tar::Entry;
+
+use super::super::blobs;
+use super::super::disk::{Disk as _, LocalDisk, make_dirs};
+use super::archive::blob_name;
+use super::restore::{CHUNK, RestoreError, damaged, expect, io_failed, write_database};
+
+/// Blobs that are listed at once.
+const BLOBS_A_PAGE: u32 = 1_000;
+
+/// Takes each blob that the index has, in the order of their files' names.
+pub(super) fn take<'a, R: Read + 'a>(
+    mut next: impl FnMut() -> Result<Entry<'a, R>, RestoreError>,
+    index: &Path,
+    files: &Path,
+    keep: bool,
+) -> Result<(), RestoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = blobs::listed(index, after.as_deref(), BLOBS_A_PAGE);
+        let page = page.map_err(|error| damaged(format!("its index of blobs: {error}")))?;
+        for blob in &page {
+            let name = blob_name(blob);
+            let mut entry = next()?;
+            expect(&entry, &name, blob.size)?;
+            let path = blob.path(files);
+            let digest = if keep {
+                let folder = path.parent().unwrap_or(files);
+                make_dirs(&LocalDisk, folder).map_err(io_failed("write a blob"))?;
+                let digest = write_database(&mut entry, &path)?;
+                LocalDisk
+                    .sync_dir(folder)
+                    .map_err(io_failed("write a blob"))?;
+                digest
+            } else {
+                hash_entry(&mut entry)?
+            };
+            if digest != blob.digest {
+                return Err(damaged(format!(
+                    "`{name}` in it has other bytes than it says"
+                )));
+            }
+        }
+        after = page.into_iter().next_back().map(|blob| blob.file);
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn hash_entry(entry: &mut Entry<'_, impl Read>) -> Result<Digest, RestoreError> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = entry
+            .read(&mut chunk)
+            .map_err(io_failed("read the backup"))?;
+        if read == 0 {
+            return Ok(Digest::from_bytes(hasher.finalize().into()));
+        }
+        hasher.update(&chunk[..read]);
+    }
+}
