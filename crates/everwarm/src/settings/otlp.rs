@@ -68,6 +68,7 @@ pub(super) struct FromFile {
 /// See the module's documentation.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::struct_field_names, reason = "the names are the flags'")]
 pub(crate) struct Otlp {
     #[serde(skip_serializing_if = "Option::is_none")]
     otlp_endpoint: Option<String>,
