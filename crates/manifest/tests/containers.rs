@@ -73,9 +73,7 @@ fn containers_of_the_wrong_form_are_told_where_they_stand() {
         assert_eq!(diagnostic.code, code, "{declared}");
         assert!(diagnostic.message.contains(said), "{}", diagnostic.message);
     }
-    let mut many = String::new();
-    for number in 0..=CONTAINERS_MAX {
-        many += &format!("[[blobs]]\nname = \"c{number}\"\n");
-    }
+    let many = (0..=CONTAINERS_MAX).map(|number| format!("[[blobs]]\nname = \"c{number}\"\n"));
+    let many = many.collect::<Vec<_>>().concat();
     assert_eq!(only(&many, "[]").code, ErrorCode::TooLarge);
 }

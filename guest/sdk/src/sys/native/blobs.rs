@@ -118,6 +118,7 @@ impl Container {
         })
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a host may fail")]
     pub(crate) fn list(
         &self,
         prefix: &str,
