@@ -23,10 +23,15 @@ async fn worker(request: Request) -> Result<Response> {
     }
 }
 
-/// Once this has answered, the mail will be sent, whatever happens to the node.
+/// Once a POST is answered, the mail will be sent, whatever happens to the node. GET says how many were sent.
 async fn sign_up(request: Request) -> Result<Response> {
-    if request.method() != Method::POST {
-        return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED));
+    match *request.method() {
+        Method::POST => {}
+        Method::GET => {
+            let sent = format!("{} mails were sent\n", count().await?);
+            return Ok(sent.into_response());
+        }
+        _ => return Err(Error::new(StatusCode::METHOD_NOT_ALLOWED)),
     }
     let name = request.into_body().text().await?;
     if name.is_empty() {
@@ -50,6 +55,12 @@ async fn mail(delivery: &Delivery, request: Request) -> Result<Response> {
 }
 
 async fn digest() -> Result<Response> {
+    println!("{} have signed up", count().await?);
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// How many mails were sent.
+async fn count() -> Result<usize> {
     let sent = Store::open("default")?;
     let (mut count, mut cursor) = (0, None);
     loop {
@@ -57,11 +68,9 @@ async fn digest() -> Result<Response> {
         count += page.keys.len();
         cursor = page.cursor;
         if cursor.is_none() {
-            break;
+            return Ok(count);
         }
     }
-    println!("{count} have signed up");
-    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 #[cfg(test)]
@@ -92,7 +101,8 @@ mod tests {
         let sent = sent_to("mails");
         assert_eq!(sent.len(), 1);
         assert_eq!(ask(Request::post("/signups"), ""), 400);
-        assert_eq!(ask(Request::get("/signups"), ""), 405);
+        assert_eq!(ask(Request::get("/signups"), ""), 200);
+        assert_eq!(ask(Request::put("/signups"), ""), 405);
     }
 
     #[test]
