@@ -139,8 +139,8 @@ pub(super) fn read(function: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> (G
         functions,
         databases,
         queues,
-        redis,
         containers,
+        redis,
     };
     (grants, granted)
 }

@@ -123,10 +123,10 @@ fn schedule(
     let cron = cron(reader, findings);
     let zone = zone(reader, findings);
     let jitter = quantity(reader, "jitter", &triggers::JITTER, findings);
-    let overlaps = Overlap::ALL.map(Overlap::as_str);
-    let overlap = word::<Overlap>(reader, "overlap", &overlaps, findings);
-    let misses = Missed::ALL.map(Missed::as_str);
-    let missed = word::<Missed>(reader, "missed", &misses, findings);
+    let overlap = Overlap::ALL.map(Overlap::as_str);
+    let overlap = word::<Overlap>(reader, "overlap", &overlap, findings);
+    let missed = Missed::ALL.map(Missed::as_str);
+    let missed = word::<Missed>(reader, "missed", &missed, findings);
     let visibility = quantity(reader, "visibility", &triggers::VISIBILITY, findings);
     let Retry {
         attempts,

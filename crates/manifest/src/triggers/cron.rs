@@ -62,7 +62,7 @@ impl Cron {
             line: Box::new(line),
         };
         let from = Timestamp::from_second(LOOKED_FROM).map_err(|_| CronError::NeverDue)?;
-        cron.next(from.to_zoned(TimeZone::UTC))
+        cron.next(&from.to_zoned(TimeZone::UTC))
             .ok_or(CronError::NeverDue)?;
         Ok(cron)
     }
@@ -76,7 +76,7 @@ impl Cron {
     /// where there is no such moment in what a calendar can say.
     pub fn next_after(&self, after: u64, zone: &Zone) -> Option<u64> {
         let after = Timestamp::from_millisecond(i64::try_from(after).ok()?).ok()?;
-        let next = self.next(after.to_zoned(zone.zone.clone()))?;
+        let next = self.next(&after.to_zoned(zone.zone.clone()))?;
         u64::try_from(next.timestamp().as_millisecond()).ok()
     }
 
@@ -90,8 +90,8 @@ impl Cron {
         u64::try_from(last.timestamp().as_millisecond()).ok()
     }
 
-    fn next(&self, after: jiff::Zoned) -> Option<jiff::Zoned> {
-        self.line.find_next_occurrence(&after, false).ok()
+    fn next(&self, after: &jiff::Zoned) -> Option<jiff::Zoned> {
+        self.line.find_next_occurrence(after, false).ok()
     }
 }
 
