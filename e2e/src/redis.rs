@@ -1,5 +1,6 @@
 //! A real Redis server, from Debian's package, in a folder of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
@@ -51,13 +52,14 @@ impl Redis {
         if let Some((certificate, key)) = tls {
             fs::write(place.join("server.crt"), certificate).expect("a file can be written");
             fs::write(place.join("server.key"), key).expect("a file can be written");
-            settings += &format!(
+            let _ = writeln!(
+                settings,
                 "port 0\ntls-port {port}\ntls-auth-clients no\ntls-cert-file {0}/server.crt\ntls-key-file {0}/server.key\n\
-                 tls-ca-cert-file {0}/server.crt\n",
+                 tls-ca-cert-file {0}/server.crt",
                 place.display()
             );
         } else {
-            settings += &format!("port {port}\n");
+            let _ = writeln!(settings, "port {port}");
         }
         fs::write(place.join("redis.conf"), settings).expect("a file can be written");
         let private = fs::Permissions::from_mode(0o700);

@@ -22,8 +22,8 @@ async fn everwarm(folder: &Path, args: &[&str]) -> Output {
 async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
     let folder = app(World::Wasi02).table(&queue("jobs", "")).write();
     let node = folder.start().await;
-    let send = ["queue", "send", "queue", "jobs", "hello", "--node", "up"];
-    let sent = everwarm(folder.path(), &send).await;
+    let command = ["queue", "send", "queue", "jobs", "hello", "--node", "up"];
+    let sent = everwarm(folder.path(), &command).await;
     assert!(sent.status.success(), "{sent:?}");
     let handled = handled_until(&node, "it is handled", |handled| handled.len() == 1).await;
     assert!(handled.values().all(|said| said["body"] == "hello"));
@@ -40,7 +40,7 @@ async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
     assert_eq!(mode & 0o077, 0, "nobody else reads the token");
     drop(node.stop(Signal::TERM).await);
     assert!(!file.exists());
-    let ended = everwarm(folder.path(), &send).await;
+    let ended = everwarm(folder.path(), &command).await;
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.contains("no app is up in this folder"), "{said}");
     assert_eq!(ended.status.code(), Some(2), "{said}");

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: finds or installs what the tests need, builds the guests and the binary, and
 //! runs everything. The main run comes last, so that the runner's own summary ends the output.
 
+use std::num::NonZero;
+
 use crate::{debian, guests, steps};
 
 /// Runs every test of the repository.
@@ -38,7 +40,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     let mut tests = steps::cargo();
     if nextest {
+        // Many tests wait (for a process, a disk, a deadline): one more than the cores keeps them busy.
+        let threads = std::thread::available_parallelism().map_or(2, NonZero::get) + 1;
         tests.args(["nextest", "run", "--workspace"]);
+        tests.arg(format!("--test-threads={threads}"));
     } else {
         tests.args(["test", "--workspace", "--no-fail-fast"]);
     }

@@ -27,7 +27,7 @@ const FILLED: u64 = 100;
 const FILLS: NonZeroU64 = NonZeroU64::new(300).expect("300 is not zero");
 const SENDERS: usize = 4;
 /// How long messages may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Runs of the schedule that are looked at.
 const TICKS: usize = 10;
@@ -97,7 +97,7 @@ fn start(server: &Everwarm, settings: &Settings, tables: &str) -> anyhow::Result
         folder,
         address,
         "/hello",
-        |answer| answer.check_hello(),
+        http::Answer::check_hello,
     )
 }
 

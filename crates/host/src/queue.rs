@@ -106,7 +106,7 @@ impl Granted {
         let sending = sending.ok_or_else(|| {
             producer::Error::Unavailable("the node is starting: its store isn't open yet".into())
         })?;
-        let ids = sending.await.map_err(told)?;
+        let ids = sending.await.map_err(|error| told(&error))?;
         let names = ids
             .into_iter()
             .map(|id| DeliveryId(&queue.trigger, id).to_string());
@@ -115,7 +115,7 @@ impl Granted {
 }
 
 /// What a function hears of a failure.
-fn told(error: TriggerError) -> producer::Error {
+fn told(error: &TriggerError) -> producer::Error {
     let text = error.to_string();
     match error {
         TriggerError::BodyTooLarge { .. }
@@ -127,7 +127,7 @@ fn told(error: TriggerError) -> producer::Error {
         }
         TriggerError::DiskFull | TriggerError::Damaged { .. } | TriggerError::Failed { .. } => {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "a message can't be kept"
             );
             producer::Error::Unavailable("the node can't write to its queues now".into())

@@ -53,7 +53,7 @@ mod tests {
         let asked = |seconds| wait(&retry, 1, Some(Duration::from_secs(seconds)), 500);
         assert_eq!(asked(30), Duration::from_secs(30));
         assert_eq!(asked(0), Duration::from_millis(500));
-        assert_eq!(asked(3_600), Duration::from_secs(60));
+        assert_eq!(asked(3_600), Duration::from_mins(1));
     }
 
     proptest! {

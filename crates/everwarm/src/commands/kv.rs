@@ -75,16 +75,15 @@ async fn put(args: KvPutArgs, printer: &Printer) -> Result<Exit, Failure> {
         ));
     }
     let client = credentials::client(&args.of.node)?;
-    let value = match args.value {
-        Some(text) => Bytes::from(text),
-        None => {
-            let what = Input {
-                name: "value",
-                bytes_max: VALUE_BYTES_MAX,
-                too_large: "keep it in parts",
-            };
-            input::read(what, args.file).await?
-        }
+    let value = if let Some(text) = args.value {
+        Bytes::from(text)
+    } else {
+        let what = Input {
+            name: "value",
+            bytes_max: VALUE_BYTES_MAX,
+            too_large: "keep it in parts",
+        };
+        input::read(what, args.file).await?
     };
     let bytes = value.len();
     let store = client.kv(&args.app, &args.of.store);

@@ -183,16 +183,15 @@ fn shown(message: &Message) -> String {
 async fn send(args: SendArgs, printer: &Printer) -> Result<Exit, Failure> {
     let client = credentials::client(&args.node)?;
     let typed = args.message.is_some();
-    let message = match args.message {
-        Some(text) => Bytes::from(text),
-        None => {
-            let what = Input {
-                name: "message",
-                bytes_max: MESSAGE_BYTES_MAX,
-                too_large: "keep what is large elsewhere, and say where",
-            };
-            input::read(what, args.file).await?
-        }
+    let message = if let Some(text) = args.message {
+        Bytes::from(text)
+    } else {
+        let what = Input {
+            name: "message",
+            bytes_max: MESSAGE_BYTES_MAX,
+            too_large: "keep what is large elsewhere, and say where",
+        };
+        input::read(what, args.file).await?
     };
     let content_type = match args.content_type {
         Some(text) => Some(

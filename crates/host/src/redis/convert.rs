@@ -39,7 +39,6 @@ fn length(count: usize) -> u32 {
 /// Lists an answer, and those in it behind it. The client bounds how deep they are in each other.
 fn list(value: Value, items: &mut Vec<Item>) {
     match value {
-        Value::Nil => items.push(Item::Nil),
         Value::Int(number) => items.push(Item::Integer(number)),
         Value::Double(number) => items.push(Item::Real(number)),
         Value::Boolean(truth) => items.push(Item::Boolean(truth)),
@@ -66,7 +65,7 @@ fn list(value: Value, items: &mut Vec<Item>) {
             }
         }
         Value::Attribute { data, .. } => list(*data, items),
-        // The protocol may get new kinds of answers; the node asks for the oldest one, which has none of them.
+        // Nothing, or a kind of answer that the protocol got since: the node asks for the oldest one, which has none.
         _ => items.push(Item::Nil),
     }
 }

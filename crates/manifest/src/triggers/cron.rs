@@ -216,11 +216,13 @@ mod tests {
 
     fn due(line: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
         let (cron, zone) = (Cron::parse(line).unwrap(), zone.parse::<Zone>().unwrap());
-        let mut at = from.parse::<Timestamp>().unwrap().as_millisecond() as u64;
+        let from = from.parse::<Timestamp>().unwrap().as_millisecond();
+        let mut at = u64::try_from(from).unwrap();
         let mut due = Vec::new();
         for _ in 0..count {
             at = cron.next_after(at, &zone).unwrap();
-            due.push(Timestamp::from_millisecond(at as i64).unwrap().to_string());
+            let at = i64::try_from(at).unwrap();
+            due.push(Timestamp::from_millisecond(at).unwrap().to_string());
         }
         due
     }

@@ -4,7 +4,7 @@
 //! under way. A walk over all folders finds those that are nobody's: one at each start, and one whenever a file couldn't
 //! go at once, or nobody heard whose it is: whoever asked the index has left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Inner;
@@ -95,7 +95,7 @@ impl Inner {
         };
         let inner = Arc::clone(self);
         let looked = self.on_disk("look for files that are nobody's", move || {
-            inner.look_into(folder)
+            inner.look_into(&folder)
         });
         looked.await.map(|()| true)
     }
@@ -150,9 +150,9 @@ impl Inner {
     }
 
     /// Removes what is nobody's of a folder, and notes the folders in it.
-    fn look_into(&self, folder: PathBuf) -> Result<(), BlobError> {
+    fn look_into(&self, folder: &Path) -> Result<(), BlobError> {
         let failed = failed("look for files that are nobody's");
-        let listed = self.files.list(&folder).map_err(&failed)?;
+        let listed = self.files.list(folder).map_err(&failed)?;
         self.walk().folders.extend(listed.folders);
         for (name, path) in listed.files {
             // In this order: what isn't being written any more is in the index, if it is a blob's.
