@@ -90,9 +90,10 @@ fn batch_has_text_and_bytes_and_answers_what_failed() {
     let body = r#"{"trigger":"queue/mails","messages":[{"id":"mails-1","attempt":1,"sent_at":7,"content_type":"text/plain","body":"abc"},{"id":"mails-2","attempt":1,"sent_at":7,"body_base64":"/wA="}]}"#;
     let request = |trigger: bool| {
         let request = Request::post("/queues/mails").header("content-type", "application/json");
-        let request = match trigger {
-            true => request.header("everwarm-trigger", "queue/mails"),
-            false => request,
+        let request = if trigger {
+            request.header("everwarm-trigger", "queue/mails")
+        } else {
+            request
         };
         request.body(Body::from(body)).expect("a valid request")
     };

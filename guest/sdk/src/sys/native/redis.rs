@@ -23,7 +23,30 @@ pub(crate) fn execute(server: &str, command: &[Vec<u8>]) -> Result<Vec<Item>, Re
         let text = "there is no Redis server in a unit test: see `testing::on_redis`";
         RedisError::Unavailable(text.to_owned())
     })?;
-    Ok(vec![Item::One(answer(server, command)?)])
+    let mut items = Vec::new();
+    list(answer(server, command)?, &mut items);
+    Ok(items)
+}
+
+/// Lists an answer as a host does.
+fn list(value: Value, items: &mut Vec<Item>) {
+    let length = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    match value {
+        Value::List(values) => {
+            items.push(Item::List(length(values.len())));
+            for value in values {
+                list(value, items);
+            }
+        }
+        Value::Pairs(pairs) => {
+            items.push(Item::Pairs(length(pairs.len())));
+            for (key, value) in pairs {
+                list(key, items);
+                list(value, items);
+            }
+        }
+        one => items.push(Item::One(one)),
+    }
 }
 
 pub(crate) fn execute_all(
