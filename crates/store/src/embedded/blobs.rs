@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use everwarm_manifest::{AppName, TenantId};
 
+use super::OpenError;
 use super::backup::BackupError;
 use super::database::Tables;
 use super::disk::Medium;
-use super::grouped::{Data, Fails, Fault, Grouped, Words};
-use super::{EngineError, OpenError};
+use super::grouped::{Data, Grouped, Words, fails};
 use crate::blobs::{BlobError, Container};
 
 mod download;
@@ -73,27 +73,7 @@ impl Data for Index {
     type Error = BlobError;
 }
 
-impl Fails for BlobError {
-    fn disk_full() -> Self {
-        Self::DiskFull
-    }
-
-    fn damaged(reason: String) -> Self {
-        Self::Damaged { reason }
-    }
-
-    fn failed(doing: &'static str, source: EngineError) -> Self {
-        Self::Failed { doing, source }
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::DiskFull => Some(Fault::Full),
-            Self::Damaged { .. } => Some(Fault::Damaged),
-            _ => None,
-        }
-    }
-}
+fails!(BlobError);
 
 fn chance(path: &std::path::Path) -> Result<u64, OpenError> {
     let mut bytes = [0; 8];

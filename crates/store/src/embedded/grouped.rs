@@ -39,6 +39,7 @@ use super::disk::{Disk as _, LocalDisk, Medium, remove_if_there};
 use super::worker::{Lost, Worker};
 use super::{EngineError, OpenError};
 
+mod apps;
 mod readers;
 
 use readers::{Readers, STATEMENTS_MAX};
@@ -86,6 +87,36 @@ pub(super) trait Fails: Sized + Send + 'static {
     /// What of it the disk is to blame for.
     fn fault(&self) -> Option<Fault>;
 }
+
+/// [`Fails`] of a port's error: each has the same three variants for it, with its own words.
+macro_rules! fails {
+    ($error:ty) => {
+        impl $crate::embedded::grouped::Fails for $error {
+            fn disk_full() -> Self {
+                Self::DiskFull
+            }
+
+            fn damaged(reason: String) -> Self {
+                Self::Damaged { reason }
+            }
+
+            fn failed(doing: &'static str, source: $crate::embedded::EngineError) -> Self {
+                Self::Failed { doing, source }
+            }
+
+            fn fault(&self) -> Option<$crate::embedded::grouped::Fault> {
+                use $crate::embedded::grouped::Fault;
+                match self {
+                    Self::DiskFull => Some(Fault::Full),
+                    Self::Damaged { .. } => Some(Fault::Damaged),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use fails;
 
 /// Why SQLite may have undone more than one job.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,8 @@
 //! Owns what its file ([`Grouped`]) is called in errors. What is read and written is in `read`, `write`, `books` and
 //! `sweep`, the port in `port`.
 
-use super::EngineError;
 use super::database::Tables;
-use super::grouped::{Data, Fails, Fault, Grouped, Words};
+use super::grouped::{Data, Grouped, Words, fails};
 use crate::kv::KvError;
 
 mod books;
@@ -37,24 +36,4 @@ impl Data for Entries {
     type Error = KvError;
 }
 
-impl Fails for KvError {
-    fn disk_full() -> Self {
-        Self::DiskFull
-    }
-
-    fn damaged(reason: String) -> Self {
-        Self::Damaged { reason }
-    }
-
-    fn failed(doing: &'static str, source: EngineError) -> Self {
-        Self::Failed { doing, source }
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::DiskFull => Some(Fault::Full),
-            Self::Damaged { .. } => Some(Fault::Damaged),
-            _ => None,
-        }
-    }
-}
+fails!(KvError);

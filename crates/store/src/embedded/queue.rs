@@ -14,11 +14,11 @@ use std::sync::atomic::AtomicU64;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::Semaphore;
 
+use super::OpenError;
 use super::backup::BackupError;
 use super::database::Tables;
 use super::disk::Medium;
-use super::grouped::{Data, Fails, Fault, Grouped, Words};
-use super::{EngineError, OpenError};
+use super::grouped::{Data, Grouped, Words, fails};
 use crate::triggers::TriggerError;
 
 mod books;
@@ -103,24 +103,4 @@ impl Data for Messages {
     }
 }
 
-impl Fails for TriggerError {
-    fn disk_full() -> Self {
-        Self::DiskFull
-    }
-
-    fn damaged(reason: String) -> Self {
-        Self::Damaged { reason }
-    }
-
-    fn failed(doing: &'static str, source: EngineError) -> Self {
-        Self::Failed { doing, source }
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        match self {
-            Self::DiskFull => Some(Fault::Full),
-            Self::Damaged { .. } => Some(Fault::Damaged),
-            _ => None,
-        }
-    }
-}
+fails!(TriggerError);

@@ -164,33 +164,6 @@ pub(super) fn kept(
     Ok(found.unwrap_or_default())
 }
 
-pub(super) fn apps(
-    connection: &Connection,
-    after: Option<(&TenantId, &AppName)>,
-    count_max: u32,
-) -> Result<Vec<(TenantId, AppName)>, BlobError> {
-    let failed = failed("list the apps that keep blobs");
-    let mut query = connection
-        .prepare_cached(
-            "SELECT tenant, name FROM app WHERE (tenant, name) > (?1, ?2) ORDER BY tenant, name LIMIT ?3",
-        )
-        .map_err(&failed)?;
-    let (tenant, app) = after.map_or(("", ""), |(tenant, app)| (tenant.as_str(), app.as_str()));
-    let rows = query
-        .query_map(params![tenant, app, count_max], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
-        .map_err(&failed)?;
-    let named = |row: rusqlite::Result<(String, String)>| {
-        let (tenant, app) = row.map_err(&failed)?;
-        Ok((
-            TenantId::new(&tenant).map_err(|error| damaged::<BlobError>(&error))?,
-            AppName::new(&app).map_err(|error| damaged::<BlobError>(&error))?,
-        ))
-    };
-    rows.map(named).collect()
-}
-
 /// Whether some blob is in this file, one of a removed app too.
 pub(super) fn is_used(connection: &Connection, file: &str) -> Result<bool, BlobError> {
     let found = || -> rusqlite::Result<bool> {

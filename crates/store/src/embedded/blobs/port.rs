@@ -224,11 +224,7 @@ impl Blobs for BlobStore {
         count_max: u32,
     ) -> StoreFuture<'a, Result<Vec<(TenantId, AppName)>, BlobError>> {
         let count_max = count_max.min(PAGE_MAX);
-        Box::pin(async move {
-            self.0
-                .index
-                .read(|connection| look::apps(connection, after, count_max))
-        })
+        Box::pin(async move { self.0.index.apps(after, count_max) })
     }
 
     fn remove_app<'a>(

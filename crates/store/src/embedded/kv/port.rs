@@ -204,7 +204,7 @@ impl KeyValue for Kv {
         count_max: u32,
     ) -> StoreFuture<'a, Result<Vec<(TenantId, AppName)>, KvError>> {
         let count_max = count_max.min(PAGE_MAX);
-        Box::pin(async move { self.read(|connection| read::apps(connection, after, count_max)) })
+        Box::pin(async move { self.apps(after, count_max) })
     }
 
     fn remove_app<'a>(

@@ -173,32 +173,6 @@ pub(super) fn kept(
         .unwrap_or_default())
 }
 
-pub(super) fn apps(
-    connection: &Connection,
-    after: Option<(&TenantId, &AppName)>,
-    count_max: u32,
-) -> Result<Vec<(TenantId, AppName)>, KvError> {
-    let rows = || -> rusqlite::Result<Vec<(String, String)>> {
-        let mut query = connection.prepare_cached(
-            "SELECT tenant, name FROM app WHERE (tenant, name) > (?1, ?2)
-             ORDER BY tenant, name LIMIT ?3",
-        )?;
-        let (tenant, app) = after.map_or(("", ""), |(tenant, app)| (tenant.as_str(), app.as_str()));
-        let rows = query.query_map(params![tenant, app, count_max], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        rows.collect()
-    };
-    let rows = rows().map_err(failed("list the apps with key-value data"))?;
-    rows.into_iter()
-        .map(|(tenant, app)| {
-            let tenant = TenantId::new(&tenant).map_err(|error| damaged(&error))?;
-            let app = AppName::new(&app).map_err(|error| damaged(&error))?;
-            Ok((tenant, app))
-        })
-        .collect()
-}
-
 pub(super) fn revision_of(number: i64) -> Revision {
     Revision(unsigned(number))
 }

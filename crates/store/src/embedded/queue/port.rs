@@ -249,10 +249,7 @@ impl Triggers for Queue {
         count_max: u32,
     ) -> StoreFuture<'a, Result<Vec<(TenantId, AppName)>, TriggerError>> {
         let count_max = count_max.min(PAGE_MAX);
-        Box::pin(async move {
-            self.file
-                .read(|connection| read::apps(connection, after, count_max))
-        })
+        Box::pin(async move { self.file.apps(after, count_max) })
     }
 
     fn remove_app<'a>(

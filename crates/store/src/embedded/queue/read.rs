@@ -4,7 +4,7 @@ use bytes::Bytes;
 use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::grouped::{damaged, failed, signed, unsigned};
+use super::super::grouped::{failed, signed, unsigned};
 use super::books::Books;
 use crate::catalog::UnixMillis;
 use crate::triggers::{
@@ -230,30 +230,4 @@ pub(super) fn of_app(
     Ok(kept()
         .map_err(failed("read what an app keeps"))?
         .unwrap_or_default())
-}
-
-pub(super) fn apps(
-    connection: &Connection,
-    after: Option<(&TenantId, &AppName)>,
-    count_max: u32,
-) -> Result<Vec<(TenantId, AppName)>, TriggerError> {
-    let rows = || -> rusqlite::Result<Vec<(String, String)>> {
-        let mut query = connection.prepare_cached(
-            "SELECT tenant, name FROM app WHERE (tenant, name) > (?1, ?2)
-             ORDER BY tenant, name LIMIT ?3",
-        )?;
-        let (tenant, app) = after.map_or(("", ""), |(tenant, app)| (tenant.as_str(), app.as_str()));
-        let rows = query.query_map(params![tenant, app, count_max], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        rows.collect()
-    };
-    let rows = rows().map_err(failed("list the apps with queues"))?;
-    rows.into_iter()
-        .map(|(tenant, app)| {
-            let tenant = TenantId::new(&tenant).map_err(|error| damaged(&error))?;
-            let app = AppName::new(&app).map_err(|error| damaged(&error))?;
-            Ok((tenant, app))
-        })
-        .collect()
 }
