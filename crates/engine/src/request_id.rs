@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::trace::{Context, SpanId, TraceId};
+use crate::trace::{Context, SpanId, TraceId, write_digits};
 
 /// Names one request: with what a trusted proxy called it, or else random for the process and counted within it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,6 +115,13 @@ impl RequestId {
         self.given.as_ref()?.state.as_ref()
     }
 
+    /// Bytes that it keeps besides its own size, with all who have the same.
+    pub fn bytes(&self) -> usize {
+        let Some(given) = &self.given else { return 0 };
+        let values = [&given.name, &given.state].into_iter().flatten();
+        size_of::<Given>() + values.map(HeaderValue::len).sum::<usize>()
+    }
+
     fn name(&self) -> Option<&HeaderValue> {
         self.given.as_ref()?.name.as_ref()
     }
@@ -137,13 +144,9 @@ impl RequestId {
     }
 }
 
-/// By hand: this is on every request.
 fn digits(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
-        digits[2 * place] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        digits[2 * place + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
+    write_digits(&mut digits, &number.to_be_bytes());
     digits
 }
 

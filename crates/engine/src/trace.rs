@@ -7,6 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The field that names a request's trace and its sender's span.
@@ -161,7 +162,9 @@ pub fn state(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut values = headers.get_all(&TRACESTATE).iter();
     let first = values.next()?;
     let joined = match values.next() {
-        None => first.clone(),
+        // A copy: the value is a part of the whole head, which would be kept as long as it.
+        None if first.len() > STATE_BYTES_MAX => return None,
+        None => first.as_bytes().to_vec(),
         Some(second) => {
             let all = [first, second].into_iter().chain(values);
             let mut joined = Vec::new();
@@ -174,14 +177,19 @@ pub fn state(headers: &HeaderMap) -> Option<HeaderValue> {
                     return None;
                 }
             }
-            HeaderValue::from_bytes(&joined).ok()?
+            joined
         }
     };
-    let bytes = joined.as_bytes();
-    let members = bytes.split(|byte| *byte == b',').count();
-    let is_plain = bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
-    let fits = (1..=STATE_BYTES_MAX).contains(&bytes.len()) && members <= STATE_MEMBERS_MAX;
-    (is_plain && fits).then_some(joined)
+    let members = joined.split(|byte| *byte == b',').count();
+    let is_plain = joined
+        .iter()
+        .all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    let fits = (1..=STATE_BYTES_MAX).contains(&joined.len()) && members <= STATE_MEMBERS_MAX;
+    if is_plain && fits {
+        HeaderValue::from_maybe_shared(Bytes::from(joined)).ok()
+    } else {
+        None
+    }
 }
 
 /// Whether something that is recorded once in so many is this time: `share` is out of `u32::MAX`.
@@ -214,7 +222,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// By hand, since formatting costs ten times as much.
-fn write_digits(text: &mut [u8], bytes: &[u8]) {
+/// By hand: this is on every request.
+pub(crate) fn write_digits(text: &mut [u8], bytes: &[u8]) {
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
         pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];

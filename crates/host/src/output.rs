@@ -147,7 +147,11 @@ impl Voice {
     /// Says a line, if the app may say more.
     pub(crate) fn say(&self, way: SaidBy<'_>, request: Option<RequestId>, text: &str) {
         let text = text.trim_end_matches(['\n', '\r']);
-        let bytes = text.len() + LINE_OVERHEAD;
+        let context = match way {
+            SaidBy::Log { context, .. } => context.len(),
+            SaidBy::Stdout | SaidBy::Stderr => 0,
+        };
+        let bytes = text.len() + context + LINE_OVERHEAD;
         let admitted = self.budget.0.lock().admit(Instant::now(), bytes);
         if admitted.dropped_before > 0 {
             let lines = admitted.dropped_before;
@@ -248,11 +252,7 @@ impl Window {
 
 /// The beginning of a text, so many bytes long at most.
 pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 #[cfg(test)]

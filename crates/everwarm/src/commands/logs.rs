@@ -78,7 +78,13 @@ fn told(line: &LogLine) -> String {
         push(&mut told, context);
         told.push_str(": ");
     }
-    push(&mut told, &line.text);
+    for (nth, text) in line.text.split('\n').enumerate() {
+        if nth > 0 {
+            // It must not look like a line of its own.
+            told.push_str("\n    ");
+        }
+        push(&mut told, text);
+    }
     told
 }
 
@@ -86,7 +92,7 @@ fn told(line: &LogLine) -> String {
 fn push(told: &mut String, text: &str) {
     for c in text.chars() {
         match c {
-            '\n' | '\t' => told.push(c),
+            '\t' => told.push(c),
             c if c.is_control() => told.extend(c.escape_default()),
             c => told.push(c),
         }

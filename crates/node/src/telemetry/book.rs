@@ -108,6 +108,14 @@ impl Request {
         }
     }
 
+    /// What it takes besides its own size.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Of(id) => id.bytes(),
+            Self::Before { id, trace } => id.len() + trace.len(),
+        }
+    }
+
     /// The trace that it is a part of.
     pub fn trace(&self) -> String {
         match self {
@@ -426,7 +434,8 @@ impl Line {
 
     fn bytes(&self) -> usize {
         let context = self.log.as_ref().map_or(0, |log| log.context.len());
-        self.text.len() + context + LINE_OVERHEAD
+        let named = self.request.as_ref().map_or(0, Request::bytes);
+        self.text.len() + context + named + LINE_OVERHEAD
     }
 
     fn is_of(&self, filter: &Filter) -> bool {
@@ -445,11 +454,7 @@ impl Line {
 
 fn cut(text: &str) -> &str {
     let text = text.trim_end_matches(['\n', '\r']);
-    let mut end = text.len().min(LINE_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(LINE_BYTES_MAX)]
 }
 
 #[cfg(test)]

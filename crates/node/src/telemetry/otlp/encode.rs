@@ -24,7 +24,7 @@ use super::openmetrics::Reading;
 use super::{Access, By, LineItem, Said, SpanItem};
 
 /// Bytes of a path that are said; the rest is cut.
-const PATH_BYTES_MAX: usize = 1_024;
+pub(super) const PATH_BYTES_MAX: usize = 1_024;
 /// Bytes of a method that is none of the usual ones.
 const METHOD_BYTES_MAX: usize = 16;
 const SAMPLED: u32 = 1;
@@ -132,7 +132,7 @@ fn request(access: &Access) -> proto::Span {
     let method = method(access);
     let mut attributes = vec![
         text("http.request.method", method),
-        text("url.path", cut(access.uri.path(), PATH_BYTES_MAX)),
+        text("url.path", &access.path),
         number("http.response.status_code", access.status.as_u16().into()),
         text("everwarm.request_id", &access.id.to_string()),
     ];
@@ -205,7 +205,7 @@ fn below(span: &Span) -> proto::Span {
 
 fn access_line(access: &Access) -> LogRecord {
     let status = access.status.as_u16();
-    let (method, path) = (method(access), cut(access.uri.path(), PATH_BYTES_MAX));
+    let (method, path) = (method(access), &*access.path);
     let mut attributes = vec![
         text("http.request.method", method),
         text("url.path", path),
@@ -350,12 +350,8 @@ fn value(text: &str) -> AnyValue {
     }
 }
 
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -20,16 +20,16 @@ use everwarm_edge::meter::{AccessEvent, AccessLog, Answerer, RequestId, Start};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_engine::span::{Span, Spans};
 use everwarm_host::{GuestLine, GuestOutput, Level, SaidBy};
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use encode::Encoder;
+use encode::{Encoder, PATH_BYTES_MAX, cut};
+use openmetrics::Reading;
 pub use send::{Headers, NotHeaders, NotUrl, OtlpUrl};
 use send::{Outcome, Sender};
-use signal::Ending;
 use waiting::Waiting;
 
 /// Spans that may wait to be sent.
@@ -61,7 +61,7 @@ pub struct Otlp {
     spans: Arc<Waiting<SpanItem>>,
     lines: Arc<Waiting<LineItem>>,
     metrics: Counts,
-    end: watch::Sender<Ending>,
+    end: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -92,7 +92,8 @@ impl Counts {
 struct Access {
     id: RequestId,
     method: Method,
-    uri: Uri,
+    /// Of the URI, which is a part of the whole head, and kept as long as a clone of it.
+    path: Box<str>,
     status: StatusCode,
     answerer: Option<Answerer>,
     start: Option<Start>,
@@ -137,7 +138,7 @@ impl Otlp {
         let encoder = Arc::new(Encoder::new());
         let spans = Arc::new(Waiting::new(SPANS_WAITING_MAX, usize::MAX));
         let lines = Arc::new(Waiting::new(LINES_WAITING_MAX, LINES_BYTES_MAX));
-        let (end, ending) = watch::channel(Ending::default());
+        let (end, ending) = watch::channel(false);
         let of_spans = {
             let encoder = Arc::clone(&encoder);
             move |items: &[SpanItem]| encoder.spans(items)
@@ -179,7 +180,7 @@ impl Otlp {
     /// Sends what the node counts, once: the next time says it all again.
     pub(crate) async fn send_metrics(&self, text: &str) {
         let metrics = openmetrics::read(text);
-        let count = metrics.len();
+        let count: usize = metrics.iter().map(Reading::points).sum();
         let body = self.encoder.metrics(metrics);
         match self.sender.send("v1/metrics", body).await {
             Outcome::Taken { rejected } => {
@@ -196,7 +197,7 @@ impl Otlp {
     /// Sends what is left, the `last` metrics too, in so much time and no more.
     pub(crate) async fn finish(&self, last: &str) {
         let until = Instant::now() + FLUSH_TIME_MAX;
-        self.end.send_replace(Ending(Some(until)));
+        self.end.send_replace(true);
         let tasks = std::mem::take(&mut *self.tasks.lock());
         let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
         let all = async {
@@ -226,7 +227,7 @@ impl AccessLog for Otlp {
         let access = Arc::new(Access {
             id: event.request_id.clone(),
             method: event.method.clone(),
-            uri: event.uri.clone(),
+            path: cut(event.uri.path(), PATH_BYTES_MAX).into(),
             status: event.status,
             answerer: event.function.cloned(),
             start: event.start,
@@ -240,7 +241,7 @@ impl AccessLog for Otlp {
         if access.id.is_sampled() {
             self.spans.push(SpanItem::Request(Arc::clone(&access)), 0);
         }
-        let bytes = size_of::<Access>() + access.uri.path().len();
+        let bytes = size_of::<Access>() + access.id.bytes() + access.path.len();
         self.lines.push(LineItem::Request(access), bytes);
     }
 }
@@ -253,7 +254,12 @@ impl Spans for Otlp {
 
 impl Otlp {
     fn said(&self, function: &Arc<FunctionSpec>, request: Option<RequestId>, by: By, text: &str) {
-        let bytes = size_of::<Said>() + text.len();
+        let context = match &by {
+            By::Log { context, .. } => context.len(),
+            By::Stdout | By::Stderr | By::Node => 0,
+        };
+        let named = request.as_ref().map_or(0, RequestId::bytes);
+        let bytes = size_of::<Said>() + text.len() + context + named;
         let said = Said {
             at: SystemTime::now(),
             function: Arc::clone(function),

@@ -79,6 +79,11 @@ fn of<'r>(readings: &'r mut Vec<Reading>, name: &str) -> &'r mut Reading {
 }
 
 impl Reading {
+    /// How many data points it becomes.
+    pub(super) fn points(&self) -> usize {
+        self.series.len()
+    }
+
     /// Takes a sample: `name{labels} value`.
     fn take(&mut self, line: &str) -> Option<()> {
         let rest = line.strip_prefix(&self.name)?;
@@ -89,15 +94,14 @@ impl Reading {
         let end = labels.iter().position(|(name, _)| name == "le");
         let end = end.filter(|_| suffix == "_bucket");
         let end = end.map(|place| labels.remove(place).1);
-        let place = self.series.iter().rposition(|it| it.labels == labels);
-        let place = place.unwrap_or_else(|| {
+        // The lines of one histogram stand together.
+        if self.series.last().is_none_or(|last| last.labels != labels) {
             self.series.push(Series {
                 labels,
                 ..Series::default()
             });
-            self.series.len() - 1
-        });
-        let series = &mut self.series[place];
+        }
+        let series = self.series.last_mut()?;
         match suffix {
             "_bucket" => series.buckets.push((end?.parse().ok()?, number)),
             "_sum" => series.sum = number,

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::send::{Outcome, Sender};
-use super::waiting::Waiting;
+use super::waiting::{BATCH_MAX, Waiting};
 
 /// How long something waits at most before it is sent, where the collector keeps up.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -23,21 +23,17 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Time between two warnings of one signal.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
-/// Until when what is left has to be sent, once the node ends.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ending(pub(super) Option<Instant>);
-
 /// Sends what waits, until the node ends and nothing does.
 pub(super) async fn run<T>(
     path: &'static str,
     sender: Sender,
     waiting: Arc<Waiting<T>>,
     encode: impl Fn(&[T]) -> Vec<u8>,
-    mut ending: watch::Receiver<Ending>,
+    mut ending: watch::Receiver<bool>,
 ) {
     let mut warned: Option<Instant> = None;
     loop {
-        let ends = ending.borrow_and_update().0.is_some();
+        let ends = *ending.borrow_and_update();
         if !ends {
             tokio::select! {
                 () = tokio::time::sleep(FLUSH_EVERY) => {}
@@ -72,6 +68,10 @@ pub(super) async fn run<T>(
                     }
                 }
             }
+            // What has come meanwhile waits for more of it.
+            if !ends && batch.len() < BATCH_MAX {
+                break;
+            }
         }
         if ends {
             return;
@@ -84,7 +84,7 @@ async fn deliver(
     path: &'static str,
     sender: &Sender,
     body: Vec<u8>,
-    ending: &mut watch::Receiver<Ending>,
+    ending: &mut watch::Receiver<bool>,
 ) -> Result<usize, String> {
     let body = bytes::Bytes::from(body);
     let mut pause = PAUSE_FIRST;
@@ -101,7 +101,7 @@ async fn deliver(
         }
         let asked = after.unwrap_or(pause).min(PAUSE_MAX);
         pause = (pause * 2).min(PAUSE_MAX);
-        if ending.borrow().0.is_some() {
+        if *ending.borrow() {
             // Nothing is gained by waiting: what comes after it has little time as well.
             return Err(reason);
         }
