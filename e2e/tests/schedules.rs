@@ -26,16 +26,13 @@ both_worlds! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn run_that_fails_is_tried_again_as_a_message_is() {
-    // The function has no store to write in: it fails at each attempt.
-    let lines = "cron = \"* * * * * *\"\nattempts = 3\nbackoff = \"10ms\"\nbackoff_max = \"10ms\"\noverlap = \"allow\"\npath = \"/nothing\"";
-    let app = everwarm_e2e::App::new("misbehave", World::Wasi02)
-        .table(&schedule("tick", lines).replace("\"queue\"", "\"misbehave\""));
+    let lines = "cron = \"* * * * * *\"\nattempts = 3\nbackoff = \"10ms\"\nbackoff_max = \"10ms\"\noverlap = \"allow\"\npath = \"/fail\"";
+    let app = app(World::Wasi02).table(&schedule("tick", lines));
     let node = app.start().await;
-    let statuses = node.log().wait_for("three attempts", |lines| {
-        let asked = lines.iter().filter(|line| line.contains("/nothing"));
-        (asked.count() >= 3).then_some(())
+    let handled = handled_until(&node, "three attempts of one run", |handled| {
+        attempts(handled).values().any(|attempts| *attempts == 3)
     });
-    statuses.await;
+    handled.await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -141,7 +141,13 @@ pub(crate) fn start_command(
     let log = folder.path().join("output.log");
     let mut group = Group::start(&mut command, &log)?;
     loop {
-        let refused = match http::get(address, path).and_then(|answer| is_ready(&answer)) {
+        let asked = http::get(address, path);
+        let is_served = asked.as_ref().is_ok_and(|answer| answer.status == 200);
+        let refused = match asked.and_then(|answer| is_ready(&answer)) {
+            // Time doesn't mend it.
+            Err(error) if is_served => {
+                return Err(error.context(format!("{name} answers {path} wrongly")));
+            }
             Ok(()) => {
                 return Ok(Running {
                     group,

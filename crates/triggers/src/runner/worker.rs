@@ -44,6 +44,45 @@ enum Went {
     NotNow,
 }
 
+/// The pause while the node has too much to do: longer each time that a call tells so after it, until one gets through.
+struct Pause {
+    until: Option<Instant>,
+    next: Duration,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self {
+            until: None,
+            next: NOT_NOW_PAUSES.0,
+        }
+    }
+}
+
+impl Pause {
+    /// How much of it is left; `None` when it is over. What wakes the worker meanwhile doesn't begin it anew.
+    fn left(&mut self, now: Instant) -> Option<Duration> {
+        let left = self.until?.checked_duration_since(now);
+        let left = left.filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.until = None;
+        }
+        left
+    }
+
+    /// A call went so. Those that were under way together are one reason to pause.
+    fn heard(&mut self, went: Went, now: Instant) {
+        match went {
+            Went::Through => *self = Self::default(),
+            Went::NotNow if self.until.is_some() => {}
+            Went::NotNow => {
+                self.until = Some(now + self.next);
+                self.next = (self.next * 2).min(NOT_NOW_PAUSES.1);
+            }
+        }
+    }
+}
+
 /// Since when a batch waits for others.
 #[derive(Default)]
 struct Filling(Option<Instant>);
@@ -53,10 +92,10 @@ impl Worker {
         let mut calls: JoinSet<Went> = JoinSet::new();
         let mut takes = self.shared.takes.subscribe();
         let mut filling = Filling::default();
-        let mut pause: Option<Duration> = None;
+        let mut pause = Pause::default();
         loop {
-            let next = match pause {
-                Some(pause) => Some(pause),
+            let next = match pause.left(Instant::now()) {
+                Some(left) => Some(left),
                 None => self.take(&mut calls, &mut filling).await,
             };
             let may_sleep = next.map(|next| next.min(SLEEP_MAX));
@@ -65,16 +104,10 @@ impl Worker {
                 changed = self.orders.changed() => if changed.is_err() { break },
                 changed = takes.changed() => if changed.is_err() { break },
                 Some(ended) = calls.join_next(), if !calls.is_empty() => {
-                    pause = match ended {
-                        Ok(Went::NotNow) => {
-                            let (first, longest) = NOT_NOW_PAUSES;
-                            Some(pause.map_or(first, |pause| (pause * 2).min(longest)))
-                        }
-                        // A call that panicked is as one that was lost: its messages come back when their lease is over.
-                        Ok(Went::Through) | Err(_) => None,
-                    };
+                    // A call that panicked is as one that was lost: its messages come back when their lease is over.
+                    pause.heard(ended.unwrap_or(Went::Through), Instant::now());
                 }
-                () = sleep(may_sleep.unwrap_or_default()), if may_sleep.is_some() => pause = None,
+                () = sleep(may_sleep.unwrap_or_default()), if may_sleep.is_some() => {}
             }
         }
         while calls.join_next().await.is_some() {}
@@ -116,9 +149,11 @@ impl Worker {
     ) -> Result<ControlFlow<Option<Duration>, Vec<Leased>>, TriggerError> {
         let (triggers, now) = (self.shared.store.triggers(), UnixMillis::now());
         let Some(due) = triggers.next_due(&self.of, now).await? else {
+            filling.0 = None;
             return Ok(ControlFlow::Break(None));
         };
         if let Some(wait) = due.0.checked_sub(now.0).filter(|wait| *wait > 0) {
+            filling.0 = None;
             return Ok(ControlFlow::Break(Some(Duration::from_millis(wait))));
         }
         if let Some(wait) = self.wait_for_more(consumer, filling, now).await? {
@@ -221,5 +256,35 @@ async fn deliver(busy: Busy, of: TriggerId, consumer: Consumer, messages: Vec<Le
     match said {
         Said::Answered(Err(CallError::NotNow)) => Went::NotNow,
         Said::Answered(_) | Said::TookTooLong => Went::Through,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pause_is_not_begun_anew_and_grows_with_each_try() {
+        let (first, longest) = NOT_NOW_PAUSES;
+        let mut pause = Pause::default();
+        let begin = Instant::now();
+        assert_eq!(pause.left(begin), None);
+        for _ in 0..16 {
+            pause.heard(Went::NotNow, begin);
+        }
+        assert_eq!(pause.left(begin), Some(first), "16 calls, one reason");
+        let half = begin + first / 2;
+        assert_eq!(pause.left(half), Some(first / 2), "it goes on");
+        let mut now = begin + first;
+        for nth in 1..10 {
+            assert_eq!(pause.left(now), None);
+            pause.heard(Went::NotNow, now);
+            let all = pause.left(now).unwrap();
+            assert_eq!(all, (first * (1 << nth)).min(longest));
+            now += all;
+        }
+        pause.heard(Went::Through, now);
+        pause.heard(Went::NotNow, now);
+        assert_eq!(pause.left(now), Some(first));
     }
 }

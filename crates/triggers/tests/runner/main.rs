@@ -169,7 +169,7 @@ impl Fixture {
         timeout(PATIENCE, counts).await.expect("it is counted");
     }
 
-    /// Whether no call is there once the worker has had its turn: another queue's message comes after.
+    /// Whether no call has come so far. That none comes any more is for the store to show.
     fn nobody_asks(&mut self) -> bool {
         self.asked.try_recv().is_err()
     }

@@ -52,7 +52,7 @@ async fn handle(request: LazyRequest) -> Result {
     let path = request.path_and_query();
     let (path, query) = path.split_once('?').unwrap_or((&path, ""));
     match (request.method(), path) {
-        (Method::GET, "/hello") => Ok("hello\n".into_response()),
+        (Method::GET, "/hello") => Ok("Hello from Everwarm\n".into_response()),
         (Method::GET, "/handled") => handled().await,
         (Method::POST, "/send") => send(query, request).await,
         (Method::POST, "/batch") => batch(request).await,
@@ -127,7 +127,12 @@ async fn one(request: LazyRequest) -> Result {
         "trigger": header(&headers, "everwarm-trigger"),
     });
     store.set_json(&key, &said).await?;
-    let mut words = text.split(' ');
+    // A schedule's runs have no text: their path says it.
+    let words = match text.as_str() {
+        "" => path.trim_start_matches('/'),
+        text => text,
+    };
+    let mut words = words.split(' ');
     match words.next().unwrap_or_default() {
         "fail" => Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
         "fail-until-3" if delivery.attempt < 3 => Ok(StatusCode::BAD_GATEWAY.into_response()),
@@ -163,7 +168,7 @@ async fn one(request: LazyRequest) -> Result {
 async fn fill() -> Result {
     let messages = vec![Message::new([b'x'; 100]); 100];
     queue::send_all("jobs", &messages).await?;
-    Ok("hello\n".into_response())
+    Ok("Hello from Everwarm\n".into_response())
 }
 
 /// Counts the messages of a batch, and does nothing else.
