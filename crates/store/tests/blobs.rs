@@ -154,6 +154,27 @@ async fn files_go_with_their_blobs() {
 }
 
 #[tokio::test]
+async fn blob_that_was_being_written_when_the_store_was_let_go_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(dir.path()).unwrap();
+    let blobs = store.blobs();
+    let mut upload = begin(blobs, &id("shop", "a"), b"1").await;
+    store.let_go();
+    // Another process has it, and finds a file that no blob is in.
+    let heir = Embedded::open(dir.path()).unwrap();
+    sweep(&heir).await;
+    assert!(files(&dir.path().join("blobs")).is_empty());
+    drop(heir);
+    store.take_back().unwrap();
+    upload.write(b"2"[..].into()).await.unwrap();
+    let refused = upload.finish(Condition::Any, UnixMillis(1)).await;
+    assert!(matches!(refused, Err(BlobError::Refused(_))), "{refused:?}");
+    assert_eq!(blobs.head(&id("shop", "a")).await.unwrap(), None);
+    put(blobs, &id("shop", "a"), b"3").await;
+    assert_eq!(read(blobs, &id("shop", "a")).await.unwrap().unwrap(), b"3");
+}
+
+#[tokio::test]
 async fn damaged_files_are_found_when_they_are_read_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = Embedded::open(dir.path()).unwrap();

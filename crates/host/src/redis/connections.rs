@@ -142,9 +142,12 @@ impl Connections {
         commands: &[Command],
         is_atomic: bool,
     ) -> Result<Vec<Value>, Failure> {
+        // First the connection: a server that lets nobody in takes no turn from the others. Nothing was sent on it yet, so
+        // that whoever is dropped while waiting gives it back.
+        let connection = self.get().await?;
         // It isn't closed as long as somebody has it.
         let _turn = self.server.answers.acquire().await;
-        let mut in_use = InUse(Some(self.get().await?));
+        let mut in_use = InUse(Some(connection));
         let connected = in_use.0.as_mut().expect("it was just put there");
         connected.allowance.renew(ANSWER_BYTES_MAX);
         let answered = send(&mut connected.client, commands, is_atomic).await;

@@ -75,17 +75,34 @@ pub(super) fn check(command: &[Vec<u8>]) -> Result<(), String> {
             "{known} holds a connection: ask again from time to time instead"
         ));
     }
-    let blocks = |arguments: &[Vec<u8>]| {
-        let streams = arguments
-            .iter()
-            .position(|it| it.eq_ignore_ascii_case(b"STREAMS"));
-        let options = &arguments[..streams.unwrap_or(arguments.len())];
-        options.iter().any(|it| it.eq_ignore_ascii_case(b"BLOCK"))
-    };
+    let subcommand = command.get(1);
+    if is("SCRIPT") && subcommand.is_some_and(|it| it.eq_ignore_ascii_case(b"DEBUG")) {
+        let text = "SCRIPT DEBUG changes a connection that others have next: debug scripts without the node";
+        return Err(text.to_owned());
+    }
     if (is("XREAD") || is("XREADGROUP")) && blocks(&command[1..]) {
         return Err("BLOCK holds a connection: ask again from time to time instead".to_owned());
     }
     Ok(())
+}
+
+/// Whether a reader of streams asks to wait, by its arguments. Names among them are whatever somebody calls things.
+fn blocks(arguments: &[Vec<u8>]) -> bool {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let is = |option: &str| argument.eq_ignore_ascii_case(option.as_bytes());
+        let operands = match () {
+            () if is("STREAMS") => return false,
+            () if is("BLOCK") => return true,
+            () if is("GROUP") => 2,
+            () if is("COUNT") => 1,
+            () => 0,
+        };
+        for _ in 0..operands {
+            arguments.next();
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -104,6 +121,8 @@ mod tests {
             "set k v EX 10",
             "EVAL return 1 0",
             "XREAD COUNT 2 STREAMS BLOCK 0",
+            "XREADGROUP GROUP block block COUNT 1 STREAMS s >",
+            "SCRIPT LOAD debug",
             "LPOP BLPOP",
             "PUBLISH c m",
             "HGETALL h",
@@ -127,6 +146,9 @@ mod tests {
             "blmove a b LEFT LEFT 0",
             "XREAD BLOCK 0 STREAMS s 0",
             "xreadgroup GROUP g c block 1 STREAMS s >",
+            "XREADGROUP GROUP streams c BLOCK 0 STREAMS s >",
+            "XREADGROUP GROUP g streams COUNT streams block 0 STREAMS s >",
+            "script debug yes",
             "RESET",
             "HELLO 3",
         ] {

@@ -51,6 +51,8 @@ struct Inner {
     /// The beginning of the names of files that this process makes, by chance, and how many it has made.
     run: AtomicU64,
     made: AtomicU32,
+    /// How often it was stopped: another process may have had the store meanwhile.
+    stops: AtomicU32,
     /// Backups that are under way: no file goes meanwhile.
     backups: AtomicU32,
     walk: Mutex<Walk>,
@@ -98,6 +100,7 @@ impl BlobStore {
             made: AtomicU32::new(0),
             files: Files::new(Arc::clone(&medium.disk), folder),
             flights: Arc::default(),
+            stops: AtomicU32::new(0),
             backups: AtomicU32::new(0),
             walk: Mutex::default(),
         })))
@@ -111,6 +114,7 @@ impl BlobStore {
         let folder = self.0.files.root();
         index.start()?;
         run.store(chance(folder)?, Ordering::Relaxed);
+        self.0.walk_again();
         hands
             .start()
             .map_err(OpenError::io("start a thread for the store in", folder))
@@ -118,6 +122,7 @@ impl BlobStore {
 
     /// Finishes what it was asked for, and closes the index. What is being written is nobody's.
     pub(super) fn stop(&self) {
+        self.0.stops.fetch_add(1, Ordering::SeqCst);
         self.0.hands.stop();
         self.0.index.stop();
     }
@@ -205,6 +210,10 @@ impl Inner {
         if !is_left {
             self.walk_again();
         }
+    }
+
+    fn stops(&self) -> u32 {
+        self.stops.load(Ordering::SeqCst)
     }
 
     fn is_backed_up(&self) -> bool {

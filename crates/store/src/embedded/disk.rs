@@ -255,7 +255,10 @@ pub(super) fn make_dirs(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     }
     match disk.create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => disk.sync_dir(above),
+        // Whoever finds it there relies on its name.
+        _ => disk.sync_dir(above).inspect_err(|_| {
+            let _ = disk.remove_dir(folder);
+        }),
     }
 }
 

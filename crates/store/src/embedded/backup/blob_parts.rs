@@ -10,7 +10,7 @@ use tar::Entry;
 use super::super::blobs;
 use super::super::disk::{Disk as _, LocalDisk, make_dirs};
 use super::archive::blob_name;
-use super::restore::{CHUNK, RestoreError, damaged, expect, io_failed, write_database};
+use super::restore::{CHUNK, RestoreError, damaged, expect, io_failed, write_part};
 
 /// Blobs that are listed at once.
 const BLOBS_A_PAGE: u32 = 1_000;
@@ -34,7 +34,7 @@ pub(super) fn take<'a, R: Read + 'a>(
             let digest = if keep {
                 let folder = path.parent().unwrap_or(files);
                 make_dirs(&LocalDisk, folder).map_err(io_failed("write a blob"))?;
-                let digest = write_database(&mut entry, &path)?;
+                let digest = write_part(&mut entry, &path, "write a blob")?;
                 LocalDisk
                     .sync_dir(folder)
                     .map_err(io_failed("write a blob"))?;

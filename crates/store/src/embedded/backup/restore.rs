@@ -246,7 +246,7 @@ fn read(
     }
     match entries.next() {
         None => Ok(restored),
-        Some(_) => Err(damaged("it goes on after its last artifact")),
+        Some(_) => Err(damaged("it goes on after its last part")),
     }
 }
 
@@ -331,7 +331,7 @@ fn take_database(
     path: &Path,
 ) -> Result<(), RestoreError> {
     expect(&entry, name, DATABASE_BYTES_MAX)?;
-    let found = write_database(&mut entry, path)?;
+    let found = write_part(&mut entry, path, "write a database")?;
     if found != digest {
         return Err(damaged(format!(
             "`{name}` in it has other bytes than it says"
@@ -340,12 +340,13 @@ fn take_database(
     Ok(())
 }
 
-/// Writes an SQLite file, and says what is in it.
-pub(super) fn write_database(
+/// Writes a file, and says what is in it. `doing` is what fails when it can't.
+pub(super) fn write_part(
     entry: &mut Entry<'_, impl Read>,
     path: &Path,
+    doing: &'static str,
 ) -> Result<Digest, RestoreError> {
-    let write = io_failed("write a database");
+    let write = io_failed(doing);
     let mut file = LocalDisk.create(path).map_err(&write)?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
@@ -385,7 +386,7 @@ fn take_sql(
     let write = io_failed("write a database");
     let of_app = path.parent().unwrap_or(folder);
     make_dirs(&LocalDisk, of_app).map_err(&write)?;
-    let digest = write_database(&mut entry, &path)?;
+    let digest = write_part(&mut entry, &path, "write a database")?;
     LocalDisk.sync_dir(of_app).map_err(&write)?;
     taken.push((database, digest));
     Ok(())

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use everwarm_manifest::{AppName, TenantId};
 
@@ -24,6 +24,7 @@ const TRIES_MAX: usize = 3;
 pub(super) struct Files {
     disk: Arc<dyn Disk>,
     root: PathBuf,
+    making: Arc<Mutex<()>>,
 }
 
 /// What is in a folder.
@@ -36,7 +37,11 @@ pub(super) struct Listed {
 
 impl Files {
     pub(super) fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
-        Self { disk, root }
+        Self {
+            disk,
+            root,
+            making: Arc::default(),
+        }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -57,7 +62,7 @@ impl Files {
         let folder = path.parent().unwrap_or(&self.root);
         let mut tries = 1;
         loop {
-            make_dirs(&*self.disk, folder)?;
+            self.make_folder(folder)?;
             match self.disk.create(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES_MAX => {
                     tries += 1;
@@ -65,6 +70,12 @@ impl Files {
                 made => return made,
             }
         }
+    }
+
+    /// Whoever finds a folder there can rely on its name: one at a time makes folders, and is through with it.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        make_dirs(&*self.disk, folder)
     }
 
     /// Makes the bytes and the name of a file survive power loss.

@@ -44,7 +44,8 @@ impl Blobs for BlobStore {
                 flight: Some(flight),
                 size: 0,
                 open: None,
-                fate: Fate::Written,
+                fate: Fate::Begun,
+                stops: inner.stops(),
             });
             let files = inner.files.clone();
             let file = inner.on_disk("make a blob's file", move || {
@@ -54,6 +55,7 @@ impl Blobs for BlobStore {
                 file: file.await?,
                 hasher: Sha256::new(),
             });
+            upload.fate = Fate::Written;
             Ok(upload as Box<dyn Upload>)
         })
     }

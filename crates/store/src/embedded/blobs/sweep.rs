@@ -97,7 +97,9 @@ impl Inner {
         let looked = self.on_disk("look for files that are nobody's", move || {
             inner.look_into(&folder)
         });
-        looked.await.map(|()| true)
+        let looked = looked.await;
+        // What was in the folder, and below it, is looked for again.
+        looked.map(|()| true).inspect_err(|_| self.walk_again())
     }
 
     async fn begin_walk(&self) -> Result<bool, BlobError> {

@@ -35,11 +35,15 @@ pub(super) struct FileUpload {
     /// `None` while a write is under way, and for good when its caller gave it up or it failed.
     pub(super) open: Option<Open>,
     pub(super) fate: Fate,
+    /// How often the store had been stopped when it began.
+    pub(super) stops: u32,
 }
 
 /// Whose the file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
+    /// Nobody's, and not there yet: it is being made.
+    Begun,
     /// Nobody's.
     Written,
     /// The blob's, or nobody's: the index was asked to take it, and nobody has heard what came of it.
@@ -55,10 +59,8 @@ pub(super) struct Open {
 }
 
 fn given_up() -> BlobError {
-    BlobError::Failed {
-        doing: "write a blob",
-        source: "an earlier write of it failed or was given up".into(),
-    }
+    let text = "an earlier write of the blob failed or was given up: begin it again";
+    BlobError::Refused(text.to_owned())
 }
 
 impl Upload for FileUpload {
@@ -111,7 +113,12 @@ impl Upload for FileUpload {
             };
             let quota = self.quota;
             self.fate = Fate::Unheard;
+            let (inner, stops) = (Arc::clone(&self.inner), self.stops);
             let put = self.inner.index.write(0, move |connection| {
+                // Whoever had the store meanwhile took the file for nobody's.
+                if inner.stops() != stops {
+                    return Err(given_up());
+                }
                 index::put(connection, &new, &condition, quota)
             });
             match put.await {
@@ -146,6 +153,8 @@ impl Drop for FileUpload {
         self.open = None;
         match self.fate {
             Fate::Kept => {}
+            // It may come to be after it was removed.
+            Fate::Begun => self.inner.walk_again(),
             Fate::Written => {
                 let name = std::mem::take(&mut self.name);
                 self.inner.let_go_of(&self.blob.container, Some(name));
