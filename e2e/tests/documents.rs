@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use everwarm_e2e::deadline::BUILD_DEADLINE;
 use everwarm_e2e::node::{Process, everwarm_command};
-use everwarm_e2e::{App, Node, Reply, Request, Upstream};
+use everwarm_e2e::redis::PASSWORD;
+use everwarm_e2e::{App, Node, Redis, Reply, Request, Upstream};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -154,7 +155,7 @@ async fn every_example_answers_as_its_page_says() {
         .map(|entry| entry.unwrap().path())
         .collect();
     examples.sort();
-    assert_eq!(examples.len(), 13);
+    assert_eq!(examples.len(), 14);
     // Together, so that what they have in common is compiled once.
     let target = tempfile::tempdir().unwrap();
     for example in examples {
@@ -165,6 +166,10 @@ async fn every_example_answers_as_its_page_says() {
             .expect("a page says how to ask");
         if example.ends_with("fetch") {
             fetch_asks_and_answers(&example, target.path(), asks).await;
+            continue;
+        }
+        if example.ends_with("ranking") {
+            ranking_ranks(&example, target.path(), asks).await;
             continue;
         }
         let served = if example.ends_with("secrets") {
@@ -200,8 +205,8 @@ fn secrets_of_page(folder: &Path, page: &str) -> PathBuf {
     file
 }
 
-/// The example asks a server of the test's in place of one of the internet's.
-async fn fetch_asks_and_answers(example: &Path, target: &Path, asks: &str) {
+/// Builds an example that asks a server, which is a test's in place of the one of its manifest.
+async fn built(example: &Path, target: &Path) -> App {
     let mut command = everwarm_command();
     command.args(["build", "--json"]).arg(example);
     command.env("CARGO_TARGET_DIR", target);
@@ -211,12 +216,14 @@ async fn fetch_asks_and_answers(example: &Path, target: &Path, asks: &str) {
     let built = process
         .out
         .value("what was built", |value| value["components"].is_array());
-    let component = built.await["components"][0]["path"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let built = built.await;
+    App::of(built["components"][0]["path"].as_str().unwrap().to_owned())
+}
+
+async fn fetch_asks_and_answers(example: &Path, target: &Path, asks: &str) {
     let upstream = Upstream::start().await;
-    let node = App::of(component)
+    let node = built(example, target)
+        .await
         .env("UPSTREAM", &upstream.url(""))
         .grant_http(&[upstream.grant()])
         .start()
@@ -225,6 +232,27 @@ async fn fetch_asks_and_answers(example: &Path, target: &Path, asks: &str) {
         curl(&node, asks).await.ok(),
         r#"{"name":"rust-lang/rust","stars":1,"issues":2}"#
     );
+}
+
+async fn ranking_ranks(example: &Path, target: &Path, asks: &str) {
+    let server = Redis::start().await;
+    let table = format!(
+        "[[redis]]\nname = \"scores\"\nurl = \"{}\"\npassword = \"PASSWORD\"",
+        server.url()
+    );
+    let node = built(example, target)
+        .await
+        .grant("redis = [\"scores\"]\naddresses = [\"127.0.0.1\"]")
+        .table(&table)
+        .secret("PASSWORD", PASSWORD)
+        .start()
+        .await;
+    for won in 1..=2 {
+        let said = curl(&node, asks).await;
+        assert_eq!(said.ok(), format!(r#"{{"name":"ann","won":{won}}}"#));
+    }
+    let ranking = node.get("/ranking").await;
+    assert_eq!(ranking.ok(), r#"[{"name":"ann","won":2}]"#);
 }
 
 #[tokio::test]
