@@ -2,7 +2,7 @@
 //! than an app may say.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use everwarm_e2e::{App, Node, World, both_worlds};
+use everwarm_e2e::{App, Node, World, both_worlds, eventually};
 use serde_json::Value;
 
 /// The event of a line.
@@ -53,7 +53,12 @@ both_worlds! {
         let shown = node.log().json().iter().filter(is_flood).count();
         assert!(shown < 20_000, "{shown}");
         // A later second has room again, and says how much there was none for.
-        node.get("/stdout").await.ok();
+        let told = "lines were dropped: the app said too much in a second";
+        eventually("a later second tells", async || {
+            node.get("/stdout").await.ok();
+            node.log().contains(told).then_some(())
+        })
+        .await;
     }
 }
 

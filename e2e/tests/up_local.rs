@@ -44,4 +44,30 @@ async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.contains("no app is up in this folder"), "{said}");
     assert_eq!(ended.status.code(), Some(2), "{said}");
+
+    // It is found again at the next start, whatever became of its token.
+    let token = folder.path().join(".everwarm/admin.token");
+    let first = std::fs::read_to_string(&token).unwrap();
+    let again = folder.start().await;
+    assert_eq!(std::fs::read_to_string(&token).unwrap(), first);
+    assert!(everwarm(folder.path(), &command).await.status.success());
+    drop(again.stop(Signal::TERM).await);
+    for damage in [None, Some(""), Some("ew_nothing"), Some(&*another_token())] {
+        match damage {
+            None => std::fs::remove_file(&token).unwrap(),
+            Some(text) => std::fs::write(&token, text).unwrap(),
+        }
+        let again = folder.start().await;
+        let sent = everwarm(folder.path(), &command).await;
+        assert!(sent.status.success(), "{damage:?}: {sent:?}");
+        drop(again.stop(Signal::TERM).await);
+    }
+}
+
+/// One that the node doesn't know.
+fn another_token() -> String {
+    everwarm_api::token::Token::random()
+        .unwrap()
+        .expose()
+        .to_owned()
 }

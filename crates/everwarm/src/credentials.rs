@@ -25,8 +25,6 @@ const NO_CREDENTIALS: &str = "EW5002";
 const LOCAL: &str = "up";
 /// The file in a node's data folder that says where `up` has its admin API.
 const LOCAL_FILE: &str = "admin.json";
-/// The file there with the first token.
-const TOKEN_FILE: &str = "admin.token";
 
 /// What the file holds.
 struct Kept {
@@ -52,7 +50,10 @@ pub(crate) fn client(args: &NodeArgs) -> Result<Client, Failure> {
     if args.node.as_deref() == Some(LOCAL) {
         return local_client(args);
     }
-    let kept = file().map(|path| read(&path)).transpose()?.flatten();
+    let kept = file()
+        .map(|path| read(&path, "everwarm login"))
+        .transpose()?
+        .flatten();
     let from_variable = std::env::var(TOKEN_VARIABLE).ok().map(SecretString::from);
     let node = args.node.clone();
     let node = node.or_else(|| kept.as_ref().map(|kept| kept.node.clone()));
@@ -87,12 +88,12 @@ fn local_client(args: &NodeArgs) -> Result<Client, Failure> {
         .ancestors()
         .map(|folder| settings::data_dir(None, folder).join(LOCAL_FILE));
     let file = files.find(|file| file.exists()).ok_or_else(|| {
-        let message =
-            "no app is up in this folder: run `everwarm up` in it, or name the node with `--node`";
+        let message = "no app is up in this folder: run `everwarm up` in it, or name the node with `--node` \
+                       (what was started with `--data-dir` isn't looked for elsewhere)";
         Failure::new(Exit::Usage, NO_CREDENTIALS, message)
     })?;
     let gone = || Failure::new(Exit::Usage, NO_CREDENTIALS, "the app isn't up any more");
-    let kept = read(&file)?.ok_or_else(gone)?;
+    let kept = read(&file, "everwarm up")?.ok_or_else(gone)?;
     let token = Token::parse(kept.token.expose_secret())
         .map_err(|error| Failure::new(Exit::Usage, NO_CREDENTIALS, error.to_string()))?;
     Ok(Client::new(&kept.node, token, args.tenant.clone())?)
@@ -101,22 +102,18 @@ fn local_client(args: &NodeArgs) -> Result<Client, Failure> {
 /// Says in the data folder of `up` where its admin API is, for the user alone, and where that is said.
 ///
 /// # Errors
-/// When there is no token in the folder, or the file can't be written.
-pub(crate) fn keep_local(data_dir: &Path, node: &str) -> Result<PathBuf, Failure> {
+/// When the file can't be written.
+pub(crate) fn keep_local(data_dir: &Path, node: &str, token: &Token) -> Result<PathBuf, Failure> {
     let path = data_dir.join(LOCAL_FILE);
-    let failed = |path: &Path, error: std::io::Error| {
-        let message = format!("couldn't use {}: {error}", path.display());
-        Failure::uncoded(Exit::Failure, message)
-    };
-    let token_file = data_dir.join(TOKEN_FILE);
-    let token = fs::read_to_string(&token_file).map_err(|error| failed(&token_file, error))?;
-    let token = SecretString::from(token);
     let written = Written {
         node,
-        token: token.expose_secret().trim(),
+        token: token.expose(),
         ca: None,
     };
-    write(&path, &written).map_err(|error| failed(&path, error))?;
+    write(&path, &written).map_err(|error| {
+        let message = format!("couldn't write {}: {error}", path.display());
+        Failure::uncoded(Exit::Failure, message)
+    })?;
     Ok(path)
 }
 
@@ -155,10 +152,11 @@ fn file() -> Option<PathBuf> {
     Some(config.join("everwarm").join("credentials.json"))
 }
 
-fn read(path: &Path) -> Result<Option<Kept>, Failure> {
+/// What a file keeps; `again` is what makes another one.
+fn read(path: &Path, again: &str) -> Result<Option<Kept>, Failure> {
     let refused = |reason: &dyn std::fmt::Display| {
         let message = format!(
-            "the token in {} can't be used: {reason}; run `everwarm login` again",
+            "the token in {} can't be used: {reason}; run `{again}` again",
             path.display()
         );
         Failure::new(Exit::Usage, NO_CREDENTIALS, message)

@@ -39,7 +39,7 @@ use everwarm_api::operations::{self, Operation};
 use everwarm_edge::ingress::Listener;
 use tokio::sync::watch;
 
-pub use first_token::{FirstTokenError, make_first_token};
+pub use first_token::{FirstTokenError, make_first_token, token_at_hand};
 pub use tls::{AdminTls, AdminTlsError};
 pub use understand::understand;
 

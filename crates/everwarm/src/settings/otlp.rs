@@ -95,8 +95,10 @@ impl Otlp {
         let ratio = ratio
             .transpose()
             .map_err(|error| ("otlp-sample-ratio", error.to_string()))?;
-        let headers = env::var(HEADERS).unwrap_or_default();
         let url = args.otlp_endpoint.clone().or(from_file);
+        // Without a collector it is another program's, which may know other forms.
+        let headers = url.as_ref().and_then(|_| env::var(HEADERS).ok());
+        let headers = headers.unwrap_or_default();
         Ok(Self {
             otlp_endpoint: url.as_ref().map(ToString::to_string),
             url,

@@ -51,24 +51,59 @@ impl FirstTokenError {
 ///
 /// [`FirstTokenError`].
 pub async fn make_first_token(node: &Node) -> Result<Option<PathBuf>, FirstTokenError> {
+    make_default_tenant(node).await?;
+    if !node.store.accounts().tokens(None).await?.is_empty() {
+        return Ok(None);
+    }
+    let (_, path) = make_token(node).await?;
+    Ok(Some(path))
+}
+
+/// The token in the data folder, for whoever may read that: as [`make_first_token`], and another one if it isn't there any
+/// more or was revoked.
+///
+/// # Errors
+///
+/// [`FirstTokenError`].
+pub async fn token_at_hand(node: &Node) -> Result<Token, FirstTokenError> {
+    make_default_tenant(node).await?;
+    let text = std::fs::read_to_string(file(node)).unwrap_or_default();
+    if let Ok(token) = Token::parse(&text) {
+        let kept = node.store.accounts().token(TokenId(token.id())).await?;
+        let is_in_force = kept.is_some_and(|kept| {
+            kept.tenant.is_none()
+                && kept.scope == Scope::Admin
+                && kept.expires.is_none()
+                && kept.secret_hash == token.secret_hash()
+        });
+        if is_in_force {
+            return Ok(token);
+        }
+    }
+    let (token, _) = make_token(node).await?;
+    Ok(token)
+}
+
+fn file(node: &Node) -> PathBuf {
+    node.store.data_dir().root().join(FILE)
+}
+
+async fn make_default_tenant(node: &Node) -> Result<(), FirstTokenError> {
     let accounts = node.store.accounts();
     let tenant = TenantId::default_tenant();
     if accounts.tenant(&tenant).await?.is_none() {
-        let entry = note(
-            &Actor::node(),
-            Action::PutTenant,
-            tenant.as_str(),
-            String::new(),
-        );
+        let actor = Actor::node();
+        let entry = note(&actor, Action::PutTenant, tenant.as_str(), String::new());
         accounts
             .put_tenant(&tenant, Quotas::UNBOUNDED, entry)
             .await?;
     }
-    if !accounts.tokens(None).await?.is_empty() {
-        return Ok(None);
-    }
+    Ok(())
+}
+
+async fn make_token(node: &Node) -> Result<(Token, PathBuf), FirstTokenError> {
     let token = Token::random().map_err(FirstTokenError::Random)?;
-    let path = node.store.data_dir().root().join(FILE);
+    let path = file(node);
     // The file first: a token that nobody has is harmless, one that nobody can read isn't.
     write(&path, &token).map_err(|source| FirstTokenError::File {
         path: path.clone(),
@@ -84,14 +119,11 @@ pub async fn make_first_token(node: &Node) -> Result<Option<PathBuf>, FirstToken
         expires: None,
     };
     let id = kept.id.to_string();
-    let entry = note(
-        &Actor::node(),
-        Action::PutToken,
-        &id,
-        "first (admin)".to_owned(),
-    );
+    let actor = Actor::node();
+    let entry = note(&actor, Action::PutToken, &id, "first (admin)".to_owned());
+    let accounts = node.store.accounts();
     accounts.put_token(kept, TOKENS_MAX, entry).await?;
-    Ok(Some(path))
+    Ok((token, path))
 }
 
 fn write(path: &Path, token: &Token) -> std::io::Result<()> {

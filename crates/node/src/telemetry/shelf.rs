@@ -43,6 +43,7 @@ pub(crate) struct Shelf {
     book: Arc<LogBook>,
     /// Apps whose lines of before are in the book.
     recalled: Mutex<HashSet<Key>>,
+    writing: Arc<Mutex<Writing>>,
     ended: Arc<(Mutex<bool>, Condvar)>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -70,10 +71,12 @@ impl Shelf {
     /// When the operating system refuses a thread.
     pub(crate) fn start(root: PathBuf, book: &Arc<LogBook>) -> io::Result<Self> {
         let ended = Arc::<(Mutex<bool>, Condvar)>::default();
+        let writing = Writing::new(root.clone(), Arc::clone(book));
+        let writing = Arc::new(Mutex::new(writing));
         let thread = std::thread::Builder::new()
             .name("everwarm-lines".into())
             .spawn({
-                let mut writing = Writing::new(root.clone(), Arc::clone(book));
+                let writing = Arc::clone(&writing);
                 let ended = Arc::clone(&ended);
                 move || {
                     let (ended, changed) = &*ended;
@@ -85,7 +88,7 @@ impl Shelf {
                             }
                             *ended
                         };
-                        writing.write();
+                        writing.lock().write();
                         if is_last {
                             return;
                         }
@@ -96,6 +99,7 @@ impl Shelf {
             root,
             book: Arc::clone(book),
             recalled: Mutex::default(),
+            writing,
             ended,
             thread: Mutex::new(Some(thread)),
         })
@@ -112,8 +116,8 @@ impl Shelf {
     /// Removes the lines of an app that is gone. Blocks.
     fn forget(&self, key: &Key) {
         self.recalled.lock().remove(key);
-        // That there is nothing, or that it can't be removed, harms nobody: it is bounded.
-        let _ = fs::remove_dir_all(folder(&self.root, key));
+        // Lines that were taken from the book before it forgot them are written by now.
+        self.writing.lock().forget(key);
     }
 
     /// Writes what is left. Blocks.
@@ -216,6 +220,14 @@ impl Writing {
                 self.sizes.insert(app, (bytes, now));
             }
         }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let folder = folder(&self.root, key);
+        // That there is nothing, or that it can't be removed, harms nobody: it is bounded.
+        let _ = fs::remove_dir_all(&folder);
+        self.sizes.remove(&folder);
+        self.until.remove(key);
     }
 
     fn make_room(&mut self) {

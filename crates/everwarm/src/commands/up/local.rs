@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use everwarm_node::admin::make_first_token;
+use everwarm_node::admin::token_at_hand;
 use everwarm_node::{Listener, Node};
 
 use crate::commands::admin::Admin;
@@ -29,14 +29,13 @@ impl LocalAdmin {
         let failed = |error: &(dyn std::error::Error + 'static), code| {
             Failure::new(Exit::Node, code, told(error))
         };
-        make_first_token(node)
-            .await
-            .map_err(|error| failed(&error, error.code()))?;
+        let token = token_at_hand(node).await;
+        let token = token.map_err(|error| failed(&error, error.code()))?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener::bind(any_port).await;
         let listener = listener.map_err(|error| failed(&error, error.code()))?;
         let url = format!("http://{}", listener.address());
-        let file = credentials::keep_local(data_dir, &url)?;
+        let file = credentials::keep_local(data_dir, &url, &token)?;
         Ok(Self {
             admin: Admin::start(listener, None, node),
             file,

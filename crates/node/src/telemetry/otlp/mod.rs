@@ -61,6 +61,7 @@ pub struct Otlp {
     spans: Arc<Waiting<SpanItem>>,
     lines: Arc<Waiting<LineItem>>,
     metrics: Counts,
+    warned: Mutex<signal::Warned>,
     end: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -158,6 +159,7 @@ impl Otlp {
             spans,
             lines,
             metrics: Counts::default(),
+            warned: Mutex::default(),
             end,
             tasks: Mutex::new(tasks),
         })
@@ -189,7 +191,9 @@ impl Otlp {
             }
             Outcome::Refused(reason) | Outcome::Later { reason, .. } => {
                 self.metrics.dropped(count);
-                tracing::warn!(reason, "metrics weren't taken by the collector");
+                if self.warned.lock().again() {
+                    tracing::warn!(reason, "metrics weren't taken by the collector");
+                }
             }
         }
     }

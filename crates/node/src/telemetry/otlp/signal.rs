@@ -23,6 +23,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Time between two warnings of one signal.
 const WARN_EVERY: Duration = Duration::from_mins(1);
 
+/// When a signal's last warning was.
+#[derive(Default)]
+pub(super) struct Warned(Option<Instant>);
+
+impl Warned {
+    /// Whether it is time for another one, which is then the last.
+    pub(super) fn again(&mut self) -> bool {
+        let is_time = self.0.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if is_time {
+            self.0 = Some(Instant::now());
+        }
+        is_time
+    }
+}
+
 /// Sends what waits, until the node ends and nothing does.
 pub(super) async fn run<T>(
     path: &'static str,
@@ -31,7 +46,7 @@ pub(super) async fn run<T>(
     encode: impl Fn(&[T]) -> Vec<u8>,
     mut ending: watch::Receiver<bool>,
 ) {
-    let mut warned: Option<Instant> = None;
+    let mut warned = Warned::default();
     loop {
         let ends = *ending.borrow_and_update();
         if !ends {
@@ -57,8 +72,7 @@ pub(super) async fn run<T>(
                 }
                 Err(reason) => {
                     waiting.counts().dropped(batch.len());
-                    if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
-                        warned = Some(Instant::now());
+                    if warned.again() {
                         tracing::warn!(
                             path,
                             reason,
