@@ -4,8 +4,8 @@
 
 use crate::report::Report;
 use crate::scenarios::{
-    cache, disk, edit_to_live, egress, instantiate, isolation, key_value, latency, neighbours,
-    queues, scale, sdk_cost, service_calls, throughput,
+    assets, cache, disk, edit_to_live, egress, instantiate, isolation, key_value, latency,
+    neighbours, queues, scale, sdk_cost, service_calls, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -239,6 +239,18 @@ const TARGETS: &[Target] = &[
         side: Side::AtLeast,
         bound: 0.8,
         measured: |report| median(report, cache::NAME, cache::SUBJECT, cache::RATIO),
+    },
+    Target {
+        text: "file of 10 KB: throughput of native hyper",
+        side: Side::AtLeast,
+        bound: 0.8,
+        measured: |report| median(report, assets::NAME, assets::SUBJECT, assets::TO_HYPER),
+    },
+    Target {
+        text: "file of 10 KB: throughput of nginx",
+        side: Side::AtLeast,
+        bound: 1.0,
+        measured: |report| median(report, assets::NAME, assets::SUBJECT, assets::TO_NGINX),
     },
     Target {
         text: "key-value get, 0.2: p50 over a hello, us",

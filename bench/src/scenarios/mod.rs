@@ -1,5 +1,6 @@
 //! What is measured, one file a scenario. To add one is a file here and a line in [`ALL`].
 
+pub(crate) mod assets;
 pub(crate) mod cache;
 pub(crate) mod disk;
 pub(crate) mod edit_to_live;
@@ -92,6 +93,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: cache::NAME,
         question: "how many hellos a second are answered from the cache?",
         run: cache::run,
+    },
+    Scenario {
+        name: assets::NAME,
+        question: "how many files of 10 KB a second, beside a server that has them in memory, and nginx?",
+        run: assets::run,
     },
     Scenario {
         name: scale::routes::NAME,

@@ -6,6 +6,7 @@ mod deno;
 mod everwarm;
 pub(crate) mod install;
 mod native;
+mod nginx;
 mod node;
 mod wasmtime;
 mod workerd;
@@ -23,6 +24,7 @@ use crate::processes::Group;
 use crate::settings::Settings;
 pub(crate) use everwarm::{Everwarm, Isolation, World, app, command_up};
 pub(crate) use native::{Native, NativeProxy};
+pub(crate) use nginx::{FILES as NGINX_FILES, Nginx};
 
 /// What every hello answers.
 pub(crate) const HELLO: &str = "Hello from Everwarm\n";
@@ -88,6 +90,11 @@ pub(crate) fn version_commands(settings: &Settings) -> Vec<(&'static str, Comman
         ("workerd", versioned(&workerd::program(settings))),
         ("deno", versioned(&deno::program(settings))),
         ("node", versioned(Path::new("node"))),
+        ("nginx", {
+            let mut command = Command::new("nginx");
+            command.arg("-v");
+            command
+        }),
     ]
 }
 
