@@ -9,7 +9,7 @@ use everwarm_api::messages::{MessageState, Quotas, Retry, Scope, TriggerKind};
 use everwarm_e2e::deliveries::{attempts, handled, handled_until, sent};
 use everwarm_e2e::node::everwarm_command;
 use everwarm_e2e::values::{code, refused};
-use everwarm_e2e::{App, DataFolder, NewApp, Server, World, eventually};
+use everwarm_e2e::{App, DataFolder, NewApp, Request, Server, World, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -217,6 +217,10 @@ async fn what_is_not_declared_is_not_there_and_strangers_see_nothing() {
     assert_eq!(refused(jobs.retry(&other).await), code(400, "EW5009"));
     let large = jobs.send(vec![0; (256 << 10) + 1].into(), None, None).await;
     assert_eq!(refused(large), code(413, "EW5021"));
+    for delay_s in [366 * 24 * 3_600 + 1, u64::MAX] {
+        let late = jobs.send("late".into(), None, Some(delay_s)).await;
+        assert_eq!(refused(late), code(413, "EW5021"));
+    }
     let stranger = server
         .tenant("stranger", Quotas::default(), Scope::Deploy)
         .await;
@@ -250,6 +254,68 @@ async fn messages_go_with_their_app_and_come_to_the_version_that_serves() {
             .items
             .is_empty()
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quota_of_a_tenant_bounds_the_messages_of_each_of_its_apps() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    deploy(&server).await;
+    let set = ["tenant", "set", "default", "--queue-messages", "2"];
+    let told = says(&server, &set).await;
+    assert!(told.contains("default in 2"), "{told}");
+    let client = server.client();
+    let jobs = client.trigger("shop", TriggerKind::Queue, "jobs");
+    let later = async || jobs.send("later".into(), None, Some(3_600)).await;
+    later().await.unwrap();
+    later().await.unwrap();
+    assert_eq!(refused(later().await), code(403, "EW5008"));
+    // Functions too.
+    let one = json!([{"body": "a"}]).to_string();
+    let request = Request::post("/send?jobs", one).header("host", "shop.example.com");
+    let sent = server
+        .node
+        .send(request.header("content-type", "application/json"));
+    assert_eq!(sent.await.json()["error"], "full");
+    says(
+        &server,
+        &["tenant", "set", "default", "--queue-bytes", "12B"],
+    )
+    .await;
+    assert_eq!(refused(later().await), code(403, "EW5008"));
+    says(&server, &["tenant", "set", "default"]).await;
+    later().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_queue_that_is_not_declared_any_more_are_seen_and_removed() {
+    let data = DataFolder::new();
+    let server = data.start().await;
+    deploy(&server).await;
+    let args = ["queue", "send", "shop", "jobs", "later", "--delay", "1h"];
+    says(&server, &args).await;
+    let without = || NewApp::new("shop", "queue", &["/*"]);
+    without().deploy(&server.client()).await.unwrap();
+    let listed = says(&server, &["queue", "ls", "shop"]).await;
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["jobs", "0", "1", "0", "0", "undeclared"]);
+    let shown = says(&server, &["queue", "show", "shop", "jobs"]).await;
+    assert!(shown.contains("later"), "{shown}");
+    // Nobody would handle another one.
+    let refused = everwarm(&server, &["queue", "send", "shop", "jobs", "no"], b"").await;
+    assert!(!refused.status.success(), "{refused:?}");
+
+    deploy(&server).await;
+    let listed = says_json(&server, &["queue", "ls", "shop"]).await;
+    assert_eq!(
+        (&listed[0]["delayed"], listed[0].get("undeclared")),
+        (&json!(1), None)
+    );
+    without().deploy(&server.client()).await.unwrap();
+    let said = says(&server, &["queue", "purge", "shop", "jobs", "--yes"]).await;
+    assert_eq!(said, "1 message is removed\n");
+    let listed = says_json(&server, &["queue", "ls", "shop"]).await;
+    assert_eq!(listed, json!([]), "nothing is left of it");
 }
 
 /// Each message that was acknowledged as sent is handled, and none that was handled is delivered again once the node knows:

@@ -28,9 +28,6 @@ mod bindings {
     });
 }
 
-/// The longest delay of a message: a year.
-const DELAY_MAX_MS: u64 = 366 * 24 * 3_600_000;
-
 /// See the module's documentation.
 pub struct Queue {
     stores: Option<Arc<dyn Stores>>,
@@ -96,7 +93,7 @@ impl Granted {
                     trace: trace.map(ToOwned::to_owned),
                     ..Content::default()
                 },
-                due: UnixMillis(now.0 + message.delay_ms.min(DELAY_MAX_MS)),
+                due: UnixMillis(now.0.saturating_add(message.delay_ms)),
             }
         });
         let sending = self
@@ -120,6 +117,7 @@ fn told(error: &TriggerError) -> producer::Error {
     match error {
         TriggerError::BodyTooLarge { .. }
         | TriggerError::FieldTooLong
+        | TriggerError::DelayTooLong
         | TriggerError::BatchTooLong { .. }
         | TriggerError::BatchTooLarge => producer::Error::TooLarge(text),
         TriggerError::TooManyMessages { .. } | TriggerError::TooManyBytes { .. } => {

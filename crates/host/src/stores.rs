@@ -27,8 +27,8 @@ pub trait Stores: Send + Sync {
     /// Blobs; `None` until the node has opened its store.
     fn blobs(&self) -> Option<&dyn Blobs>;
 
-    /// How much each app may keep in blobs.
-    fn blob_quota(&self) -> BlobQuota;
+    /// How much each app of a tenant may keep in blobs.
+    fn blob_quota(&self, tenant: &TenantId) -> BlobQuota;
 
     /// Keeps messages for one of an app's queues, and has them delivered; `None` until the node has opened its store.
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>>;

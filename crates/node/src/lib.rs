@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod app_data;
+pub mod app_quotas;
 mod apps;
 pub mod backup;
 mod bundles;
@@ -16,7 +17,6 @@ pub mod garbage;
 pub mod handover;
 mod kept_answers;
 mod kv_keeping;
-pub mod kv_quotas;
 mod listeners;
 mod locks;
 pub mod machine;
@@ -35,6 +35,7 @@ pub mod telemetry;
 mod triggers;
 mod turns;
 
+pub use app_quotas::AppQuotas;
 pub use config::NodeConfig;
 pub use deploy::{
     Bundle, Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage,
@@ -52,6 +53,5 @@ pub use everwarm_store::accounts::Quotas;
 pub use everwarm_store::sql::{Migration, Migrations};
 pub use everwarm_tls::Source;
 pub use everwarm_tls::acme::AcmeConfig;
-pub use kv_quotas::KvQuotas;
 pub use listeners::{Bound, TlsConfig};
 pub use node::{Node, StartError};

@@ -28,13 +28,13 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::app_quotas::AppQuotas;
 use crate::apps::Apps;
 use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
 use crate::kv_keeping::KvKeeping;
-use crate::kv_quotas::KvQuotas;
 use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
 use crate::machine::{Machine, Room};
@@ -78,7 +78,7 @@ pub struct Node {
     /// Held while one app is worked on.
     pub(crate) locks: Arc<AppLocks>,
     /// How much key-value data apps may keep.
-    pub(crate) kv_quotas: Arc<KvQuotas>,
+    pub(crate) app_quotas: Arc<AppQuotas>,
     /// Sweeps it.
     pub(crate) kv_keeping: KvKeeping,
     /// Delivers messages of queues, and fires schedules.
@@ -266,7 +266,7 @@ impl Node {
         let triggers = triggers::runner(&store, &apps, &services, &stores);
         let node = Self {
             shelf: shelf(config.lines_on_disk, &store, &config.logs)?,
-            kv_quotas: Arc::clone(&stores.quotas),
+            app_quotas: Arc::clone(&stores.quotas),
             kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
             locks,
             triggers,

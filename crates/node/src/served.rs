@@ -54,7 +54,7 @@ impl Node {
         for tenant in &served.tenants {
             self.targets.set_quotas(&tenant.id, tenant.quotas);
         }
-        self.kv_quotas.set_all(&served.tenants);
+        self.app_quotas.set_all(&served.tenants);
         let mut apps = Apps::default();
         for serving in &served.apps {
             let key = (serving.tenant.clone(), serving.main.manifest.name.clone());
@@ -64,6 +64,11 @@ impl Node {
         let table = apps.table().map_err(StartError::Routes)?;
         self.edge.switch_routes(table);
         *self.apps.lock() = apps;
+        // Another process may have had the store, and removed some.
+        self.triggers.remove_all_but(|tenant, app| {
+            let mut apps = served.apps.iter();
+            apps.any(|it| it.tenant == *tenant && it.main.manifest.name == *app)
+        });
         for serving in &served.apps {
             self.set_triggers(&serving.tenant, &serving.main.manifest, Occasion::Start);
         }

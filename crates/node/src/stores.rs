@@ -1,7 +1,7 @@
 //! What the node keeps for its functions, as their capabilities find it. The engine is set up before the store is open,
 //! so the store comes later.
 //!
-//! Owns nothing but the way there: what is kept is the store's, and how much may be is `kv_quotas`'.
+//! Owns nothing but the way there: what is kept is the store's, and how much may be is `app_quotas`'.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -18,17 +18,10 @@ use everwarm_store::sql::Databases;
 use everwarm_store::triggers::{NewMessage, TriggerId};
 use everwarm_triggers::Runner;
 
+use crate::app_quotas::AppQuotas;
 use crate::config::NodeConfig;
 use crate::kept_answers::KeptAnswers;
-use crate::kv_quotas::KvQuotas;
 use crate::telemetry::otlp::{Both, Otlp};
-use crate::triggers;
-
-/// How much each app may keep in blobs: 10 GiB in a million of them.
-pub(crate) const BLOB_QUOTA: BlobQuota = BlobQuota {
-    blobs_max: 1_000_000,
-    bytes_max: 10 << 30,
-};
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -37,7 +30,7 @@ pub(crate) struct NodeStores {
     /// Weak: it calls functions, which have what leads here.
     triggers: OnceLock<Weak<Runner>>,
     pub(crate) kept: KeptAnswers,
-    pub(crate) quotas: Arc<KvQuotas>,
+    pub(crate) quotas: Arc<AppQuotas>,
 }
 
 impl NodeStores {
@@ -65,16 +58,17 @@ impl Stores for NodeStores {
         self.store.get().map(|store| store.blobs())
     }
 
-    fn blob_quota(&self) -> BlobQuota {
-        BLOB_QUOTA
+    fn blob_quota(&self, tenant: &TenantId) -> BlobQuota {
+        self.quotas.quota(tenant).blobs
     }
 
     fn send<'a>(&'a self, to: &'a TriggerId, messages: Vec<NewMessage>) -> Option<Sending<'a>> {
         let store = self.store.get()?;
         Some(Box::pin(async move {
+            let quota = self.quotas.quota(&to.tenant).messages;
             let sent = store
                 .triggers()
-                .send(to, messages, triggers::QUOTA, UnixMillis::now());
+                .send(to, messages, quota, UnixMillis::now());
             let ids = sent.await?;
             if let Some(runner) = self.triggers.get().and_then(Weak::upgrade) {
                 runner.wake(to);
@@ -88,7 +82,7 @@ impl Stores for NodeStores {
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {
-        self.quotas.quota(tenant)
+        self.quotas.quota(tenant).kv
     }
 }
 

@@ -10,7 +10,6 @@ use everwarm_edge::services::{NodeCall, NotLetIn, ServiceCalls};
 use everwarm_engine::request::{Request, RequestBody};
 use everwarm_manifest::{App, TenantId};
 use everwarm_store::embedded::Embedded;
-use everwarm_store::triggers::TriggerQuota;
 use everwarm_triggers::verdict::JSON_BYTES_MAX;
 use everwarm_triggers::{
     Answer, AppTriggers, Call, CallError, CallFuture, Caller, Occasion, Runner,
@@ -23,11 +22,6 @@ use crate::apps::{AppKey, Apps};
 use crate::node::Node;
 use crate::stores::NodeStores;
 
-/// How much an app may keep in its queues.
-pub(crate) const QUOTA: TriggerQuota = TriggerQuota {
-    messages_max: 1_000_000,
-    bytes_max: 1 << 30,
-};
 /// How long the calls that are under way may take when another process is to have the store.
 const REST_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -43,7 +37,9 @@ pub(crate) fn runner(
         services: Arc::clone(services),
     };
     let store = Arc::clone(store);
-    let runner = Arc::new(Runner::new(store, Arc::new(caller), QUOTA));
+    let quotas = Arc::clone(&stores.quotas);
+    let quota = move |tenant: &TenantId| quotas.quota(tenant).messages;
+    let runner = Arc::new(Runner::new(store, Arc::new(caller), quota));
     stores.deliver_by(&runner);
     runner
 }

@@ -109,8 +109,8 @@ pub struct Tenant {
     pub created: UnixMillis,
 }
 
-/// What a tenant may use, as a whole; each function has limits of its own besides. Those of key-value data are for each
-/// of its apps.
+/// What a tenant may use, as a whole; each function has limits of its own besides. Those of what is kept (key-value data,
+/// messages, blobs) are for each of its apps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas {
@@ -130,6 +130,18 @@ pub struct Quotas {
     /// Entries that each of its apps may keep; `None` for what the node gives everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_entries: Option<u64>,
+    /// Messages that each of its apps may keep in queues and schedules; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_messages: Option<u64>,
+    /// Bytes of their bodies; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_bytes: Option<u64>,
+    /// Blobs that each of its apps may keep; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<u64>,
+    /// Their bytes; `None` for what the node gives everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob_bytes: Option<u64>,
 }
 
 impl Default for Quotas {
@@ -142,13 +154,17 @@ impl Default for Quotas {
             requests_per_second: 100_000,
             kv_bytes: None,
             kv_entries: None,
+            queue_messages: None,
+            queue_bytes: None,
+            blobs: None,
+            blob_bytes: None,
         }
     }
 }
 
 impl Quotas {
-    /// No bound but the node's own: the default tenant of a node that has no others. Of key-value data every app has a
-    /// bound: a function writes it by itself.
+    /// No bound but the node's own: the default tenant of a node that has no others. Of what functions write
+    /// by themselves every app has a bound.
     pub const UNBOUNDED: Self = Self {
         apps: u32::MAX,
         artifact_bytes: i64::MAX as u64,
@@ -157,6 +173,10 @@ impl Quotas {
         requests_per_second: u32::MAX,
         kv_bytes: None,
         kv_entries: None,
+        queue_messages: None,
+        queue_bytes: None,
+        blobs: None,
+        blob_bytes: None,
     };
 }
 

@@ -30,6 +30,8 @@ pub const BATCH_MAX: usize = 100;
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bytes of what is kept of why a message failed; the rest is cut off.
 pub const REASON_BYTES_MAX: usize = 512;
+/// Milliseconds from when a message is sent until it is due: a year.
+pub const DELAY_MS_MAX: u64 = 366 * 24 * 3_600_000;
 /// Messages of one page.
 pub const PAGE_MAX: u32 = 100;
 /// Messages that one sweep removes.
@@ -45,8 +47,8 @@ pub trait Triggers: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`TriggerError::BodyTooLarge`], [`TriggerError::FieldTooLong`], [`TriggerError::BatchTooLong`] or
-    /// [`TriggerError::BatchTooLarge`] beyond the bounds, [`TriggerError::TooManyMessages`] or
+    /// [`TriggerError::BodyTooLarge`], [`TriggerError::FieldTooLong`], [`TriggerError::DelayTooLong`],
+    /// [`TriggerError::BatchTooLong`] or [`TriggerError::BatchTooLarge`] beyond the bounds, [`TriggerError::TooManyMessages`] or
     /// [`TriggerError::TooManyBytes`] beyond the quota, [`TriggerError::DiskFull`], [`TriggerError::Damaged`] or
     /// [`TriggerError::Failed`].
     fn send<'a>(
@@ -187,6 +189,18 @@ pub trait Triggers: Send + Sync {
         which: Which,
         now: UnixMillis,
     ) -> StoreFuture<'a, Result<u32, TriggerError>>;
+
+    /// The triggers of an app that ever had anything, queues first, each kind ordered by name: those that it declares no
+    /// more too, since what they keep is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Triggers::next_due`].
+    fn of_app<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<Vec<Trigger>, TriggerError>>;
 
     /// What an app keeps in all its triggers.
     ///

@@ -161,6 +161,10 @@ async fn tenant_of_the_third_schema_has_the_quotas_on_key_value_data_that_everyb
         requests_per_second: 4,
         kv_bytes: None,
         kv_entries: None,
+        queue_messages: None,
+        queue_bytes: None,
+        blobs: None,
+        blob_bytes: None,
     };
     assert_eq!(ann.unwrap().quotas, expected);
     drop(store);

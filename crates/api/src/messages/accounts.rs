@@ -59,8 +59,9 @@ pub struct Tenant {
     pub created_ms: u64,
 }
 
-/// What a tenant may use, as a whole, but for key-value data: that is for each of its apps. What is absent is unbounded
-/// but for the node itself; key-value data has the node's default then, 1 GiB and 1,000,000 entries.
+/// What a tenant may use, as a whole, but for what is kept: that is for each of its apps. What is absent is unbounded but for
+/// the node itself; what is kept has the node's default then: 1,000,000 entries of key-value data in 1 GiB, 1,000,000 messages
+/// in 1 GiB, 1,000,000 blobs in 10 GiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
@@ -85,6 +86,18 @@ pub struct Quotas {
     /// Entries that each app may keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_entries: Option<u64>,
+    /// Messages that each app may keep in queues and schedules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_messages: Option<u64>,
+    /// Bytes of their bodies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_bytes: Option<u64>,
+    /// Blobs that each app may keep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<u64>,
+    /// Their bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob_bytes: Option<u64>,
 }
 
 /// A token to be made.

@@ -37,10 +37,13 @@ pub struct TriggerInfo {
     pub kind: TriggerKind,
     /// Its name.
     pub name: String,
-    /// The function that it calls.
+    /// The function that it calls; empty when it isn't declared.
     pub function: String,
-    /// The path that it calls.
+    /// The path that it calls; empty when it isn't declared.
     pub path: String,
+    /// Whether what serves of the app doesn't declare it any more: nobody takes what it keeps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undeclared: bool,
     /// Whether it is paused.
     pub paused: bool,
     /// Messages that are due.
@@ -67,7 +70,7 @@ pub struct TriggerInfo {
     pub next_ms: Option<u64>,
 }
 
-/// Queues, then schedules, each in the manifest's order.
+/// Queues, then schedules, each in the manifest's order; then those that keep messages and aren't in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TriggerPage {
     /// All of them.

@@ -301,6 +301,18 @@ pub(crate) struct TenantSetArgs {
     /// Entries of key-value data that each of its apps may keep [default: the node's, 1000000]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) kv_entries: Option<u64>,
+    /// Bytes of messages that each of its apps may keep [default: the node's, 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) queue_bytes: Option<ByteSize>,
+    /// Messages that each of its apps may keep [default: the node's, 1000000]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) queue_messages: Option<u64>,
+    /// Bytes of blobs that each of its apps may keep [default: the node's, 10GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) blob_bytes: Option<ByteSize>,
+    /// Blobs that each of its apps may keep [default: the node's, 1000000]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) blobs: Option<u64>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -43,6 +43,10 @@ async fn set(args: TenantSetArgs, printer: &Printer) -> Result<Exit, Failure> {
         requests_per_second: args.rate,
         kv_bytes: args.kv_bytes.map(ByteSize::as_u64),
         kv_entries: args.kv_entries,
+        queue_messages: args.queue_messages,
+        queue_bytes: args.queue_bytes.map(ByteSize::as_u64),
+        blobs: args.blobs,
+        blob_bytes: args.blob_bytes.map(ByteSize::as_u64),
     };
     let tenant = client.put_tenant(&args.name, &quotas).await?;
     printer.data(&tenant, || told(std::slice::from_ref(&tenant)));
@@ -67,13 +71,14 @@ fn told(tenants: &[Tenant]) -> String {
         Column::Right("MEMORY"),
         Column::Right("CONCURRENCY"),
         Column::Right("REQUESTS/S"),
-        Column::Right("KV BYTES/APP"),
-        Column::Right("KV ENTRIES/APP"),
+        Column::Right("KV/APP"),
+        Column::Right("QUEUES/APP"),
+        Column::Right("BLOBS/APP"),
     ];
     table(columns, &rows)
 }
 
-fn row(tenant: &Tenant) -> [String; 8] {
+fn row(tenant: &Tenant) -> [String; 9] {
     let Quotas {
         apps,
         artifact_bytes,
@@ -82,6 +87,10 @@ fn row(tenant: &Tenant) -> [String; 8] {
         requests_per_second,
         kv_bytes,
         kv_entries,
+        queue_messages,
+        queue_bytes,
+        blobs,
+        blob_bytes,
     } = tenant.quotas;
     let number = |bound: Option<u32>| bound.map_or("any".to_owned(), |bound| bound.to_string());
     let size = |bound: Option<u64>| {
@@ -89,6 +98,14 @@ fn row(tenant: &Tenant) -> [String; 8] {
     };
     // The node's own, which it alone knows.
     let own = || "default".to_owned();
+    let kept = |bytes: Option<u64>, count: Option<u64>| match (bytes, count) {
+        (None, None) => own(),
+        _ => format!(
+            "{} in {}",
+            bytes.map_or_else(own, |bytes| ByteSize::new(bytes).to_string()),
+            count.map_or_else(own, |count| count.to_string())
+        ),
+    };
     [
         tenant.name.clone(),
         number(apps),
@@ -96,7 +113,8 @@ fn row(tenant: &Tenant) -> [String; 8] {
         size(memory_bytes),
         number(concurrency),
         number(requests_per_second),
-        kv_bytes.map_or_else(own, |bytes| ByteSize::new(bytes).to_string()),
-        kv_entries.map_or_else(own, |entries| entries.to_string()),
+        kept(kv_bytes, kv_entries),
+        kept(queue_bytes, queue_messages),
+        kept(blob_bytes, blobs),
     ]
 }

@@ -89,7 +89,11 @@ async fn list(kind: TriggerKind, args: TriggersArgs, printer: &Printer) -> Resul
 }
 
 fn state(info: &TriggerInfo) -> String {
-    let word = if info.paused { "paused" } else { "on" };
+    let word = match info {
+        _ if info.undeclared => "undeclared",
+        _ if info.paused => "paused",
+        _ => "on",
+    };
     word.to_owned()
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use everwarm_store::blobs::{
-    self, Blob, BlobError, BlobId, BlobName, BlobPage, Blobs, Condition, Container, ContentType,
-    Download, Part, Upload,
+    self, Blob, BlobError, BlobId, BlobName, BlobPage, BlobQuota, Blobs, Condition, Container,
+    ContentType, Download, Part, Upload,
 };
 use everwarm_store::catalog::UnixMillis;
 
@@ -65,6 +65,10 @@ impl OpenContainer {
         })
     }
 
+    fn quota(&self) -> BlobQuota {
+        self.0.stores.blob_quota(&self.0.container.tenant)
+    }
+
     pub(super) async fn created(&self) -> Result<UnixMillis, Refused> {
         let created = self.blobs()?.created(&self.0.container).await;
         let created = created.map_err(|error| self.refused(&error))?;
@@ -98,7 +102,7 @@ impl OpenContainer {
         let content_type = content_type.filter(|text| !text.is_empty());
         let content_type = content_type.as_deref().map(ContentType::new).transpose();
         let content_type = content_type.map_err(|error| Refused::Invalid(error.to_string()))?;
-        let quota = self.0.stores.blob_quota();
+        let quota = self.quota();
         let upload = self.blobs()?.put(&id, content_type, quota).await;
         upload.map_err(|error| self.refused(&error))
     }
@@ -141,7 +145,7 @@ impl OpenContainer {
         to_name: &str,
     ) -> Result<Option<Blob>, Refused> {
         let (from, target) = (self.id(name)?, to.id(to_name)?);
-        let quota = self.0.stores.blob_quota();
+        let quota = self.quota();
         let copied = blobs::copy(
             (self.blobs()?, &from),
             (to.blobs()?, &target),

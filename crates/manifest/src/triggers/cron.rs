@@ -2,9 +2,10 @@
 //! are those that are compiled in, so that every node knows the same ones.
 //!
 //! A line has five fields (minute, hour, day of month, month, day of week) or six (seconds before them). Where a clock is
-//! put forward, a line with a fixed time that falls into the gap is due right after it; where it is put back, such a line
-//! is due once, at the first of the two times. Lines that repeat (`*/15 * * * *`) are due whenever they match, in both
-//! hours and not in the gap. So do Vixie cron and its descendants.
+//! put forward, a fixed time of a line that falls into the gap is due right after it; where it is put back, such a time
+//! is due once, at the first of the two. Lines that repeat (`*/15 * * * *`) are due whenever they match, in both hours and
+//! not in the gap. So do Vixie cron and its descendants. Times are fixed where a line lists them (`0,30 2,14 * * *`), up to
+//! [`FIXED_TIMES_MAX`] a day; a `*`, a range or a step makes a line repeat.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+/// Times of a day that a line lists and that are fixed; a line that lists more of them repeats.
+pub const FIXED_TIMES_MAX: usize = 24;
 /// Bytes of a line.
 pub const CRON_BYTES_MAX: usize = 256;
 /// A moment from which a line that is ever due is looked for, so that whether one is valid depends on no clock: the start
@@ -25,7 +28,8 @@ const LOOKED_FROM: i64 = 946_684_800;
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
     text: Box<str>,
-    line: Box<croner::Cron>,
+    /// It is due when one of them is: one for each fixed time, for the library knows only one of a line.
+    lines: Box<[croner::Cron]>,
 }
 
 /// Text that is no cron line.
@@ -55,11 +59,19 @@ impl Cron {
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed);
-        let line = parser.build().parse(text);
+        let parser = parser.build();
+        let line = parser.parse(text);
         let line = line.map_err(|error| CronError::Form(tidied(&error.to_string())))?;
+        let of_times = fixed_times(text)
+            .into_iter()
+            .map(|line| parser.parse(&line));
+        let lines = match of_times.collect::<Result<Vec<_>, _>>() {
+            Ok(lines) if !lines.is_empty() => lines,
+            _ => vec![line],
+        };
         let cron = Self {
             text: text.into(),
-            line: Box::new(line),
+            lines: lines.into(),
         };
         let from = Timestamp::from_second(LOOKED_FROM).map_err(|_| CronError::NeverDue)?;
         cron.next(&from.to_zoned(TimeZone::UTC))
@@ -86,13 +98,49 @@ impl Cron {
         let before_s = i64::try_from(before.div_ceil(1_000)).ok()?;
         let from = Timestamp::from_second(before_s).ok()?;
         let from = from.to_zoned(zone.zone.clone());
-        let last = self.line.find_previous_occurrence(&from, false).ok()?;
+        let last = self.lines.iter();
+        let last = last.filter_map(|line| line.find_previous_occurrence(&from, false).ok());
+        let last = last.max()?;
         u64::try_from(last.timestamp().as_millisecond()).ok()
     }
 
     fn next(&self, after: &jiff::Zoned) -> Option<jiff::Zoned> {
-        self.line.find_next_occurrence(after, false).ok()
+        let next = self.lines.iter();
+        let next = next.filter_map(|line| line.find_next_occurrence(after, false).ok());
+        next.min()
     }
+}
+
+/// A line for each time of day that a line lists; none if it lists one, too many, or none.
+fn fixed_times(text: &str) -> Vec<String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let (times, days) = match fields.len() {
+        5 => fields.split_at(2),
+        6 => fields.split_at(3),
+        _ => return Vec::new(),
+    };
+    let mut lines = vec![String::new()];
+    for field in times {
+        let values = field.split(',').map(str::parse);
+        let Ok(mut values) = values.collect::<Result<Vec<u8>, _>>() else {
+            return Vec::new();
+        };
+        values.sort_unstable();
+        values.dedup();
+        if lines.len() * values.len() > FIXED_TIMES_MAX {
+            return Vec::new();
+        }
+        let longer = lines.iter().flat_map(|line| {
+            let with = move |value| format!("{line}{value} ");
+            values.iter().map(with)
+        });
+        lines = longer.collect();
+    }
+    if lines.len() == 1 {
+        return Vec::new();
+    }
+    let days = days.join(" ");
+    lines.iter().map(|line| line.clone() + &days).collect()
 }
 
 /// The library's sentences end with a full stop; ours are a part of another.
@@ -262,6 +310,49 @@ mod tests {
     }
 
     #[test]
+    fn each_time_that_a_line_lists_is_fixed() {
+        assert_eq!(
+            due("30 2,14 * * *", "Europe/Vienna", "2026-03-28T20:00:00Z", 3),
+            [
+                "2026-03-29T01:00:00Z",
+                "2026-03-29T12:30:00Z",
+                "2026-03-30T00:30:00Z"
+            ]
+        );
+        assert_eq!(
+            due(
+                "0,30 2,2 * * SUN",
+                "Europe/Vienna",
+                "2026-10-24T12:00:00Z",
+                3
+            ),
+            [
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T00:30:00Z",
+                "2026-11-01T01:00:00Z"
+            ]
+        );
+        // Two times of the gap are one moment.
+        assert_eq!(
+            due("10,40 2 * * *", "Europe/Vienna", "2026-03-28T20:00:00Z", 2),
+            ["2026-03-29T01:00:00Z", "2026-03-30T00:10:00Z"]
+        );
+        // More than are fixed, and a range.
+        for line in ["0,10,20,30,40 0,1,2,3,4 * * *", "0,30 2-3 * * *"] {
+            let due = due(line, "Europe/Vienna", "2026-10-25T00:50:00Z", 1);
+            assert_eq!(due, ["2026-10-25T01:00:00Z"], "{line}");
+        }
+        assert_eq!(
+            due("15,45 30 9 * * *", "UTC", "2026-01-01T00:00:00Z", 3),
+            [
+                "2026-01-01T09:30:15Z",
+                "2026-01-01T09:30:45Z",
+                "2026-01-02T09:30:15Z"
+            ]
+        );
+    }
+
+    #[test]
     fn line_that_repeats_is_due_in_both_hours_and_not_in_the_gap() {
         assert_eq!(
             due("0,30 * * * *", "Europe/Vienna", "2026-03-29T00:20:00Z", 2),
@@ -286,6 +377,7 @@ mod tests {
             ("30 2 * * *", "Europe/Vienna"),
             ("*/20 2 * * *", "Europe/Vienna"),
             ("15 */3 * * * *", "America/St_Johns"),
+            ("10,40 2,3 * * *", "Europe/Vienna"),
         ] {
             let (cron, zone) = (Cron::parse(line).unwrap(), zone.parse::<Zone>().unwrap());
             // Around the last Sundays of March and October 2026, by steps that are no round numbers.

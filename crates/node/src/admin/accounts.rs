@@ -78,7 +78,7 @@ pub(super) async fn put_tenant(
         .put_tenant(&id, quotas, note)
         .await?;
     admin.node.targets.set_quotas(&id, quotas);
-    admin.node.kv_quotas.set(&id, quotas);
+    admin.node.app_quotas.set(&id, quotas);
     Ok(Json(tenant(&made)))
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn remove_tenant(
     if !removed {
         return Err(Failed::not_found(&format!("tenant `{id}`")));
     }
-    admin.node.kv_quotas.forget(&id);
+    admin.node.app_quotas.forget(&id);
     admin.node.forget_secrets_of(&id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -202,6 +202,10 @@ fn tenant(tenant: &Tenant) -> messages::Tenant {
         requests_per_second,
         kv_bytes,
         kv_entries,
+        queue_messages,
+        queue_bytes,
+        blobs,
+        blob_bytes,
     } = tenant.quotas;
     let unbounded = Quotas::UNBOUNDED;
     messages::Tenant {
@@ -215,6 +219,10 @@ fn tenant(tenant: &Tenant) -> messages::Tenant {
                 .then_some(requests_per_second),
             kv_bytes,
             kv_entries,
+            queue_messages,
+            queue_bytes,
+            blobs,
+            blob_bytes,
         },
         created_ms: tenant.created.0,
     }
@@ -237,6 +245,10 @@ pub(super) fn quotas(sent: messages::Quotas) -> Quotas {
             .unwrap_or(unbounded.requests_per_second),
         kv_bytes: sent.kv_bytes,
         kv_entries: sent.kv_entries,
+        queue_messages: sent.queue_messages,
+        queue_bytes: sent.queue_bytes,
+        blobs: sent.blobs,
+        blob_bytes: sent.blob_bytes,
     }
 }
 

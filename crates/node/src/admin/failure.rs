@@ -304,6 +304,7 @@ impl From<TriggerError> for Failed {
         match &error {
             TriggerError::BodyTooLarge { .. }
             | TriggerError::FieldTooLong
+            | TriggerError::DelayTooLong
             | TriggerError::BatchTooLong { .. }
             | TriggerError::BatchTooLarge => Self::value_too_large(error.to_string()),
             TriggerError::TooManyMessages { .. } | TriggerError::TooManyBytes { .. } => {

@@ -192,7 +192,7 @@ pub(super) async fn put(
     let expires = time
         .ttl_s
         .map(|seconds| UnixMillis(now.0.saturating_add(seconds.saturating_mul(1_000))));
-    let quota = admin.node.kv_quotas.quota(&caller.tenant);
+    let quota = admin.node.app_quotas.quota(&caller.tenant).kv;
     let kv = admin.node.store.kv();
     let value = NewValue { bytes, expires };
     let revision = kv.set(&bucket, &key, value, quota, now).await?;
@@ -271,7 +271,7 @@ pub(super) async fn write(
     let values = values(json(request, BATCH_JSON_BYTES_MAX).await?)?;
     if !values.is_empty() {
         announce(&admin, &caller, Action::PutValues, &bucket, values.len()).await?;
-        let quota = admin.node.kv_quotas.quota(&caller.tenant);
+        let quota = admin.node.app_quotas.quota(&caller.tenant).kv;
         let kv = admin.node.store.kv();
         kv.set_many(&bucket, values, quota, UnixMillis::now())
             .await?;

@@ -1,7 +1,7 @@
 //! Queues and schedules of apps, for their owners: how they stand, their messages, pauses and runs by hand.
 //!
 //! Owns that each change is in the audit log before it is made: who, of which app, how many; no message. What is meant has to
-//! be declared by the version that serves.
+//! be declared by the version that serves, or to have messages that were left by one that declared it.
 
 use axum::Json;
 use axum::extract::{Extension, FromRequestParts, Path, Request, State};
@@ -16,7 +16,8 @@ use everwarm_store::Store as _;
 use everwarm_store::audit::Action;
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::triggers::{
-    self, Content, DeliveryId, Kept, MessageId, NewMessage, SWEEP_MAX, Trigger, TriggerId, Which,
+    self, Content, DeliveryId, Kept, MessageId, NewMessage, SWEEP_MAX, Standing, Trigger,
+    TriggerId, Which,
 };
 use serde::Deserialize;
 
@@ -27,7 +28,6 @@ use super::failure::Failed;
 use super::pages::Asked;
 use super::sent::{Asking, Name, Sent, whole};
 use crate::operate::note;
-use crate::triggers::QUOTA;
 
 /// Changes of as many messages as one takes that one request makes at most.
 const CHANGES_MAX: u64 = 1_000;
@@ -93,13 +93,34 @@ async fn serving(admin: &Admin, caller: &Caller, app: &str) -> Result<App, Faile
     Ok(serving.main.manifest)
 }
 
-/// The queue or schedule that a path names.
+/// The queue or schedule that a path names: what serves declares it, or it still has messages.
 async fn meant(admin: &Admin, caller: &Caller, meant: Meant) -> Result<TriggerId, Failed> {
+    let (of, is_declared) = named(admin, caller, &meant).await?;
+    if is_declared || keeps_something(&standing(admin, &of).await?) {
+        return Ok(of);
+    }
+    Err(not_there(&meant))
+}
+
+/// As [`meant`], but somebody has to handle its messages.
+async fn declared(admin: &Admin, caller: &Caller, meant: Meant) -> Result<TriggerId, Failed> {
+    let (of, is_declared) = named(admin, caller, &meant).await?;
+    let of = is_declared.then_some(of);
+    of.ok_or_else(|| not_there(&meant))
+}
+
+fn not_there(Meant(app, kind, name): &Meant) -> Failed {
+    let name = name.escape_debug();
+    Failed::not_found(&format!("{kind} `{name}` in what serves of {app}"))
+}
+
+/// The queue or schedule of that name, and whether what serves declares it.
+async fn named(admin: &Admin, caller: &Caller, meant: &Meant) -> Result<(TriggerId, bool), Failed> {
     let Meant(app, kind, name) = meant;
-    let manifest = serving(admin, caller, &app).await?;
-    let trigger = match &*kind {
-        "queue" => QueueName::new(&name).ok().map(Trigger::Queue),
-        "schedule" => ScheduleName::new(&name).ok().map(Trigger::Schedule),
+    let manifest = serving(admin, caller, app).await?;
+    let trigger = match &**kind {
+        "queue" => QueueName::new(name).ok().map(Trigger::Queue),
+        "schedule" => ScheduleName::new(name).ok().map(Trigger::Schedule),
         _ => {
             return Err(Failed::not_found(&format!(
                 "kind `{}`",
@@ -107,21 +128,30 @@ async fn meant(admin: &Admin, caller: &Caller, meant: Meant) -> Result<TriggerId
             )));
         }
     };
-    let trigger = trigger.filter(|trigger| match trigger {
-        Trigger::Queue(name) => manifest.queues.iter().any(|queue| queue.name == *name),
-        Trigger::Schedule(name) => manifest.schedules.iter().any(|it| it.name == *name),
-    });
-    let trigger = trigger.ok_or_else(|| {
-        Failed::not_found(&format!(
-            "{kind} `{}` in what serves of {app}",
-            name.escape_debug()
-        ))
-    })?;
-    Ok(TriggerId {
+    let trigger = trigger.ok_or_else(|| not_there(meant))?;
+    let is_declared = declares(&manifest, &trigger);
+    let of = TriggerId {
         tenant: caller.tenant.clone(),
         app: manifest.name,
         trigger,
-    })
+    };
+    Ok((of, is_declared))
+}
+
+fn declares(manifest: &App, trigger: &Trigger) -> bool {
+    match trigger {
+        Trigger::Queue(name) => manifest.queues.iter().any(|queue| queue.name == *name),
+        Trigger::Schedule(name) => manifest.schedules.iter().any(|it| it.name == *name),
+    }
+}
+
+async fn standing(admin: &Admin, of: &TriggerId) -> Result<Standing, Failed> {
+    let triggers = admin.node.store.triggers();
+    Ok(triggers.standing(of, UnixMillis::now()).await?)
+}
+
+fn keeps_something(standing: &Standing) -> bool {
+    standing.due + standing.delayed + standing.leased + standing.dead > 0
 }
 
 /// Tells the audit log of a change before it is made.
@@ -168,6 +198,23 @@ pub(super) async fn list(
             ..info
         });
     }
+    let kept = admin
+        .node
+        .store
+        .triggers()
+        .of_app(&caller.tenant, &manifest.name);
+    for trigger in kept.await? {
+        if declares(&manifest, &trigger) {
+            continue;
+        }
+        let info = info(&admin, &caller, &manifest.name, trigger).await?;
+        if info.due + info.delayed + info.leased + info.dead > 0 {
+            items.push(TriggerInfo {
+                undeclared: true,
+                ..info
+            });
+        }
+    }
     Ok(Json(TriggerPage { items }))
 }
 
@@ -183,8 +230,7 @@ async fn info(
         app: app.clone(),
         trigger,
     };
-    let now = UnixMillis::now();
-    let standing = admin.node.store.triggers().standing(&of, now).await?;
+    let standing = standing(admin, &of).await?;
     Ok(TriggerInfo {
         kind: match of.trigger {
             Trigger::Queue(_) => TriggerKind::Queue,
@@ -193,6 +239,7 @@ async fn info(
         name: of.trigger.name().to_owned(),
         function: String::new(),
         path: String::new(),
+        undeclared: false,
         paused: standing.is_paused,
         due: standing.due,
         delayed: standing.delayed,
@@ -260,7 +307,7 @@ pub(super) async fn send(
     Asking(after): Asking<After>,
     request: Request,
 ) -> Result<Json<SentMessage>, Failed> {
-    let of = meant(&admin, &caller, of).await?;
+    let of = declared(&admin, &caller, of).await?;
     let _turn = admin.values.wait(&caller.tenant).await;
     let content_type = match request.headers().get(header::CONTENT_TYPE) {
         None => None,
@@ -286,7 +333,8 @@ pub(super) async fn send(
         due: UnixMillis(now.0.saturating_add(delay_ms)),
     };
     let triggers = admin.node.store.triggers();
-    let ids = triggers.send(&of, vec![message], QUOTA, now).await?;
+    let quota = admin.node.app_quotas.quota(&caller.tenant).messages;
+    let ids = triggers.send(&of, vec![message], quota, now).await?;
     admin.node.triggers.wake(&of);
     let id = ids.first().copied().unwrap_or(MessageId(0));
     Ok(Json(SentMessage {

@@ -67,6 +67,10 @@ pub(super) async fn tenant_reads_back_with_its_quotas(store: &dyn Store) {
         apps: 7,
         kv_bytes: Some(u64::MAX),
         kv_entries: Some(0),
+        queue_messages: Some(1),
+        queue_bytes: Some(2),
+        blobs: Some(3),
+        blob_bytes: Some(4),
         ..Quotas::UNBOUNDED
     };
     let changed = accounts

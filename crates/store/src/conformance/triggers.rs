@@ -12,9 +12,9 @@ use super::{all, app_name, tenant};
 use crate::Store;
 use crate::catalog::UnixMillis;
 use crate::triggers::{
-    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, Content, Lease, Leased, MessageId, NewMessage,
-    Outcome, Receipt, Settlement, Standing, State, Trigger, TriggerId, TriggerQuota, Triggers,
-    Which,
+    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, Content, DELAY_MS_MAX, Lease, Leased, MessageId,
+    NewMessage, Outcome, Receipt, Settlement, Standing, State, Trigger, TriggerId, TriggerQuota,
+    Triggers, Which,
 };
 
 pub(super) use bounds::*;
@@ -194,7 +194,7 @@ pub(super) async fn message_is_not_given_out_before_it_is_due(store: &dyn Store)
     assert_eq!(next_due(triggers, &queue, NOW).await, None);
     let messages = vec![
         message_at(b"late", LATER),
-        message_at(b"later", UnixMillis(u64::MAX)),
+        message_at(b"later", UnixMillis(NOW.0 + DELAY_MS_MAX)),
     ];
     let sent = triggers
         .send(&queue, messages, TriggerQuota::NONE, NOW)

@@ -1,6 +1,6 @@
 //! Why the store didn't do with messages what it was asked.
 
-use super::{BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, FIELD_BYTES_MAX};
+use super::{BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, DELAY_MS_MAX, FIELD_BYTES_MAX};
 use crate::EngineError;
 
 /// Why the store didn't do what it was asked.
@@ -17,6 +17,12 @@ pub enum TriggerError {
     /// A content type or a trace context is too long.
     #[error("a message's content type and trace context may have {FIELD_BYTES_MAX} bytes each")]
     FieldTooLong,
+    /// A message is to be due too late.
+    #[error(
+        "a message may be delayed for {} days: keep what is to come later elsewhere, and send it then",
+        DELAY_MS_MAX / (24 * 3_600_000)
+    )]
+    DelayTooLong,
     /// A batch has too many messages.
     #[error(
         "the batch has {messages} messages, and a batch may have {BATCH_MAX}: make several of it"

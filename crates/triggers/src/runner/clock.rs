@@ -79,7 +79,16 @@ impl Clock {
         };
         let (triggers, now) = (self.shared.store.triggers(), UnixMillis::now());
         let fired = triggers.fired(&self.of).await?;
-        let fire = |from, runs| triggers.fire(&self.of, from, now, runs, self.shared.quota, now);
+        let fire = |from, runs| {
+            triggers.fire(
+                &self.of,
+                from,
+                now,
+                runs,
+                (self.shared.quota)(&self.of.tenant),
+                now,
+            )
+        };
         let from = match fired {
             Some(from) if !*begins_now && from.0 <= now.0 + AHEAD_MAX_MS => from,
             _ => {

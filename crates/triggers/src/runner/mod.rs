@@ -58,7 +58,7 @@ pub struct Runner {
 struct Shared {
     store: Arc<dyn Store>,
     caller: Arc<dyn Caller>,
-    quota: TriggerQuota,
+    quota: Box<dyn Fn(&TenantId) -> TriggerQuota + Send + Sync>,
     /// Whether messages are taken from the store.
     takes: watch::Sender<bool>,
     /// How many have something of the store's in hand, or are about to.
@@ -68,6 +68,14 @@ struct Shared {
 
 /// Somebody has something in hand.
 struct Busy(Arc<Shared>);
+
+impl Busy {
+    /// One more has a part of it.
+    fn also(&self) -> Self {
+        self.0.busy.send_modify(|busy| *busy += 1);
+        Self(Arc::clone(&self.0))
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -183,13 +191,18 @@ impl CountsKept {
 }
 
 impl Runner {
-    /// Messages are in `store`, functions are called through `caller`. `quota` holds for the runs of an app's schedules.
-    pub fn new(store: Arc<dyn Store>, caller: Arc<dyn Caller>, quota: TriggerQuota) -> Self {
+    /// Messages are in `store`, functions are called through `caller`. `quota` says how much each app of a tenant may keep: it
+    /// holds for the runs of schedules.
+    pub fn new(
+        store: Arc<dyn Store>,
+        caller: Arc<dyn Caller>,
+        quota: impl Fn(&TenantId) -> TriggerQuota + Send + Sync + 'static,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 store,
                 caller,
-                quota,
+                quota: Box::new(quota),
                 takes: watch::Sender::new(true),
                 busy: watch::Sender::new(0),
                 counts: CountsKept::default(),
@@ -238,6 +251,13 @@ impl Runner {
     /// An app is gone, and its triggers with it. Calls that are under way end.
     pub fn remove(&self, tenant: &TenantId, app: &AppName) {
         self.set(tenant, app, AppTriggers::default(), Occasion::Deploy);
+    }
+
+    /// Apps that `serves` doesn't know are gone, as by [`Runner::remove`].
+    pub fn remove_all_but(&self, serves: impl Fn(&TenantId, &AppName) -> bool) {
+        let mut desks = self.desks.lock();
+        let gone = desks.extract_if(|of, _| !serves(&of.tenant, &of.app));
+        self.end_later(gone.map(|(_, desk)| desk).collect());
     }
 
     /// There is something new for a trigger: a message, or it goes on after a pause.

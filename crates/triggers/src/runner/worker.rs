@@ -1,12 +1,15 @@
 //! The task that delivers the messages of one trigger: takes those that are due, calls the handler, and stores what came
 //! of it. The calls are tasks of its own.
 
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use everwarm_store::catalog::UnixMillis;
-use everwarm_store::triggers::{BATCH_BYTES_MAX, Lease, Leased, TriggerError, TriggerId};
+use everwarm_store::triggers::{
+    BATCH_BYTES_MAX, BATCH_MAX, Lease, Leased, TriggerError, TriggerId,
+};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -118,14 +121,21 @@ impl Worker {
     async fn take(&self, calls: &mut JoinSet<Went>, filling: &mut Filling) -> Option<Duration> {
         loop {
             let consumer = self.orders.borrow().clone();
-            if calls.len() >= consumer.concurrency.get() as usize {
+            let room = (consumer.concurrency.get() as usize).saturating_sub(calls.len());
+            if room == 0 {
                 return None;
             }
             let busy = self.shared.take()?;
-            match self.take_batch(&consumer, filling).await {
+            match self.take_batches(&consumer, room, filling).await {
                 Ok(ControlFlow::Continue(messages)) => {
-                    let call = deliver(busy, self.of.clone(), consumer, messages);
-                    calls.spawn(call);
+                    let mut messages = messages.into_iter();
+                    let batch = consumer.batch.get() as usize;
+                    while messages.len() > 0 {
+                        let messages = messages.by_ref().take(batch).collect();
+                        let call =
+                            deliver(busy.also(), self.of.clone(), consumer.clone(), messages);
+                        calls.spawn(call);
+                    }
                 }
                 Ok(ControlFlow::Break(next)) => return next,
                 Err(error) => {
@@ -141,10 +151,11 @@ impl Worker {
         }
     }
 
-    /// Messages for a call, or when to look again.
-    async fn take_batch(
+    /// Messages for up to `calls` calls, or when to look again. All are taken at once: each time is a wait for the disk.
+    async fn take_batches(
         &self,
         consumer: &Consumer,
+        calls: usize,
         filling: &mut Filling,
     ) -> Result<ControlFlow<Option<Duration>, Vec<Leased>>, TriggerError> {
         let (triggers, now) = (self.shared.store.triggers(), UnixMillis::now());
@@ -156,12 +167,13 @@ impl Worker {
             filling.0 = None;
             return Ok(ControlFlow::Break(Some(Duration::from_millis(wait))));
         }
-        if let Some(wait) = self.wait_for_more(consumer, filling, now).await? {
-            return Ok(ControlFlow::Break(Some(wait)));
-        }
+        let batches = match self.batches(consumer, filling, now).await? {
+            ControlFlow::Continue(batches) => batches.min(calls),
+            ControlFlow::Break(wait) => return Ok(ControlFlow::Break(Some(wait))),
+        };
         let mine = consumer.visibility.duration() + SETTLE_TIME_MAX;
         let lease = Lease {
-            count_max: consumer.batch.get(),
+            count_max: at_once(consumer.batch, batches),
             bytes_max: BATCH_BYTES_MAX,
             until: UnixMillis(now.0 + u64::try_from(mine.as_millis()).unwrap_or(u64::MAX >> 1)),
         };
@@ -173,31 +185,44 @@ impl Worker {
         Ok(ControlFlow::Continue(messages))
     }
 
-    /// How long to wait for a batch to be full; `None` when it is, or has waited long enough.
-    async fn wait_for_more(
+    /// How many batches there are to take: only full ones as long as the rest may wait for more. Or how long to wait for
+    /// the first.
+    async fn batches(
         &self,
         consumer: &Consumer,
         filling: &mut Filling,
         now: UnixMillis,
-    ) -> Result<Option<Duration>, TriggerError> {
+    ) -> Result<ControlFlow<Duration, usize>, TriggerError> {
         if consumer.batch_wait.as_u64() == 0 || consumer.batch.get() == 1 {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(usize::MAX));
         }
         let since = *filling.0.get_or_insert_with(Instant::now);
         let left = consumer
             .batch_wait
             .duration()
             .saturating_sub(since.elapsed());
-        let is_over = left.is_zero() || {
-            let standing = self.shared.store.triggers().standing(&self.of, now).await?;
-            standing.due >= u64::from(consumer.batch.get())
-        };
-        if is_over {
+        if left.is_zero() {
             filling.0 = None;
-            return Ok(None);
+            return Ok(ControlFlow::Continue(usize::MAX));
         }
-        Ok(Some(left))
+        let standing = self.shared.store.triggers().standing(&self.of, now).await?;
+        match standing.due / u64::from(consumer.batch.get()) {
+            0 => Ok(ControlFlow::Break(left)),
+            full => {
+                filling.0 = None;
+                Ok(ControlFlow::Continue(
+                    usize::try_from(full).unwrap_or(usize::MAX),
+                ))
+            }
+        }
     }
+}
+
+/// Messages of one lease: for so many batches, but for at least one and within what a lease may have.
+fn at_once(batch: NonZeroU32, batches: usize) -> u32 {
+    let batches_max = (BATCH_MAX / batch.get() as usize).max(1);
+    let batches = u32::try_from(batches.min(batches_max)).unwrap_or(1);
+    batch.get().saturating_mul(batches)
 }
 
 /// Calls the handler with messages, and stores what came of it.

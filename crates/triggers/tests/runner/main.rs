@@ -107,7 +107,7 @@ impl Fixture {
         let store = Arc::new(Embedded::open(dir.path()).unwrap());
         let (desk, asked) = mpsc::unbounded_channel();
         let caller = Arc::new(Desk(desk));
-        let runner = Runner::new(Arc::clone(&store) as _, caller, TriggerQuota::NONE);
+        let runner = Runner::new(Arc::clone(&store) as _, caller, |_| TriggerQuota::NONE);
         Self {
             store,
             runner,

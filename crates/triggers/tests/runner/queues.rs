@@ -181,6 +181,57 @@ async fn batch_is_as_full_as_it_can_be_and_waits_no_longer_than_it_may() {
 }
 
 #[tokio::test]
+async fn what_is_taken_together_is_parted_among_the_calls_that_there_is_room_for() {
+    let mut it = Fixture::new();
+    it.set(queue("batch = 2\nconcurrency = 3\n"), Occasion::Start);
+    let sent = ["a", "b", "c", "d", "e", "f", "g"];
+    it.send(&sent).await;
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        asked.push(it.asked().await);
+    }
+    it.until(&jobs(), |standing| standing.leased == 6).await;
+    assert!(it.nobody_asks());
+    let mut bodies = Vec::new();
+    for asked in asked {
+        let body: serde_json::Value = serde_json::from_slice(&asked.call.body).unwrap();
+        let messages = body["messages"].as_array().unwrap();
+        assert_eq!(messages.len(), 2);
+        bodies.extend(
+            messages
+                .iter()
+                .map(|it| it["body"].as_str().unwrap().to_owned()),
+        );
+        asked.answer(200);
+    }
+    bodies.sort();
+    assert_eq!(bodies, sent[..6]);
+    it.asked().await.answer(200);
+    it.until(&jobs(), is_empty).await;
+}
+
+#[tokio::test]
+async fn what_fills_no_batch_waits_although_others_are_full() {
+    let mut it = Fixture::new();
+    let lines = "batch = 2\nbatch_wait = \"30s\"\nconcurrency = 4\n";
+    it.set(queue(lines), Occasion::Start);
+    it.send(&["a", "b", "c", "d", "e"]).await;
+    let (first, second) = (it.asked().await, it.asked().await);
+    it.until(&jobs(), |standing| {
+        (standing.leased, standing.due) == (4, 1)
+    })
+    .await;
+    first.answer(200);
+    second.answer(200);
+    it.counted(|counts| counts.acknowledged == 4).await;
+    assert!(it.nobody_asks());
+    // With another one it is a batch.
+    it.send(&["f"]).await;
+    it.asked().await.answer(200);
+    it.until(&jobs(), is_empty).await;
+}
+
+#[tokio::test]
 async fn what_ends_with_the_runner_is_delivered_by_the_next() {
     let mut it = Fixture::new();
     it.set(queue(""), Occasion::Start);
@@ -200,7 +251,7 @@ async fn what_ends_with_the_runner_is_delivered_by_the_next() {
     // Another process: leases are gone.
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
     let (desk, mut calls) = mpsc::unbounded_channel();
-    let runner = Runner::new(store, Arc::new(Desk(desk)), TriggerQuota::NONE);
+    let runner = Runner::new(store, Arc::new(Desk(desk)), |_| TriggerQuota::NONE);
     let (tenant, app) = shop();
     runner.set(&tenant, &app, queue(""), Occasion::Start);
     let again: Asked = timeout(PATIENCE, calls.recv())

@@ -1,14 +1,15 @@
 //! Behaviours of queues and schedules: limits, quotas, batches, removal.
 
 use super::{
-    LATER, NOW, bodies, default_queue, lease, lease_at, lease_of, message, names, queue, schedule,
-    send, settle, standing,
+    LATER, NOW, bodies, default_queue, lease, lease_at, lease_of, message, message_at, names,
+    queue, schedule, send, settle, standing,
 };
 use crate::Store;
+use crate::catalog::UnixMillis;
 use crate::conformance::{app_name, tenant};
 use crate::triggers::{
-    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, FIELD_BYTES_MAX, KeptMessages, MessageId,
-    NewMessage, Outcome, Settlement, Standing, TriggerError, TriggerQuota, Which,
+    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, DELAY_MS_MAX, FIELD_BYTES_MAX, KeptMessages,
+    MessageId, NewMessage, Outcome, Settlement, Standing, TriggerError, TriggerQuota, Which,
 };
 
 pub(crate) async fn what_is_too_large_for_a_queue_is_refused(store: &dyn Store) {
@@ -35,6 +36,14 @@ pub(crate) async fn what_is_too_large_for_a_queue_is_refused(store: &dyn Store) 
         let refused = try_send(vec![message(b"a"), long_field]).await;
         assert!(
             matches!(refused, Err(TriggerError::FieldTooLong)),
+            "{refused:?}"
+        );
+    }
+    let latest = UnixMillis(NOW.0 + DELAY_MS_MAX);
+    for too_late in [UnixMillis(latest.0 + 1), UnixMillis(u64::MAX)] {
+        let refused = try_send(vec![message(b"a"), message_at(b"b", too_late)]).await;
+        assert!(
+            matches!(refused, Err(TriggerError::DelayTooLong)),
             "{refused:?}"
         );
     }
@@ -67,6 +76,9 @@ pub(crate) async fn what_is_too_large_for_a_queue_is_refused(store: &dyn Store) 
     try_send(large)
         .await
         .expect("as much as may be can be sent");
+    try_send(vec![message_at(b"a", latest)])
+        .await
+        .expect("as late as may be can be sent");
 }
 
 pub(crate) async fn quotas_bound_what_all_triggers_of_an_app_keep(store: &dyn Store) {

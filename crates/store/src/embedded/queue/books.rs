@@ -3,6 +3,7 @@
 //! The rows are read once and written once for each change, so that what a quota costs doesn't depend on how much there
 //! is.
 
+use everwarm_manifest::{QueueName, ScheduleName};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::grouped::{signed, unsigned};
@@ -32,6 +33,15 @@ fn kind(trigger: &Trigger) -> (i64, &str) {
     match trigger {
         Trigger::Queue(name) => (0, name.as_str()),
         Trigger::Schedule(name) => (1, name.as_str()),
+    }
+}
+
+/// What [`kind`] says of one; `None` of what it can't have said.
+pub(super) fn trigger(kind: i64, name: &str) -> Option<Trigger> {
+    match kind {
+        0 => QueueName::new(name).ok().map(Trigger::Queue),
+        1 => ScheduleName::new(name).ok().map(Trigger::Schedule),
+        _ => None,
     }
 }
 

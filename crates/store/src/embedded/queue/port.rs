@@ -11,9 +11,9 @@ use super::{Queue, lease, read, sweep};
 use crate::StoreFuture;
 use crate::catalog::UnixMillis;
 use crate::triggers::{
-    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, FIELD_BYTES_MAX, KeptMessages, Lease, Leased,
-    MessageId, NewMessage, Outcome, PAGE_MAX, Page, REASON_BYTES_MAX, Settlement, Standing,
-    SweptMessages, TriggerError, TriggerId, TriggerQuota, Triggers, Which,
+    BATCH_BYTES_MAX, BATCH_MAX, BODY_BYTES_MAX, DELAY_MS_MAX, FIELD_BYTES_MAX, KeptMessages, Lease,
+    Leased, MessageId, NewMessage, Outcome, PAGE_MAX, Page, REASON_BYTES_MAX, Settlement, Standing,
+    SweptMessages, Trigger, TriggerError, TriggerId, TriggerQuota, Triggers, Which,
 };
 
 /// [`BATCH_MAX`], as leases count.
@@ -21,10 +21,10 @@ const COUNT_MAX: u32 = 100;
 const _: () = assert!(COUNT_MAX as usize == BATCH_MAX);
 
 /// Bytes of messages that may be kept together.
-fn checked(messages: &[NewMessage]) -> Result<usize, TriggerError> {
+fn checked(messages: &[NewMessage], now: UnixMillis) -> Result<usize, TriggerError> {
     bounded(messages.len())?;
     let mut sum = 0;
-    for NewMessage { content, .. } in messages {
+    for NewMessage { content, due } in messages {
         let bytes = content.body.len();
         if bytes > BODY_BYTES_MAX {
             return Err(TriggerError::BodyTooLarge { bytes });
@@ -32,6 +32,9 @@ fn checked(messages: &[NewMessage]) -> Result<usize, TriggerError> {
         let fields = [&content.content_type, &content.trace];
         if (fields.into_iter().flatten()).any(|field| field.len() > FIELD_BYTES_MAX) {
             return Err(TriggerError::FieldTooLong);
+        }
+        if due.0.saturating_sub(now.0) > DELAY_MS_MAX {
+            return Err(TriggerError::DelayTooLong);
         }
         sum += bytes;
     }
@@ -63,7 +66,7 @@ impl Triggers for Queue {
     ) -> StoreFuture<'a, Result<Vec<MessageId>, TriggerError>> {
         let to = to.clone();
         Box::pin(async move {
-            let bytes = checked(&messages)?;
+            let bytes = checked(&messages, now)?;
             if messages.is_empty() {
                 return Ok(Vec::new());
             }
@@ -176,7 +179,7 @@ impl Triggers for Queue {
     ) -> StoreFuture<'a, Result<bool, TriggerError>> {
         let to = of.clone();
         Box::pin(async move {
-            let bytes = checked(&runs)?;
+            let bytes = checked(&runs, now)?;
             let batch = Batch {
                 to,
                 messages: runs,
@@ -232,6 +235,17 @@ impl Triggers for Queue {
         }))
     }
 
+    fn of_app<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        app: &'a AppName,
+    ) -> StoreFuture<'a, Result<Vec<Trigger>, TriggerError>> {
+        Box::pin(async move {
+            self.file
+                .read(|connection| read::triggers(connection, tenant, app))
+        })
+    }
+
     fn kept<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -239,7 +253,7 @@ impl Triggers for Queue {
     ) -> StoreFuture<'a, Result<KeptMessages, TriggerError>> {
         Box::pin(async move {
             self.file
-                .read(|connection| read::of_app(connection, tenant, app))
+                .read(|connection| read::kept(connection, tenant, app))
         })
     }
 

@@ -5,11 +5,11 @@ use everwarm_manifest::{AppName, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::grouped::{failed, signed, unsigned};
-use super::books::Books;
+use super::books::{Books, trigger};
 use crate::catalog::UnixMillis;
 use crate::triggers::{
-    BATCH_BYTES_MAX, Content, Kept, KeptMessages, MessageId, Page, Standing, State, TriggerError,
-    TriggerId, Which,
+    BATCH_BYTES_MAX, Content, Kept, KeptMessages, MessageId, Page, Standing, State, Trigger,
+    TriggerError, TriggerId, Which,
 };
 
 /// What a message says: the columns that [`content`] reads.
@@ -175,7 +175,7 @@ pub(super) fn list(
         let mut page = Page::default();
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
-            let message = kept(row, which)?;
+            let message = listed(row, which)?;
             bytes += message.content.body.len();
             let is_full = page.messages.len() >= count_max as usize || bytes > BATCH_BYTES_MAX;
             if let Some(last) = page.messages.last()
@@ -194,7 +194,7 @@ pub(super) fn is_dead(which: Which) -> bool {
     which == Which::Dead
 }
 
-fn kept(row: &Row<'_>, which: Which) -> rusqlite::Result<Kept> {
+fn listed(row: &Row<'_>, which: Which) -> rusqlite::Result<Kept> {
     let is_leased: bool = row.get(7)?;
     let moment = UnixMillis::of_i64(row.get(8)?);
     Ok(Kept {
@@ -211,7 +211,31 @@ fn kept(row: &Row<'_>, which: Which) -> rusqlite::Result<Kept> {
     })
 }
 
-pub(super) fn of_app(
+pub(super) fn triggers(
+    connection: &Connection,
+    tenant: &TenantId,
+    app: &AppName,
+) -> Result<Vec<Trigger>, TriggerError> {
+    let names = || -> rusqlite::Result<Vec<(i64, String)>> {
+        let mut query = connection.prepare_cached(
+            "SELECT kind, trigger.name FROM trigger JOIN app ON trigger.app = app.id
+             WHERE app.tenant = ?1 AND app.name = ?2 ORDER BY kind, trigger.name",
+        )?;
+        let names = query.query_map(params![tenant.as_str(), app.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
+        names?.collect()
+    };
+    let names = names().map_err(failed("read which triggers an app has"))?;
+    let triggers = names.into_iter().map(|(kind, name)| {
+        trigger(kind, &name).ok_or_else(|| TriggerError::Damaged {
+            reason: format!("a trigger is called `{}`", name.escape_debug()),
+        })
+    });
+    triggers.collect()
+}
+
+pub(super) fn kept(
     connection: &Connection,
     tenant: &TenantId,
     app: &AppName,
