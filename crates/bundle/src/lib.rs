@@ -1,7 +1,8 @@
 //! The archive of an app's files.
 //!
 //! Owns its form, which is a plain `tar` that is the same for the same files; how it is packed, and how it is read as if a
-//! stranger had made it. Knows no HTTP and no store, and makes no variants: who packs gives them.
+//! stranger had made it; how its files are read while it is in use (`stored`), and the bound on what is kept of them
+//! (`library`, `kept`). Knows no HTTP and no store, and makes no variants: who packs gives them.
 //!
 //! An archive has each file as `files/<path>`, and what was compressed of it as `br/<path>`, `zstd/<path>` and
 //! `gzip/<path>`; `<path>` is relative to the folder of the manifest. Entries are in the order of their names. They have
@@ -11,14 +12,20 @@
 
 mod coding;
 mod error;
+mod kept;
+mod library;
 pub mod media;
 mod pack;
 mod read;
+mod stored;
 
 pub use coding::Coding;
 pub use error::BundleError;
+pub use kept::{Held, Kept};
+pub use library::{Bundles, Library, Shelved, Stock};
 pub use pack::{PackError, Packer};
 pub use read::{Contents, File, Part, read};
+pub use stored::{FilesError, Rest, Stored};
 
 /// The most files of one app.
 pub const FILES_MAX: usize = 10_000;

@@ -5,13 +5,13 @@
 //! body is problem details (RFC 9457). What only the log may know stays out of it.
 
 use bytes::Bytes;
+use everwarm_bundle::FilesError;
 use everwarm_engine::fault::Fault;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::resident::LoadError;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::admission::Refusal;
-use crate::assets::FilesError;
 use crate::meter::RequestId;
 
 /// Where the pages on error codes are.

@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use everwarm_bundle::{BundleError, Contents};
-use everwarm_edge::assets::{Bundles, Library};
+use everwarm_bundle::{BundleError, Bundles, Contents, Library};
 use everwarm_manifest::{App, AssetPath, Digest, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::accounts::Quotas;
@@ -107,11 +106,13 @@ impl Source {
 
 /// Each folder has files, and the fallback is one of them. What no folder has is of no use, and nobody's.
 fn check_named(app: &App, contents: &Contents) -> Result<(), DeployError> {
-    for assets in &app.assets {
+    for path in app.folders() {
         let mut files = contents.files.keys();
-        if !files.any(|file| file.strip_folder(&assets.path).is_some()) {
-            return Err(DeployError::NotInBundle(assets.path.to_string()));
+        if !files.any(|file| file.strip_folder(path).is_some()) {
+            return Err(DeployError::NotInBundle(path.to_string()));
         }
+    }
+    for assets in &app.assets {
         if let Some(fallback) = &assets.fallback {
             let name = format!("{}/{fallback}", assets.path);
             let is_there =
@@ -121,12 +122,11 @@ fn check_named(app: &App, contents: &Contents) -> Result<(), DeployError> {
             }
         }
     }
-    let is_served = |file: &&AssetPath| {
-        app.assets
-            .iter()
-            .any(|assets| file.strip_folder(&assets.path).is_some())
+    let is_named = |file: &AssetPath| {
+        let mut folders = app.folders();
+        folders.any(|path| file.strip_folder(path).is_some())
     };
-    match contents.files.keys().find(|file| !is_served(file)) {
+    match contents.files.keys().find(|file| !is_named(file)) {
         None => Ok(()),
         Some(_) => Err(BundleError::Form("it has files of no folder in the manifest").into()),
     }

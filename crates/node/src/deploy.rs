@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_bundle::BundleError;
-use everwarm_edge::assets::FilesError;
+use everwarm_bundle::{BundleError, FilesError};
 use everwarm_engine::compile::CompileError;
 use everwarm_engine::inspect::{InspectError, MissingImport, WorldError};
 use everwarm_engine::resident::LoadError;

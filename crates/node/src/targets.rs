@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use everwarm_bundle::Library;
 use everwarm_cache::store::Store;
 use everwarm_edge::admission::{Gate, Gates, TenantGate};
-use everwarm_edge::assets::{Library, Site, SiteSpec};
+use everwarm_edge::assets::{Site, SiteSpec};
 use everwarm_edge::cache::Cached;
 use everwarm_edge::dispatch::Target;
 use everwarm_edge::meter::Answerer;

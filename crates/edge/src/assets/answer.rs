@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use everwarm_bundle::FilesError;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
-use super::FilesError;
 use super::conditions::{Range, has_already, range};
 use super::file::{Content as Source, File};
-use super::library::Library;
 
 /// A response without its books.
 pub(crate) struct Reply {
@@ -40,7 +39,6 @@ pub(crate) async fn reply(
     file: &Arc<File>,
     method: &Method,
     headers: &HeaderMap,
-    library: &Arc<Library>,
 ) -> Result<Reply, FilesError> {
     let (coding, content) = file.choose(headers);
     let is_head = method == Method::HEAD;
@@ -88,7 +86,7 @@ pub(crate) async fn reply(
         }
     };
     let sent = if content.is_kept() {
-        let all = content.bytes(file, coding, library).await?;
+        let all = content.bytes(file, coding).await?;
         // Neither is larger than what is kept.
         let at = |byte: u64| usize::try_from(byte).unwrap_or(0).min(all.len());
         Content::Whole(all.slice(at(bytes.start)..at(bytes.end)))

@@ -7,13 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_bundle::PIECE_BYTES;
+use everwarm_bundle::{FilesError, PIECE_BYTES};
 use everwarm_engine::fault::Fault;
 use http_body::{Body, Frame, SizeHint};
 
-use super::FilesError;
 use super::file::Content;
-use super::library::Library;
 use crate::respond::Failure;
 
 /// How long a response may take besides what its bytes take.
@@ -29,7 +27,6 @@ type Reading = Pin<Box<dyn Future<Output = Result<Bytes, FilesError>>>>;
 /// See the module's documentation.
 pub struct FileBody {
     content: Arc<Content>,
-    library: Arc<Library>,
     at: u64,
     end: u64,
     sent: u64,
@@ -43,13 +40,11 @@ impl FileBody {
     pub(crate) fn new(
         content: Arc<Content>,
         bytes: std::ops::Range<u64>,
-        library: &Arc<Library>,
         on_end: OnFileEnd,
     ) -> Self {
         let seconds = (bytes.end - bytes.start) / BYTES_PER_SECOND_MIN;
         Self {
             content,
-            library: Arc::clone(library),
             at: bytes.start,
             end: bytes.end,
             sent: 0,
@@ -95,8 +90,8 @@ impl Body for FileBody {
         }
         let (piece, begins) = piece_of(this.at);
         let reading = this.reading.get_or_insert_with(|| {
-            let (content, library) = (Arc::clone(&this.content), Arc::clone(&this.library));
-            Box::pin(async move { content.read(piece, &library).await })
+            let content = Arc::clone(&this.content);
+            Box::pin(async move { content.read(piece).await })
         });
         let read = ready!(reading.as_mut().poll(cx));
         this.reading = None;

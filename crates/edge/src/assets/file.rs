@@ -1,19 +1,13 @@
 //! One file and what was compressed of it: what the head of its responses says, and its bytes, kept in memory while they
-//! are asked for. Knows where they are in the bundle; every read checks that they are the ones.
+//! are asked for. Knows where they are in the bundle, which checks every read.
 
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::Guard;
 use bytes::Bytes;
-use everwarm_bundle::{PIECE_BYTES, Part, WHOLE_BYTES_MAX, media};
+use everwarm_bundle::{FilesError, Held, Kept, Part, Shelved, Stored, WHOLE_BYTES_MAX, media};
 use http::{HeaderMap, HeaderValue, header};
-use sha2::{Digest as _, Sha256};
 
-use super::library::{Charge, Library, Shelved};
-use super::{FilesError, mark};
 use crate::compress::{Coding, best_of};
 use crate::head::REQUEST_ID;
 
@@ -21,12 +15,6 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, mus
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// What is taken for the head of a response that is kept.
 const HEAD_BYTES: u64 = 2_048;
-
-/// The archive that files are in.
-#[derive(Debug)]
-pub(super) struct Bundle {
-    pub(super) path: PathBuf,
-}
 
 /// How long others may keep a file, and what else its answer depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +43,16 @@ pub(crate) struct File {
 pub(crate) struct Content {
     part: Part,
     etag: HeaderValue,
-    bundle: Arc<Bundle>,
-    /// Only read on the way of a request.
-    held: ArcSwapOption<Held>,
-    used: AtomicBool,
-    loading: tokio::sync::Mutex<()>,
+    bundle: Arc<Stored>,
+    held: Kept<Whole>,
     this: Weak<Self>,
 }
 
 /// A response that is kept: its head with all that doesn't depend on the request, and its bytes.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Whole {
     pub(super) headers: HeaderMap,
     pub(super) bytes: Bytes,
-    _charge: Charge,
 }
 
 impl File {
@@ -76,7 +60,7 @@ impl File {
         name: &str,
         file: &everwarm_bundle::File,
         kind: Kind,
-        bundle: &Arc<Bundle>,
+        bundle: &Arc<Stored>,
     ) -> Arc<Self> {
         let content_type = HeaderValue::try_from(media::content_type(name));
         let variants: Vec<(Coding, Arc<Content>)> = file
@@ -144,15 +128,13 @@ impl File {
 }
 
 impl Content {
-    fn new(part: &Part, bundle: &Arc<Bundle>) -> Arc<Self> {
+    fn new(part: &Part, bundle: &Arc<Stored>) -> Arc<Self> {
         let etag = HeaderValue::try_from(format!("\"{}\"", part.digest.hex()));
         Arc::new_cyclic(|this| Self {
             part: part.clone(),
             etag: etag.expect("hexadecimal digits in quotes are a value"),
             bundle: Arc::clone(bundle),
-            held: ArcSwapOption::empty(),
-            used: AtomicBool::new(true),
-            loading: tokio::sync::Mutex::default(),
+            held: Kept::default(),
             this: this.clone(),
         })
     }
@@ -172,11 +154,8 @@ impl Content {
     }
 
     /// What is kept of it, if it is.
-    pub(super) fn held(&self) -> Option<arc_swap::Guard<Option<Arc<Held>>>> {
-        let held = self.held.load();
-        held.as_ref()?;
-        mark(&self.used);
-        Some(held)
+    pub(super) fn held(&self) -> Option<Guard<Option<Arc<Held<Whole>>>>> {
+        self.held.get()
     }
 
     /// All of it: as it is kept, or read from the disk and kept from now on. However many ask, it is read once.
@@ -184,78 +163,31 @@ impl Content {
         &self,
         file: &File,
         coding: Option<Coding>,
-        library: &Arc<Library>,
     ) -> Result<Bytes, FilesError> {
         if let Some(held) = self.held().as_deref().and_then(Option::as_ref) {
             return Ok(held.bytes.clone());
         }
-        let _only_one = self.loading.lock().await;
-        if let Some(held) = self.held.load_full() {
-            return Ok(held.bytes.clone());
-        }
-        let bytes = self.read(0, library).await?;
-        let mut headers = file.head(coding, self);
-        // Each response gets its own: there is a place for it already.
-        headers.insert(REQUEST_ID, HeaderValue::from_static("-"));
-        let held = Arc::new(Held {
-            headers,
-            _charge: library.charge(bytes.len() as u64 + HEAD_BYTES),
-            bytes: bytes.clone(),
-        });
-        self.used.store(true, Ordering::Relaxed);
-        self.held.store(Some(held));
-        library.keep(self.this.clone());
-        Ok(bytes)
+        let read = async {
+            let bytes = self.read(0).await?;
+            let mut headers = file.head(coding, self);
+            // Each response gets its own: there is a place for it already.
+            headers.insert(REQUEST_ID, HeaderValue::from_static("-"));
+            let size = bytes.len() as u64 + HEAD_BYTES;
+            Ok((Whole { headers, bytes }, size))
+        };
+        let (library, this) = (self.bundle.library(), self.this.clone());
+        let held = self.held.get_or_make(library, this, read).await?;
+        Ok(held.bytes.clone())
     }
 
     /// Reads a piece, or all of what has no pieces, on the threads for what blocks.
-    pub(super) async fn read(
-        &self,
-        piece: usize,
-        library: &Arc<Library>,
-    ) -> Result<Bytes, FilesError> {
-        let turn = library.turn().await;
-        let (part, bundle) = (self.part.clone(), Arc::clone(&self.bundle));
-        let read = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read_piece(&bundle, &part, piece)
-        });
-        let failed = |error: tokio::task::JoinError| {
-            FilesError::damaged(&self.bundle.path, &error.to_string())
-        };
-        read.await.map_err(failed)?
+    pub(super) async fn read(&self, piece: usize) -> Result<Bytes, FilesError> {
+        self.bundle.read(&self.part, piece).await
     }
 }
 
 impl Shelved for Content {
     fn let_go(&self) -> bool {
-        let was_used = self.used.swap(false, Ordering::Relaxed);
-        if !was_used {
-            self.held.store(None);
-        }
-        !was_used
+        self.held.let_go()
     }
-}
-
-fn read_piece(bundle: &Bundle, part: &Part, piece: usize) -> Result<Bytes, FilesError> {
-    let path = &bundle.path;
-    let (from, length, expected) = match part.pieces.get(piece) {
-        Some(digest) => {
-            let from = piece as u64 * PIECE_BYTES as u64;
-            let length = part.length.saturating_sub(from).min(PIECE_BYTES as u64);
-            (from, length, digest)
-        }
-        None => (0, part.length, &part.digest),
-    };
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    let file = std::fs::File::open(path).map_err(|error| FilesError::io(path, &error))?;
-    file.read_exact_at(&mut bytes, part.offset + from)
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => FilesError::damaged(path, "it is too short"),
-            _ => FilesError::io(path, &error),
-        })?;
-    if Sha256::digest(&bytes)[..] != expected.as_bytes()[..] {
-        return Err(FilesError::damaged(path, "a file in it has other bytes"));
-    }
-    Ok(bytes.into())
 }

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use everwarm_bundle::Contents;
+use everwarm_bundle::{Contents, FilesError, Library, Stored};
 use everwarm_manifest::{AssetPath, Assets};
 use hashbrown::HashMap;
 
-use super::file::{Bundle, File, Kind};
-use super::library::{Charge, Library};
-use super::{FilesError, SiteSpec};
+use super::SiteSpec;
+use super::file::{File, Kind};
 
 /// The file that a folder's own path leads to.
 const INDEX: &str = "index.html";
@@ -22,7 +21,6 @@ const BYTES_PER_CONTENT: u64 = 384;
 pub(super) struct Index {
     /// One for each of the manifest's `[[assets]]`.
     folders: Vec<Folder>,
-    _charge: Charge,
 }
 
 #[derive(Debug)]
@@ -44,27 +42,12 @@ pub(crate) enum Found {
 }
 
 impl Index {
-    /// Reads a bundle on the threads for what blocks.
-    pub(super) async fn open(library: &Arc<Library>, spec: &SiteSpec) -> Result<Self, FilesError> {
-        let path = library.bundles().local_file(&spec.name.tenant, spec.bundle);
-        let turn = library.turn().await;
-        let read = tokio::task::spawn_blocking({
-            let path = path.clone();
-            move || {
-                let _turn = turn;
-                let file =
-                    std::fs::File::open(&path).map_err(|error| FilesError::io(&path, &error))?;
-                let reader = std::io::BufReader::with_capacity(64 << 10, file);
-                everwarm_bundle::read(reader).map_err(|error| FilesError::bundle(&path, &error))
-            }
-        });
-        let contents = read
-            .await
-            .map_err(|error| FilesError::damaged(&path, &error.to_string()))??;
-        if contents.digest != spec.bundle {
-            let reason = format!("its bytes are {}", contents.digest);
-            return Err(FilesError::damaged(&path, &reason));
-        }
+    /// Reads a bundle, and says how many bytes what is known of it then takes.
+    pub(super) async fn open(
+        library: &Arc<Library>,
+        spec: &SiteSpec,
+    ) -> Result<(Self, u64), FilesError> {
+        let (bundle, contents) = Stored::open(library, &spec.name.tenant, spec.bundle).await?;
         let bytes = contents.files.iter().map(|(name, file)| {
             let contents = 1 + file.variants.len() as u64;
             // Once in the table, once more for an index.
@@ -73,14 +56,11 @@ impl Index {
             // As often as a folder has it.
             one * spec.assets.len() as u64
         });
-        let charge = library.charge(bytes.sum());
-        let bundle = Arc::new(Bundle { path });
+        let bytes = bytes.sum();
         let folders = spec.assets.iter();
         let folders = folders.map(|assets| Folder::of(assets, &contents, &bundle));
-        Ok(Self {
-            folders: folders.collect(),
-            _charge: charge,
-        })
+        let folders = folders.collect();
+        Ok((Self { folders }, bytes))
     }
 
     /// What is at a path below a folder's prefix: nothing, or what begins with a slash.
@@ -108,7 +88,7 @@ impl Index {
 }
 
 impl Folder {
-    fn of(assets: &Assets, contents: &Contents, bundle: &Arc<Bundle>) -> Self {
+    fn of(assets: &Assets, contents: &Contents, bundle: &Arc<Stored>) -> Self {
         let below: BTreeMap<&str, &everwarm_bundle::File> = contents
             .files
             .iter()

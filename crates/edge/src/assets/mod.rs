@@ -1,27 +1,20 @@
 //! Files that are served without a function.
 //!
-//! Owns what a path leads to, and what is kept of files in memory. Knows bundles as files on this machine that are read as if
-//! a stranger had made them; where they come from is behind [`Bundles`]. What comes before and after (admission, books) is
-//! `dispatch`'s.
+//! Owns what a path leads to, and what a response is made of. Reading bundles, and what is kept of them in memory, is
+//! `everwarm_bundle`'s. What comes before and after (admission, books) is `dispatch`'s.
 
 mod answer;
 mod body;
 mod conditions;
 mod file;
 mod index;
-mod library;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwapOption, Guard};
-use everwarm_bundle::BundleError;
-use everwarm_engine::fault::is_limit;
+use arc_swap::Guard;
+use everwarm_bundle::{FilesError, Held, Kept, Library, Rest, Shelved};
 use everwarm_manifest::route::RequestPath;
-use everwarm_manifest::{Assets, Digest, TenantId};
-use parking_lot::Mutex;
+use everwarm_manifest::{Assets, Digest};
 
 use crate::admission::Gates;
 use crate::dispatch::Target;
@@ -34,67 +27,6 @@ pub use body::FileBody;
 pub(crate) use conditions::{Range, accepts_html, has_already, range};
 pub(crate) use index::Found;
 use index::Index;
-use library::Shelved;
-pub use library::{Library, Stock};
-
-/// How long files that couldn't be read aren't looked at again: it costs reading all of them.
-const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// Where bundles are.
-pub trait Bundles: Send + Sync + 'static {
-    /// The file of a bundle on this machine, if it is there. Its reader checks that it is the one.
-    fn local_file(&self, tenant: &TenantId, bundle: Digest) -> PathBuf;
-}
-
-/// Why files can't be served.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum FilesError {
-    /// The bundle isn't there, or can't be read.
-    #[error("the assets in {} can't be read: {reason}", path.display())]
-    Unreadable {
-        /// The bundle.
-        path: PathBuf,
-        /// Why.
-        reason: Arc<str>,
-    },
-    /// It isn't what was deployed.
-    #[error("the assets in {} are damaged ({reason}): deploy the app again", path.display())]
-    Damaged {
-        /// The bundle.
-        path: PathBuf,
-        /// How that is known.
-        reason: Arc<str>,
-    },
-    /// The operating system gives no file or memory.
-    #[error("the operating system gave no file or memory for the assets: {0}")]
-    Machine(Arc<str>),
-}
-
-impl FilesError {
-    fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
-        if is_limit(error) {
-            return Self::Machine(error.to_string().into());
-        }
-        Self::Unreadable {
-            path: path.to_owned(),
-            reason: error.to_string().into(),
-        }
-    }
-
-    fn damaged(path: &std::path::Path, reason: &str) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    fn bundle(path: &std::path::Path, error: &BundleError) -> Self {
-        match error {
-            BundleError::Io(error) => Self::io(path, error),
-            error => Self::damaged(path, &error.to_string()),
-        }
-    }
-}
 
 /// What a version's files are.
 #[derive(Debug, Clone)]
@@ -117,11 +49,8 @@ pub struct Site {
     /// What their requests used.
     pub tally: Tally,
     library: Arc<Library>,
-    /// Only read on the way of a request.
-    index: ArcSwapOption<Index>,
-    used: AtomicBool,
-    opening: tokio::sync::Mutex<()>,
-    failed: Mutex<Option<(Instant, FilesError)>>,
+    index: Kept<Index>,
+    rest: Rest,
     this: Weak<Self>,
 }
 
@@ -134,10 +63,8 @@ impl Site {
             gates,
             tally: Tally::default(),
             library: Arc::clone(library),
-            index: ArcSwapOption::empty(),
-            used: AtomicBool::new(true),
-            opening: tokio::sync::Mutex::default(),
-            failed: Mutex::default(),
+            index: Kept::default(),
+            rest: Rest::default(),
             this: this.clone(),
         })
     }
@@ -164,60 +91,28 @@ impl Site {
         Ok(())
     }
 
-    fn opened(&self) -> Option<Guard<Option<Arc<Index>>>> {
-        let index = self.index.load();
-        index.as_ref()?;
-        mark(&self.used);
-        Some(index)
+    fn opened(&self) -> Option<Guard<Option<Arc<Held<Index>>>>> {
+        self.index.get()
     }
 
     /// However many ask, it is read once.
-    async fn opened_once(&self) -> Result<Arc<Index>, FilesError> {
-        let _only_one = self.opening.lock().await;
-        if let Some(index) = self.index.load_full() {
-            return Ok(index);
-        }
-        if let Some((at, error)) = &*self.failed.lock()
-            && at.elapsed() < REST_AFTER_FAILURE
-        {
-            return Err(error.clone());
-        }
-        match Index::open(&self.library, &self.spec).await {
-            Ok(index) => {
-                let index = Arc::new(index);
-                self.used.store(true, Ordering::Relaxed);
-                self.index.store(Some(Arc::clone(&index)));
-                self.library.keep(self.this.clone());
-                Ok(index)
-            }
-            Err(error) => {
+    async fn opened_once(&self) -> Result<Arc<Held<Index>>, FilesError> {
+        let read = async {
+            self.rest.is_over()?;
+            Index::open(&self.library, &self.spec).await.inspect_err(|error| {
                 let name = &self.spec.name;
                 tracing::error!(app = %name.app, version = %name.version, %error, "an app's files can't be served");
-                *self.failed.lock() = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    pub(crate) fn library(&self) -> &Arc<Library> {
-        &self.library
+                self.rest.begin(error);
+            })
+        };
+        let this = self.this.clone();
+        self.index.get_or_make(&self.library, this, read).await
     }
 }
 
 impl Shelved for Site {
     fn let_go(&self) -> bool {
-        let was_used = self.used.swap(false, Ordering::Relaxed);
-        if !was_used {
-            self.index.store(None);
-        }
-        !was_used
-    }
-}
-
-/// Says that something was used. Nearly always that is known: looking is cheaper than writing.
-fn mark(used: &AtomicBool) {
-    if !used.load(Ordering::Relaxed) {
-        used.store(true, Ordering::Relaxed);
+        self.index.let_go()
     }
 }
 

@@ -80,11 +80,10 @@ pub(super) async fn answer(
             return Err(Failure::Refused(refusal));
         }
     };
-    let library = Arc::clone(permit.gated().mount.site.library());
     let result = match found {
-        Found::File(file) if is_asked_for => reply(&file, method, headers, &library)
-            .await
-            .map_err(Failure::from),
+        Found::File(file) if is_asked_for => {
+            reply(&file, method, headers).await.map_err(Failure::from)
+        }
         Found::Folder if is_asked_for => redirect(request.uri()).ok_or(Failure::NoFile),
         Found::File(_) | Found::Folder => Err(Failure::MethodNotAllowed),
         Found::Nothing(_) => Err(Failure::NoFile),
@@ -97,7 +96,7 @@ pub(super) async fn answer(
     };
     let is_head = *method == Method::HEAD;
     Ok(Answered::With(match result {
-        Ok(reply) => responded(reply, books, &library),
+        Ok(reply) => responded(reply, books),
         Err(failure) => {
             let response = respond(&failure, &visit.request_id, is_head);
             let length = response.body().whole_len().unwrap_or(0);
@@ -108,11 +107,7 @@ pub(super) async fn answer(
 }
 
 /// What is there goes out at once; the books of the rest close with its body.
-fn responded(
-    reply: Reply,
-    books: Books,
-    library: &Arc<crate::assets::Library>,
-) -> Response<ResponseBody> {
+fn responded(reply: Reply, books: Books) -> Response<ResponseBody> {
     let Reply {
         status,
         headers,
@@ -127,7 +122,7 @@ fn responded(
             let on_end = Box::new(move |sent, failure: Option<Failure>| {
                 books.close(status, sent, failure.as_ref());
             });
-            FileBody::new(content, bytes, library, on_end).into()
+            FileBody::new(content, bytes, on_end).into()
         }
     };
     let mut response = Response::new(body);

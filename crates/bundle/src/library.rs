@@ -4,21 +4,27 @@
 //! HTTP. A request that finds what it wants writes nothing here.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use everwarm_manifest::{Digest, TenantId};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::Bundles;
 
 /// Reads of the disk at once, of all lanes: each is a thread while it lasts.
 const READS_MAX: usize = 32;
 /// Weak references that are kept before those that lead nowhere are dropped.
 const QUEUE_MIN: usize = 64;
 
+/// Where bundles are.
+pub trait Bundles: Send + Sync + 'static {
+    /// The file of a bundle on this machine, if it is there. Its reader checks that it is the one.
+    fn local_file(&self, tenant: &TenantId, bundle: Digest) -> PathBuf;
+}
+
 /// What can be let go to make room.
-pub(crate) trait Shelved: Send + Sync {
+pub trait Shelved: Send + Sync {
     /// Lets go of what it holds, unless it was used since this was last asked. Says whether it did.
     fn let_go(&self) -> bool;
 }
@@ -48,7 +54,7 @@ struct Queue {
 
 /// So many bytes of the bound, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     bytes: u64,
     of: Arc<AtomicU64>,
 }
@@ -72,12 +78,12 @@ impl Library {
         }
     }
 
-    pub(super) fn bundles(&self) -> &dyn Bundles {
+    pub(crate) fn bundles(&self) -> &dyn Bundles {
         &*self.bundles
     }
 
     /// Takes room for so many bytes, at once. What has to go for it goes with [`Self::keep`].
-    pub(super) fn charge(&self, bytes: u64) -> Charge {
+    pub(crate) fn charge(&self, bytes: u64) -> Charge {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         Charge {
             bytes,
@@ -86,7 +92,7 @@ impl Library {
     }
 
     /// Keeps one more, and lets others go until all fit.
-    pub(super) fn keep(&self, item: Weak<dyn Shelved>) {
+    pub(crate) fn keep(&self, item: Weak<dyn Shelved>) {
         let mut queue = self.queue.lock();
         queue.items.push_back(item);
         // Twice round: the first time may only find that all of them were used.
@@ -108,7 +114,7 @@ impl Library {
     }
 
     /// Waits until the disk may be read once more.
-    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = Arc::clone(&self.reads).acquire_owned().await;
         turn.expect("the semaphore is never closed")
     }
@@ -128,10 +134,7 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::sync::atomic::AtomicBool;
-
-    use everwarm_manifest::{Digest, TenantId};
 
     use super::*;
 
