@@ -1,4 +1,5 @@
-//! The files of an app's `[[assets]]`: finds them, and packs them with what is compressed of them into one bundle.
+//! The files of an app's `[[assets]]` and `[[function.mounts]]`: finds them, and packs them with what is compressed of those
+//! that are served into one bundle.
 //!
 //! Owns which files count: all but hidden ones. Compressing is `variants`', the archive's form `everwarm_bundle`'s.
 
@@ -35,12 +36,12 @@ pub struct Packed {
 pub enum AssetsError {
     /// There is no such folder.
     #[error(
-        "there is no folder {} for the assets: `path` in [[assets]] is relative to the manifest's folder",
+        "there is no folder {} for the files: `path` in [[assets]] and [[function.mounts]] is relative to the manifest's folder",
         .0.display()
     )]
     NoFolder(PathBuf),
     /// There is nothing in it.
-    #[error("the folder {} has no files that can be served: hidden ones are left out", .0.display())]
+    #[error("the folder {} has no files: hidden ones are left out", .0.display())]
     Empty(PathBuf),
     /// The fallback isn't there.
     #[error("the fallback {} isn't there: `fallback` in [[assets]] is a file in the folder of `path`", .0.display())]
@@ -56,7 +57,7 @@ pub enum AssetsError {
     },
     /// It is neither a file nor a folder.
     #[error(
-        "{} is {what}, and assets are files and folders alone: put a file in its place, or leave it out of the folder",
+        "{} is {what}, and an app has files and folders alone: put a file in its place, or leave it out of the folder",
         path.display()
     )]
     NoFile {
@@ -65,8 +66,8 @@ pub enum AssetsError {
         /// What it is.
         what: &'static str,
     },
-    /// Its name can't be served.
-    #[error("{} can't be served under its name: {reason}", path.display())]
+    /// Its name can't be packed.
+    #[error("{} can't be packed under its name: {reason}", path.display())]
     Name {
         /// The file.
         path: PathBuf,
@@ -74,7 +75,7 @@ pub enum AssetsError {
         reason: AssetPathError,
     },
     /// Its name isn't UTF-8.
-    #[error("{} can't be served under its name, which isn't UTF-8", .0.display())]
+    #[error("{} can't be packed under its name, which isn't UTF-8", .0.display())]
     NotUtf8(PathBuf),
     /// There is too much of it, or two names are too much alike.
     #[error(transparent)]
@@ -105,12 +106,12 @@ pub struct AssetPacker {
 }
 
 impl AssetPacker {
-    /// The bundle of the app's files; `None` when the manifest has no assets.
+    /// The bundle of the app's files; `None` when the manifest has none.
     ///
     /// # Errors
     /// [`AssetsError`] names the file or folder that is wrong.
     pub async fn pack(&mut self, project: &Project) -> Result<Option<Packed>, AssetsError> {
-        if project.app().assets.is_empty() {
+        if !project.app().has_files() {
             return Ok(None);
         }
         let (folder, app) = (project.folder().to_owned(), project.app().clone());
@@ -133,7 +134,8 @@ fn pack(
     let (mut packer, mut known) = (Packer::default(), BTreeMap::new());
     for path in &paths {
         let bytes = read(&folder.join(path.as_str()), path)?;
-        if variants::is_worth_it(path.as_str(), bytes.len()) {
+        // What functions read is nobody's to take compressed.
+        if is_served(app, path) && variants::is_worth_it(path.as_str(), bytes.len()) {
             let digest = Digest::from_bytes(Sha256::digest(&bytes).into());
             let variants = match (before.remove(&digest), known.remove(&digest)) {
                 (Some(variants), _) | (None, Some(variants)) => variants,
@@ -157,32 +159,38 @@ fn pack(
     Ok((made, known))
 }
 
-/// The files of all `[[assets]]`, relative to the app's folder.
+fn is_served(app: &App, path: &AssetPath) -> bool {
+    let mut folders = app.assets.iter();
+    folders.any(|assets| path.strip_folder(&assets.path).is_some())
+}
+
+/// The files of all folders, relative to the app's own.
 fn files(folder: &Path, app: &App) -> Result<BTreeSet<AssetPath>, AssetsError> {
     let mut files = BTreeSet::new();
-    for assets in &app.assets {
-        let root = folder.join(assets.path.as_str());
+    for path in app.folders() {
+        let root = folder.join(path.as_str());
         if !root.is_dir() {
             return Err(AssetsError::NoFolder(root));
         }
         let before = files.len();
-        let mut open = vec![(root.clone(), assets.path.to_string())];
+        let mut open = vec![(root.clone(), path.to_string())];
         while let Some((below, name)) = open.pop() {
             list(&below, &name, &mut files, &mut open)?;
             if files.len() > FILES_MAX {
                 return Err(BundleError::TooMany.into());
             }
         }
-        let has_any = files.len() > before
-            || files
-                .iter()
-                .any(|file| file.strip_folder(&assets.path).is_some());
+        let has_any =
+            files.len() > before || files.iter().any(|file| file.strip_folder(path).is_some());
         if !has_any {
             return Err(AssetsError::Empty(root));
         }
+    }
+    for assets in &app.assets {
         if let Some(fallback) = &assets.fallback {
             let file = AssetPath::new(&format!("{}/{fallback}", assets.path));
             if !file.is_ok_and(|file| files.contains(&file)) {
+                let root = folder.join(assets.path.as_str());
                 return Err(AssetsError::NoFallback(root.join(fallback.as_str())));
             }
         }
@@ -313,6 +321,33 @@ mod tests {
         assert_eq!(variants, [3, 0]);
         let again = packer.pack(&project).await.unwrap().unwrap();
         assert_eq!(again.digest, first.digest);
+    }
+
+    #[tokio::test]
+    async fn what_functions_read_is_packed_and_compressed_only_if_it_is_served_too() {
+        let text = "text that repeats itself ".repeat(100);
+        let (_keep, project) = app(
+            &[
+                ("public/a.txt", &text),
+                ("data/b.txt", &text),
+                ("data/.env", "x"),
+            ],
+            "[[function]]\ncomponent = \"f.wasm\"\n[[function.mounts]]\npath = \"data\"\n\
+             [[function.mounts]]\npath = \"public\"\n",
+        );
+        let packed = AssetPacker::default().pack(&project).await.unwrap();
+        let contents = everwarm_bundle::read(&*packed.unwrap().bytes).unwrap();
+        let files = contents.files.iter();
+        let files: Vec<_> = files
+            .map(|(path, file)| (path.as_str(), file.variants.len()))
+            .collect();
+        assert_eq!(files, [("data/b.txt", 0), ("public/a.txt", 3)]);
+        let (_keep, project) = app(
+            &[("public/a.txt", "x")],
+            "[[function]]\ncomponent = \"f.wasm\"\n[[function.mounts]]\npath = \"data\"\n",
+        );
+        let error = names(&project).await.unwrap_err();
+        assert!(matches!(error, AssetsError::NoFolder(_)), "{error}");
     }
 
     #[tokio::test]

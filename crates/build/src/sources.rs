@@ -54,9 +54,9 @@ pub async fn sources(project: &Project) -> Sources {
     }
     // With a command the files may be what it makes; then they are as its other output.
     if build.command.is_none() {
-        let assets = project.app().assets.iter();
-        let assets = assets.map(|assets| folder.join(assets.path.as_str()));
-        sources.folders.extend(assets);
+        let files = project.app().folders();
+        let files = files.map(|path| folder.join(path.as_str()));
+        sources.folders.extend(files);
     }
     let migrations = project.app().sql.iter();
     let migrations = migrations.filter_map(|database| database.migrations.as_ref());

@@ -8,11 +8,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::assets::Assets;
+use crate::assets::{AssetPath, Assets};
 use crate::cache::Cache;
 use crate::config::ConfigName;
 use crate::grants::{Grants, PostgresUrl, RedisUrl};
 use crate::limits::Limits;
+use crate::mounts::Mount;
 use crate::names::{AppName, ContainerName, DatabaseName, FunctionName, RedisName};
 use crate::route::RoutePattern;
 use crate::triggers::{Missed, Overlap, Queue, Schedule};
@@ -150,6 +151,9 @@ pub struct Function {
     /// How much it may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Folders of the app's files that it reads, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
 }
 
 impl Function {
@@ -168,6 +172,18 @@ impl App {
     pub fn routes(&self) -> impl Iterator<Item = &RoutePattern> {
         let functions = self.functions.iter().flat_map(|function| &function.routes);
         functions.chain(self.assets.iter().map(|assets| assets.at.route()))
+    }
+
+    /// The folders whose files are part of it: those that are served, and those that functions read.
+    pub fn folders(&self) -> impl Iterator<Item = &AssetPath> {
+        let mounts = self.functions.iter().flat_map(|function| &function.mounts);
+        let served = self.assets.iter().map(|assets| &assets.path);
+        served.chain(mounts.map(|mount| &mount.path))
+    }
+
+    /// Whether it has files, and so a bundle of them.
+    pub fn has_files(&self) -> bool {
+        self.folders().next().is_some()
     }
 
     /// The function of that name.

@@ -14,6 +14,7 @@ mod schema;
 pub mod assets;
 pub mod grants;
 pub mod limits;
+pub mod mounts;
 pub mod names;
 pub mod quantity;
 pub mod route;
@@ -36,6 +37,7 @@ pub use grants::{
     HttpTarget, SECRETS_GRANTED_MAX, TargetError, TargetHost,
 };
 pub use limits::Limits;
+pub use mounts::{Mount, MountAt};
 pub use names::{
     AppName, ContainerName, DatabaseName, FunctionName, NameError, QueueName, RedisName,
     ScheduleName, TenantId,

@@ -14,9 +14,11 @@ use crate::grants::{
     REDIS_GRANTED_MAX, SECRETS_GRANTED_MAX,
 };
 use crate::limits;
+use crate::mounts::MOUNTS_MAX;
 use crate::names::NAME_BYTES_MAX;
 use crate::parse::keys::{
-    ASSETS, BLOBS, BUILD, CACHE, FUNCTION, GRANTS, LIMITS, QUEUE, REDIS, ROOT, SCHEDULE, SQL, Table,
+    ASSETS, BLOBS, BUILD, CACHE, FUNCTION, GRANTS, LIMITS, MOUNTS, QUEUE, REDIS, ROOT, SCHEDULE,
+    SQL, Table,
 };
 use crate::parse::{
     CONTAINERS_MAX, DATABASES_MAX, ENV_MAX, FUNCTIONS_MAX, REDIS_MAX, ROUTES_MAX, WATCH_PATHS_MAX,
@@ -202,6 +204,7 @@ fn function() -> Value {
         "cache" => cache(),
         "grants" => grants(),
         "limits" => table(&LIMITS, &[], limit),
+        "mounts" => json!({ "type": "array", "items": mount(), "maxItems": MOUNTS_MAX }),
         _ => text(),
     })
 }
@@ -223,6 +226,18 @@ fn assets() -> Value {
             "examples": [["assets/**", "**/*.woff2"]],
         }),
         _ => file(),
+    })
+}
+
+fn mount() -> Value {
+    table(&MOUNTS, &["path"], |key| match key {
+        "at" => json!({
+            "type": "string",
+            "pattern": "^/",
+            "maxLength": PATH_BYTES_MAX + 1,
+            "examples": ["/data"],
+        }),
+        _ => json!({ "type": "string", "minLength": 1, "maxLength": PATH_BYTES_MAX }),
     })
 }
 

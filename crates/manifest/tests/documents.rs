@@ -58,6 +58,7 @@ fn the_reference_has_every_key_default_and_bound() {
         properties(&format!("{function}/cache/properties")),
         properties(&format!("{function}/grants/properties")),
         properties(&format!("{function}/limits/properties")),
+        properties(&format!("{function}/mounts/items/properties")),
         properties("/properties/assets/items/properties"),
         properties("/properties/redis/items/properties"),
         properties("/properties/blobs/items/properties"),

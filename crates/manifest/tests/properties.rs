@@ -12,9 +12,9 @@ use everwarm_manifest::limits::{
 };
 use everwarm_manifest::triggers::{self, CallPath, Cron, Missed, Overlap, Queue, Schedule};
 use everwarm_manifest::{
-    App, AppName, BucketName, Build, ByteSize, Cache, ConfigName, DatabaseName, Function,
-    FunctionName, Grants, HttpGrant, Isolation, Limits, Millis, QueueName, RoutePattern,
-    ScheduleName, SqlDatabase, World,
+    App, AppName, AssetPath, BucketName, Build, ByteSize, Cache, ConfigName, DatabaseName,
+    Function, FunctionName, Grants, HttpGrant, Isolation, Limits, Millis, Mount, MountAt,
+    QueueName, RoutePattern, ScheduleName, SqlDatabase, World,
 };
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -223,9 +223,22 @@ fn function(name: String, index: usize) -> impl Strategy<Value = Function> {
                     config,
                     grants,
                     limits,
+                    mounts: mounts(index),
                 }
             },
         )
+}
+
+/// So many folders, each where it is by itself.
+fn mounts(count: usize) -> Vec<Mount> {
+    let mounts = (0..count).map(|number| {
+        let path = AssetPath::new(&format!("data/{number}")).expect("a path");
+        Mount {
+            at: MountAt::of(&path),
+            path,
+        }
+    });
+    mounts.collect()
 }
 
 fn app() -> impl Strategy<Value = App> {

@@ -230,7 +230,7 @@ pub struct Version {
     pub manifest: App,
     /// The component of each function of the manifest.
     pub components: BTreeMap<FunctionName, Component>,
-    /// The bundle of its files, if the manifest has assets.
+    /// The bundle of its files, if the manifest has any.
     pub assets: Option<Digest>,
     /// When it was first put.
     pub created: UnixMillis,
@@ -367,17 +367,17 @@ impl NewVersion {
     ///
     /// # Errors
     ///
-    /// When a function of the manifest has no component, or a component has no function; when the manifest has assets
-    /// and there is no bundle, or the other way round.
+    /// When a function of the manifest has no component, or a component has no function; when the manifest has files and
+    /// there is no bundle, or the other way round.
     pub fn with_assets(
         manifest: App,
         components: BTreeMap<FunctionName, Component>,
         assets: Option<Digest>,
         created: UnixMillis,
     ) -> Result<Self, IncompleteVersion> {
-        match (manifest.assets.is_empty(), assets) {
-            (false, None) => return Err(IncompleteVersion::NoBundle),
-            (true, Some(_)) => return Err(IncompleteVersion::NoAssets),
+        match (manifest.has_files(), assets) {
+            (true, None) => return Err(IncompleteVersion::NoBundle),
+            (false, Some(_)) => return Err(IncompleteVersion::NoAssets),
             _ => {}
         }
         let functions = || manifest.functions.iter().map(|function| &function.name);
@@ -421,10 +421,14 @@ pub enum IncompleteVersion {
     #[error("a component was given for `{0}`, which is no function of the manifest")]
     NoFunction(FunctionName),
     /// Assets without their files.
-    #[error("the manifest has `[[assets]]`, and no bundle of them was given: upload it before")]
+    #[error(
+        "the manifest has `[[assets]]` or `[[function.mounts]]`, and no bundle of their files was given: upload it before"
+    )]
     NoBundle,
     /// Files without assets.
-    #[error("a bundle of assets was given, and the manifest has no `[[assets]]`")]
+    #[error(
+        "a bundle of assets was given, and the manifest has no `[[assets]]` and no `[[function.mounts]]`"
+    )]
     NoAssets,
     /// The manifest has no JSON form.
     #[error("the manifest can't be written as JSON")]

@@ -145,7 +145,10 @@ pub(crate) async fn build(
     let components = built?;
     // After the build, which may make them.
     let assets = {
-        let _stage = (!project.app().assets.is_empty()).then(|| printer.stage("packing assets"));
+        let _stage = project
+            .app()
+            .has_files()
+            .then(|| printer.stage("packing assets"));
         packer.pack(project).await?
     };
     let migrations = everwarm_build::migrations(project)

@@ -49,7 +49,7 @@ fn one(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<(Assets, 
         );
         findings.push(finding.help("name the folder with the files: `path = \"public\"`"));
     }
-    let path = path(reader, "path", findings);
+    let path = folder(reader, "path", findings);
     let fallback = path_of_file(reader, findings);
     let immutable = immutable(reader, findings);
     let (at, span) = match reader.text("at", findings) {
@@ -72,7 +72,12 @@ fn one(reader: &Reader<'_, '_>, findings: &mut Vec<Finding>) -> Option<(Assets, 
     Some((assets, At { value: (), span }))
 }
 
-fn path(reader: &Reader<'_, '_>, key: &str, findings: &mut Vec<Finding>) -> Option<AssetPath> {
+/// A folder of files below the manifest's.
+pub(super) fn folder(
+    reader: &Reader<'_, '_>,
+    key: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<AssetPath> {
     let text = reader.filled_text(key, findings)?;
     let plain = text.value.strip_prefix("./").unwrap_or(text.value);
     let plain = plain.strip_suffix('/').unwrap_or(plain);
@@ -82,7 +87,7 @@ fn path(reader: &Reader<'_, '_>, key: &str, findings: &mut Vec<Finding>) -> Opti
             let message = format!("`{key}` can't be `{}`: {error}", quoted(text.value));
             let finding = Finding::new(ErrorCode::InvalidValue, text.span, message);
             findings.push(finding.help(
-                "it is relative to the manifest's folder and below it: what is served is a folder of its own",
+                "it is relative to the manifest's folder and below it: such files are in a folder of their own",
             ));
             None
         }

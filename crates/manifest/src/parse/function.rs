@@ -9,13 +9,14 @@ use std::str::FromStr;
 use toml::de::DeValue;
 
 use super::table::{self, At, Reader, nearest};
-use super::{bad_name, cache, config, grants, keys, too_many};
+use super::{bad_name, cache, config, grants, keys, mounts, too_many};
 use crate::app::{Compress, Function, Isolation, World};
 use crate::cache::Cache;
 use crate::config::ConfigName;
 use crate::diagnostics::{ErrorCode, Finding, quoted};
 use crate::grants::Grants;
 use crate::limits::{self, Bounds, Limits};
+use crate::mounts::Mount;
 use crate::names::FunctionName;
 use crate::quantity::QuantityError;
 use crate::route::{RouteError, RoutePattern};
@@ -47,6 +48,7 @@ pub(super) struct Draft {
     /// Where it says that it answers nobody but those that are granted it.
     pub(super) unrouted: Option<Range<usize>>,
     limits: Limits,
+    mounts: Vec<Mount>,
 }
 
 impl Draft {
@@ -111,6 +113,7 @@ impl Draft {
             granted,
             unrouted: unrouted(reader),
             limits: read_limits(reader, findings),
+            mounts: mounts::read(reader, findings),
         }
     }
 
@@ -128,6 +131,7 @@ impl Draft {
             config: self.config,
             grants: self.grants,
             limits: self.limits,
+            mounts: self.mounts,
         }
     }
 }

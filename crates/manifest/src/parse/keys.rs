@@ -237,6 +237,10 @@ pub(crate) const FUNCTION: Table = Table {
             "What the function may use of the world outside it.",
         ),
         key("limits", "How much the function may use."),
+        key(
+            "mounts",
+            "Folders of the app's files that the function reads as files of its own.",
+        ),
     ],
 };
 
@@ -284,6 +288,20 @@ pub(crate) const ASSETS: Table = Table {
         key(
             "immutable",
             "Globs of files that never change under their names: caches keep them for a year.",
+        ),
+    ],
+};
+
+pub(crate) const MOUNTS: Table = Table {
+    header: "[[function.mounts]]",
+    keys: &[
+        key(
+            "path",
+            "The folder with the files, relative to the manifest's folder and below it.",
+        ),
+        key(
+            "at",
+            "Where the function sees the folder. `/` and the folder's path without it.",
         ),
     ],
 };
@@ -364,9 +382,9 @@ pub(crate) const LIMITS: Table = Table {
     ],
 };
 
-pub(crate) const TABLES: [&Table; 12] = [
-    &ROOT, &BUILD, &SQL, &BLOBS, &FUNCTION, &CACHE, &GRANTS, &LIMITS, &ASSETS, &QUEUE, &SCHEDULE,
-    &REDIS,
+pub(crate) const TABLES: [&Table; 13] = [
+    &ROOT, &BUILD, &SQL, &BLOBS, &FUNCTION, &CACHE, &GRANTS, &LIMITS, &MOUNTS, &ASSETS, &QUEUE,
+    &SCHEDULE, &REDIS,
 ];
 
 impl Table {

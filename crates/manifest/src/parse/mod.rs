@@ -9,6 +9,7 @@ mod databases;
 mod function;
 mod grants;
 pub(crate) mod keys;
+mod mounts;
 mod redis;
 mod table;
 mod triggers;
