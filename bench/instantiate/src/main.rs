@@ -94,6 +94,7 @@ fn function(runtime: &Runtime, bytes: &[u8]) -> anyhow::Result<Function> {
         config: BTreeMap::new(),
         databases: Vec::new(),
         redis: Vec::new(),
+        files: None,
         grants: Grants::default(),
     };
     Ok(runtime.link(Arc::new(spec), &component, bytes.len() as u64)?)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use everwarm_manifest::{
-    AppName, Cache, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits,
+    AppName, Cache, Compress, ConfigName, Digest, FunctionName, Grants, Isolation, Limits, Mount,
     RedisServer, SqlDatabase, TenantId, World,
 };
 
@@ -50,8 +50,19 @@ pub struct FunctionSpec {
     pub databases: Vec<SqlDatabase>,
     /// The Redis servers of its app that it is granted.
     pub redis: Vec<RedisServer>,
+    /// The folders of its app's files that it reads, if there are any.
+    pub files: Option<Mounted>,
     /// What it may use of the world outside it.
     pub grants: Grants,
+}
+
+/// Folders of an app's files that a function reads.
+#[derive(Debug, Clone)]
+pub struct Mounted {
+    /// The bundle that they are in.
+    pub bundle: Digest,
+    /// Which they are, and where the function sees them.
+    pub mounts: Vec<Mount>,
 }
 
 /// A resident function: its code is mapped and linked, ready to instantiate.

@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::outbound::Chains;
 use crate::own::Own;
 use crate::resource::Resource;
-use crate::slots::{SlotError, Slots};
+use crate::slots::{SLOTS_MAX, SlotError, Slots};
 
 /// See the module's documentation.
 pub struct Sandbox {
@@ -103,6 +103,11 @@ impl Sandbox {
         .ok_or_else(|| SlotError::Wrong(rep).into())
     }
 
+    /// How many resources the instance may still get before it holds as many as it may.
+    pub fn resources_left(&self) -> usize {
+        self.slots.left()
+    }
+
     /// When the wall time of the request is over that the guest works on; `None` when it isn't known, or is over already
     /// and the guest has its background time. In a shared instance, of the most patient of them.
     pub fn deadline(&self) -> Option<Instant> {
@@ -174,10 +179,13 @@ impl Sandbox {
             request.set(chains.request());
             let configured = &function.configured;
             configured.prepare(&function.spec, &request, &mut builder);
+            let mut table = ResourceTable::new();
+            // As many as of ours.
+            table.set_max_capacity(SLOTS_MAX);
             Box::new(Wasi {
                 request,
                 ctx: builder.build(),
-                table: ResourceTable::new(),
+                table,
             })
         })
     }

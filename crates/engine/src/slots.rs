@@ -7,7 +7,7 @@
 /// Marks a resource number as a slot of ours.
 const OURS: u32 = 1 << 30;
 /// Resources that one instance may hold at once.
-const SLOTS_MAX: usize = 16_384;
+pub(crate) const SLOTS_MAX: usize = 16_384;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ impl<S> Slots<S> {
             .ok_or(SlotError::Wrong(rep))?;
         self.free.push(index);
         Ok(slot)
+    }
+
+    /// Resources that may still come.
+    pub(crate) fn left(&self) -> usize {
+        SLOTS_MAX - self.len()
     }
 
     /// Resources in use.

@@ -117,6 +117,7 @@ impl Bench {
             config: BTreeMap::new(),
             databases: Vec::new(),
             redis: Vec::new(),
+            files: None,
             grants: Grants::default(),
         }))
     }

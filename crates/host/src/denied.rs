@@ -1,7 +1,7 @@
-//! Interfaces that standard libraries import whether they use them or not: files and sockets.
+//! Interfaces that standard libraries import whether they use them or not: sockets.
 //!
 //! They are linked, so that such components can be instantiated, and every use is refused: no
-//! folder is open, no address may be connected or bound, no name is looked up.
+//! address may be connected or bound, no name is looked up.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use everwarm_engine::capability::{Capability, ConfigureError, Instance, State};
 use everwarm_engine::function::FunctionSpec;
 use everwarm_manifest::World;
 use wasmtime::component::Linker;
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
 /// See the module's documentation.
@@ -25,8 +24,6 @@ impl Capability for Denied {
     fn interfaces(&self, world: World) -> &'static [&'static str] {
         match world {
             World::Wasi02 => &[
-                "wasi:filesystem/types@0.2.12",
-                "wasi:filesystem/preopens@0.2.12",
                 "wasi:sockets/tcp@0.2.12",
                 "wasi:sockets/tcp-create-socket@0.2.12",
                 "wasi:sockets/udp@0.2.12",
@@ -36,8 +33,6 @@ impl Capability for Denied {
                 "wasi:sockets/ip-name-lookup@0.2.12",
             ],
             World::Wasi03 => &[
-                "wasi:filesystem/types@0.3.0",
-                "wasi:filesystem/preopens@0.3.0",
                 "wasi:sockets/types@0.3.0",
                 "wasi:sockets/ip-name-lookup@0.3.0",
             ],
@@ -45,11 +40,9 @@ impl Capability for Denied {
     }
 
     fn link(&self, linker: &mut Linker<Sandbox>, world: World) -> wasmtime::Result<()> {
-        use wasmtime_wasi::p2::bindings::{filesystem, sockets};
+        use wasmtime_wasi::p2::bindings::sockets;
 
         let l = linker;
-        filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Sandbox::filesystem)?;
-        filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Sandbox::filesystem)?;
         sockets::tcp::add_to_linker::<_, WasiSockets>(l, Sandbox::sockets)?;
         sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, Sandbox::sockets)?;
         sockets::udp::add_to_linker::<_, WasiSockets>(l, Sandbox::sockets)?;
@@ -59,7 +52,6 @@ impl Capability for Denied {
         sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Sandbox::sockets)?;
         sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Sandbox::sockets)?;
         if world == World::Wasi03 {
-            wasmtime_wasi::p3::filesystem::add_to_linker(l)?;
             wasmtime_wasi::p3::sockets::add_to_linker(l)?;
         }
         Ok(())

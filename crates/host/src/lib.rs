@@ -13,6 +13,7 @@ mod config;
 mod denied;
 mod egress;
 mod environment;
+mod files;
 mod keyvalue;
 mod logging;
 mod network;
@@ -44,6 +45,7 @@ pub use config::Config;
 pub use denied::Denied;
 pub use egress::Egress;
 pub use environment::Environment;
+pub use files::Files;
 pub use keyvalue::KeyValue;
 pub use logging::Logging;
 pub use network::{EgressConfig, EgressError, RootsError};
@@ -101,6 +103,7 @@ pub fn all(node: NodeSide, egress: &EgressConfig) -> Result<Capabilities, Egress
         )),
         Arc::new(Queue::new(stores.clone(), output.clone())),
         Arc::new(Blobs::new(stores.clone(), output.clone())),
+        Arc::new(Files::new(stores.clone(), output.clone())),
         Arc::new(Redis::new(
             Arc::clone(&network),
             Arc::clone(&secrets),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use everwarm_bundle::Library;
 use everwarm_cache::store::Store;
 use everwarm_manifest::TenantId;
 use everwarm_store::StoreFuture;
@@ -26,6 +27,9 @@ pub trait Stores: Send + Sync {
 
     /// Blobs; `None` until the node has opened its store.
     fn blobs(&self) -> Option<&dyn Blobs>;
+
+    /// Through what the files of apps are read; `None` until the node has opened its store.
+    fn files(&self) -> Option<&Arc<Library>>;
 
     /// How much each app of a tenant may keep in blobs.
     fn blob_quota(&self, tenant: &TenantId) -> BlobQuota;

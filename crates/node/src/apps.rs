@@ -10,7 +10,7 @@ use everwarm_edge::dispatch::{Route, Served, Split, Target};
 use everwarm_edge::meter::{Answerer, SiteName};
 use everwarm_edge::router::{RouteConflict, RouteTable};
 use everwarm_edge::traffic::Share;
-use everwarm_engine::function::FunctionSpec;
+use everwarm_engine::function::{FunctionSpec, Mounted};
 use everwarm_engine::resident::FunctionKey;
 use everwarm_manifest::{
     ASSETS_NAME, App, AppName, ConfigName, Function, FunctionName, HostPattern, RedisServer,
@@ -189,8 +189,11 @@ impl LiveVersion {
     }
 }
 
-/// A version's files as the edge takes them.
+/// The files of a version that are served, as the edge takes them.
 pub(crate) fn site(tenant: &TenantId, version: &Version) -> Option<SiteSpec> {
+    if version.manifest.assets.is_empty() {
+        return None;
+    }
     let name = FunctionName::new(ASSETS_NAME).ok()?;
     Some(SiteSpec {
         name: Arc::new(SiteName {
@@ -214,6 +217,15 @@ fn granted_databases(app: &App, function: &Function) -> Vec<SqlDatabase> {
 fn granted_servers(app: &App, function: &Function) -> Vec<RedisServer> {
     let is_granted = |server: &&RedisServer| function.grants.redis.contains(&server.name);
     app.redis.iter().filter(is_granted).cloned().collect()
+}
+
+/// The folders of a version's files that a function reads.
+fn mounted(version: &Version, function: &Function) -> Option<Mounted> {
+    let mounts = function.mounts.clone();
+    (!mounts.is_empty()).then_some(Mounted {
+        bundle: version.assets?,
+        mounts,
+    })
 }
 
 /// A version's functions as the engine takes them, in the manifest's order.
@@ -245,6 +257,7 @@ pub(crate) fn specs(
                 config: function.config.clone(),
                 databases: granted_databases(&version.manifest, function),
                 redis: granted_servers(&version.manifest, function),
+                files: mounted(version, function),
                 grants: function.grants.clone(),
             }))
         })

@@ -217,7 +217,8 @@ impl Node {
         let side = stores::side(&config, &services, &stores, &secrets, otlp.as_ref());
         let started = engine_and_store(settings, &config, predecessor, side).await?;
         let (runtime, store, served) = started;
-        stores.open(&store);
+        let library = bundles::library(&store);
+        stores.open(&store, &library);
         let vault = open_vault(config.secrets_key, &store, &secrets).await?;
         let domain = match listeners.main_port() {
             Some(port) => config.domain.bound_to(port),
@@ -233,7 +234,6 @@ impl Node {
             report_missing,
         );
         let resident = Arc::new(resident.with_functions_max(room.functions_max));
-        let library = bundles::library(&store);
         let targets = Arc::new(Targets::new(Arc::clone(&resident), library, &stores.kept));
         services.set_siblings(&targets);
         let apps = Arc::new(Mutex::new(Apps::default()));

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use everwarm_bundle::Library;
 use everwarm_cache::store::Store;
 use everwarm_edge::services::ServiceCalls;
 use everwarm_host::{NodeSide, SecretBook, Sending, Stores};
@@ -27,6 +28,7 @@ use crate::telemetry::otlp::{Both, Otlp};
 #[derive(Debug, Default)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
+    library: OnceLock<Arc<Library>>,
     /// Weak: it calls functions, which have what leads here.
     triggers: OnceLock<Weak<Runner>>,
     pub(crate) kept: KeptAnswers,
@@ -34,9 +36,10 @@ pub(crate) struct NodeStores {
 }
 
 impl NodeStores {
-    /// The store is open. Only the first one counts.
-    pub(crate) fn open(&self, store: &Arc<Embedded>) {
+    /// The store is open, and files are read through `library`. Only the first ones count.
+    pub(crate) fn open(&self, store: &Arc<Embedded>, library: &Arc<Library>) {
         self.store.get_or_init(|| Arc::clone(store));
+        self.library.get_or_init(|| Arc::clone(library));
     }
 
     /// Messages are delivered by `runner`. Only the first one counts.
@@ -56,6 +59,10 @@ impl Stores for NodeStores {
 
     fn blobs(&self) -> Option<&dyn Blobs> {
         self.store.get().map(|store| store.blobs())
+    }
+
+    fn files(&self) -> Option<&Arc<Library>> {
+        self.library.get()
     }
 
     fn blob_quota(&self, tenant: &TenantId) -> BlobQuota {

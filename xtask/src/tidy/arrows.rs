@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "everwarm-host",
         &[
+            "everwarm-bundle",
             "everwarm-cache",
             "everwarm-engine",
             "everwarm-manifest",
