@@ -19,6 +19,7 @@ mod installed;
 pub mod kept;
 pub mod load;
 pub mod log;
+pub mod mounted;
 pub mod names;
 pub mod node;
 pub mod postgres;

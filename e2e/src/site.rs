@@ -25,6 +25,7 @@ pub const LARGE_BYTES: usize = (2 << 20) + 777;
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     files: Vec<(String, Bytes)>,
+    beside: Vec<(String, Bytes)>,
     assets: String,
     functions: String,
     components: Vec<(String, PathBuf)>,
@@ -72,6 +73,13 @@ impl Site {
         self
     }
 
+    /// Adds a file that is in the folder, and in no bundle.
+    #[must_use]
+    pub fn beside(mut self, path: &str, content: impl Into<Bytes>) -> Self {
+        self.beside.push((path.to_owned(), content.into()));
+        self
+    }
+
     /// Adds `[[assets]]` with these lines of TOML.
     #[must_use]
     pub fn assets(mut self, lines: &str) -> Self {
@@ -81,14 +89,21 @@ impl Site {
 
     /// Adds a function that is the guest, at a route.
     #[must_use]
-    pub fn function(mut self, guest: &str, route: &str) -> Self {
-        let component = installed::component(guest, World::Wasi02);
+    pub fn function(self, guest: &str, route: &str) -> Self {
+        let route = format!("routes = [{route:?}]");
+        self.function_with(guest, guest, World::Wasi02, &route)
+    }
+
+    /// Adds a function that is the guest, built for a world, with these lines of TOML.
+    #[must_use]
+    pub fn function_with(mut self, name: &str, guest: &str, world: World, lines: &str) -> Self {
+        let component = installed::component(guest, world);
         let _ = writeln!(
             self.functions,
-            "[[function]]\nname = \"{guest}\"\nroutes = [{route:?}]\ncomponent = {:?}",
+            "[[function]]\nname = {name:?}\ncomponent = {:?}\n{lines}",
             component.to_string_lossy()
         );
-        self.components.push((guest.to_owned(), component));
+        self.components.push((name.to_owned(), component));
         self
     }
 
@@ -104,14 +119,14 @@ impl Site {
     /// When the folder can't be made.
     pub fn write(&self) -> SiteFolder {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        for (path, content) in &self.files {
+        for (path, content) in self.files.iter().chain(&self.beside) {
             write(&folder.path().join(path), content);
         }
         write(&folder.path().join("everwarm.toml"), self.manifest());
         SiteFolder(folder)
     }
 
-    /// The bundle of all its files, without variants.
+    /// The bundle of its files, without variants.
     ///
     /// # Panics
     ///
