@@ -48,6 +48,8 @@ impl Bucket {
         };
         let mut found = self.read_small(path.clone()).await?;
         if found.is_none() {
+            // A bucket that isn't there, or may not be listed, is told of here: not all servers say so of one object.
+            self.list(None).await?;
             let name = Bytes::copy_from_slice(self.owner.name.as_bytes());
             self.put(path.clone(), name).await?;
             // Of two that come together the last one has it, and both hear that.
