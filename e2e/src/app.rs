@@ -195,6 +195,13 @@ impl App {
         self
     }
 
+    /// Starts the node with these too, as they would be typed.
+    #[must_use]
+    pub fn flags(mut self, flags: Vec<String>) -> Self {
+        self.flags.extend(flags);
+        self
+    }
+
     /// The app's manifest.
     pub fn manifest(&self) -> String {
         let Self {
@@ -312,6 +319,26 @@ impl AppFolder {
     /// As [`App::refused`].
     pub async fn refused(&self) -> Refusal {
         node::refused(self.command()).await
+    }
+
+    /// As [`Self::start`], with these flags in the place of the app's.
+    ///
+    /// # Panics
+    ///
+    /// As [`App::start`].
+    pub async fn start_with(&mut self, flags: Vec<String>) -> Node {
+        self.app.flags = flags;
+        self.start().await
+    }
+
+    /// As [`Self::refused`], with these flags in the place of the app's.
+    ///
+    /// # Panics
+    ///
+    /// As [`App::refused`].
+    pub async fn refused_with(&mut self, flags: Vec<String>) -> Refusal {
+        self.app.flags = flags;
+        self.refused().await
     }
 
     fn command(&self) -> Command {

@@ -11,6 +11,7 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod blobs;
 mod cache;
 mod egress;
 mod kv;
@@ -19,6 +20,7 @@ mod secret;
 mod tls;
 mod triggers;
 
+pub(crate) use blobs::BlobsArgs;
 pub(crate) use cache::*;
 pub(crate) use egress::EgressArgs;
 pub(crate) use kv::*;
@@ -209,6 +211,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
     #[command(flatten)]
+    pub(crate) blobs: BlobsArgs,
+    #[command(flatten)]
     pub(crate) secrets: SecretsFileArg,
     #[command(flatten)]
     pub(crate) log: LogArg,
@@ -263,6 +267,8 @@ pub(crate) struct InvokeArgs {
     pub(crate) data_dir: DataDirArg,
     #[command(flatten)]
     pub(crate) egress: EgressArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobsArgs,
     #[command(flatten)]
     pub(crate) secrets: SecretsFileArg,
     #[command(flatten)]

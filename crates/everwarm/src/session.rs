@@ -23,7 +23,7 @@ use crate::commands::build::Made;
 use crate::exit::{Exit, Failure, told};
 use crate::port;
 use crate::printer::Printer;
-use crate::settings::{self, Egress};
+use crate::settings::{self, Blobs, Egress};
 use crate::telemetry;
 
 /// How long requests in flight and background work may go on after the node was told to end.
@@ -93,7 +93,7 @@ impl Session {
         data_dir: &Path,
         listen: Option<SocketAddr>,
         bounds: BoundsArgs,
-        egress: &Egress,
+        (egress, blobs): &(Egress, Blobs),
         printer: &Printer,
     ) -> Result<Self, Failure> {
         prepare(data_dir)?;
@@ -106,6 +106,7 @@ impl Session {
         config.listen = listen;
         settings::set_bounds(&mut config, bounds);
         config.egress = egress.config();
+        config.blobs_s3 = blobs.config();
         Ok(Self {
             node: Arc::new(Node::start(config).await?),
             live: None,

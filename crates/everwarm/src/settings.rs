@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::args::{BoundsArgs, ColorArg, OutputArgs};
 
+mod blobs;
 mod clients;
 mod egress;
 mod otlp;
@@ -19,6 +20,7 @@ mod secrets;
 mod serve;
 mod tls;
 
+pub(crate) use blobs::Blobs;
 pub(crate) use egress::{Egress, parse_name_server};
 pub(crate) use otlp::Ratio;
 pub(crate) use secrets::{secrets_key, secrets_of_file};

@@ -16,6 +16,7 @@ use everwarm_host::EgressConfig;
 
 use crate::domain::Domain;
 use crate::listeners::TlsConfig;
+use crate::s3::S3Config;
 use crate::secrets::KeySource;
 use crate::telemetry::LogBook;
 use crate::telemetry::otlp::OtlpConfig;
@@ -70,6 +71,8 @@ pub struct NodeConfig {
     pub inspect_limits: InspectLimits,
     /// Where the keys of secrets are; no secrets are kept when `None`.
     pub secrets_key: Option<KeySource>,
+    /// The S3 server that new blobs are kept on; they are files when `None`.
+    pub blobs_s3: Option<S3Config>,
     /// How functions' requests to the outside are sent.
     pub egress: EgressConfig,
     /// Where access events go.
@@ -108,6 +111,7 @@ impl NodeConfig {
             compile_limits: CompileLimits::default(),
             inspect_limits: InspectLimits::default(),
             secrets_key: None,
+            blobs_s3: None,
             egress: EgressConfig::default(),
             access_log,
             logs: Arc::default(),

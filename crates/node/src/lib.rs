@@ -26,6 +26,7 @@ mod node;
 pub mod operate;
 mod previews;
 mod readiness;
+pub mod s3;
 pub mod secrets;
 mod served;
 pub mod sockets;

@@ -42,6 +42,7 @@ use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
+use crate::s3::{self, S3Error};
 use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
 use crate::served::Served;
 use crate::stores::{self, NodeStores};
@@ -122,6 +123,9 @@ pub enum StartError {
     /// The keys of secrets can't be had.
     #[error(transparent)]
     SecretsKey(#[from] KeySourceError),
+    /// The bucket of blobs can't be set up.
+    #[error(transparent)]
+    S3(#[from] S3Error),
     /// The engine can't be set up.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -172,6 +176,7 @@ impl StartError {
             Self::Acme(error) => error.code(),
             Self::Egress(_) => "EW4030",
             Self::SecretsKey(error) => error.code(),
+            Self::S3(error) => error.code(),
             Self::Routes(_) => "EW1005",
             Self::Handover(error) => error.code(),
             Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
@@ -461,13 +466,17 @@ async fn engine_and_store(
     side: NodeSide,
 ) -> Result<(Arc<Runtime>, Arc<Embedded>, Served), StartError> {
     let capabilities = everwarm_host::all(side, &config.egress)?;
+    let bucket = config.blobs_s3.as_ref();
+    let bucket = bucket
+        .map(|s3| s3::bucket(s3, &config.egress))
+        .transpose()?;
     let mut runtime = tokio::task::spawn_blocking(move || Runtime::new(settings, capabilities));
     let mut early = None;
     if let Some(predecessor) = predecessor {
         early = Some((&mut runtime).await);
         predecessor.want_store().await?;
     }
-    let store = Embedded::open(&config.data_dir)?;
+    let store = Embedded::open_with(&config.data_dir, bucket)?;
     let served = if config.restore {
         Served::read(&store).await?
     } else {

@@ -24,6 +24,7 @@ pub use everwarm_host::{Secret, SecretMap};
 pub use everwarm_secrets::{Key, KeyRing};
 pub use file::{SecretsFileError, read_secrets};
 pub use keys::{FileFault, KeySource, KeySourceError, read_file as read_keys, write as write_keys};
+pub(crate) use keys::{OTHERS, OTHERS_OF_A_CREDENTIAL, read_private};
 pub use vault::Rotation;
 pub(crate) use vault::Vault;
 

@@ -9,7 +9,7 @@ use everwarm_manifest::{ByteSize, Millis};
 use everwarm_node::TrustedProxies;
 use everwarm_node::telemetry::otlp::OtlpUrl;
 
-use super::{AppArg, BoundsArgs, EgressArgs, LogArg, SecretsKeyArg, TlsArgs};
+use super::{AppArg, BlobsArgs, BoundsArgs, EgressArgs, LogArg, SecretsKeyArg, TlsArgs};
 use crate::settings;
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,8 @@ pub(crate) struct ServeArgs {
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) otlp: OtlpArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobsArgs,
 }
 
 /// Where telemetry is sent. Keys of a collector are in OTEL_EXPORTER_OTLP_HEADERS, and no flag.

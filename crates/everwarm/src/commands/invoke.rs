@@ -36,9 +36,12 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
         data_dir.push(DATA_DIR);
     }
     let made = build::build(&project, &mut AssetPacker::default(), printer).await?;
-    let egress = settings::Egress::from(args.egress.clone());
+    let reach = (
+        settings::Egress::from(args.egress.clone()),
+        settings::Blobs::of_args(&args.blobs)?,
+    );
     let mut session =
-        Session::start(&data_dir, None, BoundsArgs::default(), &egress, printer).await?;
+        Session::start(&data_dir, None, BoundsArgs::default(), &reach, printer).await?;
     session.lend_secrets(project.app(), secrets);
     {
         let _stage = printer.stage("compiling to machine code");

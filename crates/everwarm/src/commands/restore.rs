@@ -63,10 +63,19 @@ pub(super) fn show(
             "artifacts": restored.artifacts,
             "artifact_bytes": restored.artifact_bytes,
             "bytes": bytes,
+            "blobs_elsewhere": restored.blobs_elsewhere.blobs,
         }),
         || {
+            let elsewhere = restored.blobs_elsewhere;
+            let elsewhere = match elsewhere.blobs {
+                0 => String::new(),
+                blobs => format!(
+                    "not in it: {blobs} blobs, {}, which are in an S3 bucket\n",
+                    size(usize::try_from(elsewhere.bytes).unwrap_or(usize::MAX))
+                ),
+            };
             format!(
-                "{what}: {} (of {} UTC, by everwarm {}, {} components, {})\n",
+                "{what}: {} (of {} UTC, by everwarm {}, {} components, {})\n{elsewhere}",
                 path.display(),
                 time::utc(restored.made.0),
                 restored.everwarm,

@@ -361,6 +361,7 @@ async fn start(
     config.ingress = serve.clients.limits;
     config.egress = serve.egress.config();
     config.otlp = serve.otlp.config();
+    config.blobs_s3 = serve.blobs.config();
     config.secrets_key = Some(settings::secrets_key(serve.secrets_key_file.as_deref()));
     settings::set_bounds(&mut config, serve.bounds());
     if let Some(time) = serve.compile_time_max {

@@ -50,9 +50,12 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     report::built(printer, &made);
 
     let started = Instant::now();
-    let egress = settings::Egress::from(args.egress);
+    let reach = (
+        settings::Egress::from(args.egress),
+        settings::Blobs::of_args(&args.blobs)?,
+    );
     let listen = Some(args.listen);
-    let mut session = Session::start(&data_dir, listen, args.bounds, &egress, printer).await?;
+    let mut session = Session::start(&data_dir, listen, args.bounds, &reach, printer).await?;
     session.lend_secrets(project.app(), secrets);
     let start_time = started.elapsed();
     let deployed = tokio::select! {

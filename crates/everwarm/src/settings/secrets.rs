@@ -17,11 +17,16 @@ const VARIABLE: &str = "EVERWARM_SECRETS_KEY";
 
 /// Where the keys are: the file that was said, else the first that there is.
 pub(crate) fn secrets_key(file: Option<&Path>) -> KeySource {
-    let credential = env::var_os(CREDENTIALS_DIRECTORY)
-        .map(|folder| PathBuf::from(folder).join(CREDENTIAL))
-        .filter(|path| path.exists());
+    let credential = credential(CREDENTIAL);
     let variable = env::var(VARIABLE).ok().filter(|keys| !keys.is_empty());
     key_source(file, credential, variable)
+}
+
+/// The file of a credential that systemd has made for this service.
+pub(super) fn credential(name: &str) -> Option<PathBuf> {
+    env::var_os(CREDENTIALS_DIRECTORY)
+        .map(|folder| PathBuf::from(folder).join(name))
+        .filter(|path| path.exists())
 }
 
 fn key_source(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use everwarm_manifest::{ByteSize, Hostname, Millis};
 use serde::{Deserialize, Serialize};
 
+use super::blobs::{self, Blobs};
 use super::clients::{self, Clients};
 use super::egress::{self, Egress};
 use super::otlp::{self, Otlp};
@@ -56,6 +57,14 @@ pub(super) struct File {
     pub(super) acme_root: Option<PathBuf>,
     otlp_endpoint: Option<String>,
     otlp_sample_ratio: Option<f64>,
+    blobs_s3_endpoint: Option<String>,
+    blobs_s3_bucket: Option<String>,
+    blobs_s3_prefix: Option<String>,
+    blobs_s3_region: Option<String>,
+    blobs_s3_virtual_host: Option<bool>,
+    blobs_s3_allow_http: Option<bool>,
+    blobs_s3_keys_file: Option<PathBuf>,
+    blobs_s3_silence_max: Option<String>,
 }
 
 /// What is in force.
@@ -97,6 +106,8 @@ pub(crate) struct Serve {
     pub(crate) tls: Tls,
     #[serde(flatten)]
     pub(crate) otlp: Otlp,
+    #[serde(flatten)]
+    pub(crate) blobs: Blobs,
 }
 
 fn as_text<S: serde::Serializer>(host: &Hostname, serializer: S) -> Result<S::Ok, S::Error> {
@@ -154,10 +165,32 @@ fn read(path: &Path) -> Result<File, Failure> {
     toml::from_str(&text).map_err(|error| failed(error.to_string()))
 }
 
-fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<Serve, Failure> {
+/// What a file says of where blobs are.
+fn blobs_in(file: &mut File) -> blobs::FromFile {
+    blobs::FromFile {
+        endpoint: file.blobs_s3_endpoint.take(),
+        bucket: file.blobs_s3_bucket.take(),
+        prefix: file.blobs_s3_prefix.take(),
+        region: file.blobs_s3_region.take(),
+        virtual_host: file.blobs_s3_virtual_host,
+        allow_http: file.blobs_s3_allow_http,
+        keys_file: file.blobs_s3_keys_file.take(),
+        silence_max: file.blobs_s3_silence_max.take(),
+    }
+}
+
+fn resolved(
+    args: &ServeArgs,
+    mut file: File,
+    state_dir: Option<PathBuf>,
+) -> Result<Serve, Failure> {
     let tls = Tls::resolve(&args.tls, &file)?;
     let wrong =
         |name: &str, reason: String| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}"));
+    let otlp = Otlp::resolve(&args.otlp, otlp_in(&mut file));
+    let otlp = otlp.map_err(|(name, reason)| wrong(name, reason))?;
+    let blobs = Blobs::resolve(&args.blobs, blobs_in(&mut file));
+    let blobs = blobs.map_err(|(name, reason)| wrong(name, reason))?;
     let address =
         |flag: Option<SocketAddr>, file: Option<String>, name: &str, default: &str| match flag {
             Some(address) => Ok(address),
@@ -185,14 +218,6 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         },
     );
     let egress = egress.map_err(|(name, reason)| wrong(name, reason))?;
-    let otlp = Otlp::resolve(
-        &args.otlp,
-        otlp::FromFile {
-            otlp_endpoint: file.otlp_endpoint,
-            otlp_sample_ratio: file.otlp_sample_ratio,
-        },
-    );
-    let otlp = otlp.map_err(|(name, reason)| wrong(name, reason))?;
     let size = |flag: Option<ByteSize>, file: Option<String>, name: &str| {
         let file = file.map(|text| text.parse::<ByteSize>()).transpose();
         let file = file.map_err(|error| wrong(name, error.to_string()))?;
@@ -246,6 +271,7 @@ fn resolved(args: &ServeArgs, file: File, state_dir: Option<PathBuf>) -> Result<
         log: args.log.log.clone().or(file.log),
         tls,
         otlp,
+        blobs,
     })
 }
 

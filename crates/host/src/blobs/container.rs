@@ -188,7 +188,8 @@ impl OpenContainer {
                 tracing::error!(%error, "a blob can't be kept");
                 Refused::Full("the node's disk is full".to_owned())
             }
-            BlobError::Refused(_) => Refused::Unavailable(text),
+            // The node's log has heard of it.
+            BlobError::Refused(_) | BlobError::Unavailable { .. } => Refused::Unavailable(text),
             BlobError::Damaged { .. } | BlobError::Failed { .. } => {
                 let error = error as &dyn std::error::Error;
                 tracing::error!(error, "blobs can't be read or written");

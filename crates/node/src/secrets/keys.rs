@@ -15,9 +15,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroize as _;
 
 /// Permissions of a key's file that say that others reach it.
-pub(super) const OTHERS: u32 = 0o077;
+pub(crate) const OTHERS: u32 = 0o077;
 /// The same of a credential, which systemd may let the service read by an access list, shown as the group's.
-const OTHERS_OF_A_CREDENTIAL: u32 = 0o037;
+pub(crate) const OTHERS_OF_A_CREDENTIAL: u32 = 0o037;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -155,7 +155,7 @@ fn ring_of(path: &Path, others: u32) -> Result<KeyRing, FileFault> {
 }
 
 /// Reads a file that nobody else may read, as text.
-pub(super) fn read_private(
+pub(crate) fn read_private(
     path: &Path,
     others: u32,
     bytes_max: usize,

@@ -59,9 +59,15 @@ pub enum BlobError {
     /// The blob can't be moved to another app.
     #[error("a blob stays with its app")]
     OtherApp,
-    /// The server that keeps the blobs doesn't let us, or says no.
+    /// What was written was given up, or nobody knows any more whose it is.
     #[error("{0}")]
     Refused(String),
+    /// The server that keeps the blobs doesn't do what it is asked.
+    #[error("the server that keeps this node's blobs can't be used now: {reason}")]
+    Unavailable {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nothing more fits on the disk.
     #[error("the store's disk is full: make room on it; what is kept can still be read")]
     DiskFull,

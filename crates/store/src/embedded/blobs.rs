@@ -1,10 +1,10 @@
-//! Blobs: a file for each, and an index of them in SQLite.
+//! Blobs: a file for each, or an object in a bucket of an S3 server, and an index of them in SQLite.
 //!
-//! Owns the engine: which threads do what, and when a file is let go. The index's file is of the make of key-value data's
-//! ([`Grouped`]); its SQL is in `index` and `look`. How a blob is written and read is in `upload` and `download`, what is
+//! Owns the engine: which threads do what, and when a file or an object is let go. The index's file is of the make of
+//! key-value data's ([`Grouped`]); its SQL is in `index` and `look`. Files are in `files`, the bucket is in `bucket`. How a blob is written and read is in `upload` and `download`, what is
 //! swept in `sweep`, the port in `port`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +17,7 @@ use super::disk::Medium;
 use super::grouped::{Data, Grouped, Words, fails};
 use crate::blobs::{BlobError, Container};
 
+mod bucket;
 mod download;
 mod files;
 mod flights;
@@ -29,10 +30,14 @@ mod sweep;
 mod tables;
 mod upload;
 
+pub use bucket::BucketConfig;
+
+use bucket::Bucket;
 use files::Files;
 use flights::Flights;
 use hands::Hands;
-pub(super) use listed::{ListedBlob, listed};
+pub(super) use listed::{ListedBlob, elsewhere, forget_owner, listed};
+use look::{KeptAt, Place};
 use sweep::Walk;
 pub(super) use tables::TABLES;
 
@@ -47,6 +52,8 @@ struct Inner {
     hands: Hands,
     index: Grouped<Index>,
     files: Files,
+    /// Where new blobs go; into files when `None`.
+    bucket: Option<Arc<Bucket>>,
     flights: Arc<Flights>,
     /// The beginning of the names of files that this process makes, by chance, and how many it has made.
     run: AtomicU64,
@@ -77,7 +84,7 @@ impl Data for Index {
 
 fails!(BlobError);
 
-fn chance(path: &std::path::Path) -> Result<u64, OpenError> {
+fn chance(path: &Path) -> Result<u64, OpenError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
         .map_err(std::io::Error::other)
@@ -85,17 +92,44 @@ fn chance(path: &std::path::Path) -> Result<u64, OpenError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// What the engine keeps its bytes in.
+pub(super) struct Places {
+    pub(super) index: PathBuf,
+    /// Of files; made when the first blob is.
+    pub(super) folder: PathBuf,
+    /// Where parts of objects are until they are sent.
+    pub(super) spools: PathBuf,
+    /// Where new blobs go; into files when `None`.
+    pub(super) bucket: Option<BucketConfig>,
+}
+
 impl BlobStore {
-    /// Opens the index, and the folder of the files, which is made when the first blob is.
-    pub(super) fn open(
-        index: PathBuf,
-        folder: PathBuf,
-        medium: &Medium,
-    ) -> Result<Self, OpenError> {
+    /// Opens the index. Of a bucket's server nothing is needed for that.
+    pub(super) fn open(places: Places, medium: &Medium) -> Result<Self, OpenError> {
+        let Places {
+            index,
+            folder,
+            spools,
+            bucket,
+        } = places;
         let start = OpenError::io("start a thread for the store in", &folder);
+        let hands = Hands::spawn().map_err(start)?;
+        let bucket = match bucket {
+            Some(bucket) => Some(open_bucket(bucket, &index, medium, &spools)?),
+            None => None,
+        };
+        let index = Grouped::<Index>::open(index, medium.clone())?;
+        if bucket.is_none() {
+            let has_objects = index.read(look::has_objects);
+            let has_objects = has_objects.map_err(|error| OpenError::Bucket(Box::new(error)))?;
+            if has_objects {
+                return Err(OpenError::NoBucket(folder));
+            }
+        }
         Ok(Self(Arc::new(Inner {
-            hands: Hands::spawn().map_err(start)?,
-            index: Grouped::open(index, medium.clone())?,
+            bucket,
+            hands,
+            index,
             run: AtomicU64::new(chance(&folder)?),
             made: AtomicU32::new(0),
             files: Files::new(Arc::clone(&medium.disk), folder),
@@ -115,6 +149,9 @@ impl BlobStore {
         index.start()?;
         run.store(chance(folder)?, Ordering::Relaxed);
         self.0.walk_again();
+        if let Some(bucket) = &self.0.bucket {
+            bucket.begin_to_claim();
+        }
         hands
             .start()
             .map_err(OpenError::io("start a thread for the store in", folder))
@@ -128,6 +165,24 @@ impl BlobStore {
     }
 }
 
+/// The bucket, which is asked in the background whose its objects are.
+fn open_bucket(
+    config: BucketConfig,
+    index: &Path,
+    medium: &Medium,
+    spools: &Path,
+) -> Result<Arc<Bucket>, OpenError> {
+    // Left by a process that was killed while it made one.
+    let _ = std::fs::remove_dir_all(spools);
+    let name = format!("{:016x}{:016x}", chance(index)?, chance(index)?);
+    let owner =
+        Grouped::<Index>::beforehand(index, medium, |connection| index::owner(connection, &name))?;
+    let bucket = Bucket::new(config, owner, spools.to_owned());
+    let bucket = Arc::new(bucket.map_err(|error| OpenError::Bucket(Box::new(error)))?);
+    bucket.begin_to_claim();
+    Ok(bucket)
+}
+
 impl BlobStore {
     /// Keeps all files that blobs are in now, until the answer is dropped.
     pub(super) fn hold(&self) -> Held<'_> {
@@ -136,7 +191,7 @@ impl BlobStore {
     }
 
     /// Copies the index into another file.
-    pub(super) async fn copy(&self, to: &std::path::Path) -> Result<(), BackupError> {
+    pub(super) async fn copy(&self, to: &Path) -> Result<(), BackupError> {
         self.0.index.copy(to).await
     }
 }
@@ -183,33 +238,52 @@ impl Inner {
         Files::name(self.run.load(Ordering::Relaxed), number)
     }
 
-    /// A file is nobody's any more. It goes without anybody waiting for it; what can't go now does so with a sweep.
-    fn let_go_of(&self, container: &Container, file: Option<String>) {
-        if let Some(file) = file {
-            self.let_go(&container.tenant, &container.app, &[file]);
+    /// A file or an object is nobody's any more. It goes without anybody waiting for it; what can't go now does so with a
+    /// sweep.
+    fn let_go_of(self: &Arc<Self>, container: &Container, kept: Option<KeptAt>) {
+        if let Some(kept) = kept {
+            self.let_go(&container.tenant, &container.app, vec![kept]);
         }
     }
 
-    fn let_go(&self, tenant: &TenantId, app: &AppName, files: &[String]) {
-        if self.is_backed_up() {
+    fn let_go(self: &Arc<Self>, tenant: &TenantId, app: &AppName, kept: Vec<KeptAt>) {
+        let (files, mut objects): (Vec<_>, Vec<_>) = kept
+            .into_iter()
+            .partition(|kept| kept.place == Place::Folder);
+        if !files.is_empty() && !self.let_files_go(tenant, app, &files) {
             self.walk_again();
+        }
+        objects.retain(|object| !self.flights.is_read(&object.name));
+        if objects.is_empty() {
             return;
         }
-        let paths: Vec<_> = files
+        let names: Vec<_> = objects.into_iter().map(|object| object.name).collect();
+        let inner = Arc::clone(self);
+        let is_left = self.bucket.as_ref().is_some_and(|bucket| {
+            bucket.leave_to_remove(tenant, app, &names, move || inner.walk_again())
+        });
+        if !is_left {
+            self.walk_again();
+        }
+    }
+
+    /// Says whether that is under way.
+    fn let_files_go(&self, tenant: &TenantId, app: &AppName, kept: &[KeptAt]) -> bool {
+        if self.is_backed_up() {
+            return false;
+        }
+        let paths: Vec<_> = kept
             .iter()
-            .map(|file| self.files.path(tenant, app, file))
+            .map(|kept| self.files.path(tenant, app, &kept.name))
             .collect();
         let files = self.files.clone();
-        let is_left = self.hands.leave(move || {
+        self.hands.leave(move || {
             for path in paths {
                 if let Err(error) = files.remove(&path) {
                     tracing::warn!(path = %path.display(), %error, "a blob's old file stays for now");
                 }
             }
-        });
-        if !is_left {
-            self.walk_again();
-        }
+        })
     }
 
     fn stops(&self) -> u32 {

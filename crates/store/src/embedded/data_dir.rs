@@ -94,6 +94,11 @@ impl DataDir {
         self.root.join("blobs")
     }
 
+    /// Where parts of blobs are until a bucket has them.
+    pub fn blob_parts(&self) -> PathBuf {
+        self.root.join("blob-parts")
+    }
+
     /// The folder of components.
     pub fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")

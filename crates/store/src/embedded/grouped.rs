@@ -190,6 +190,17 @@ impl<D: Data> Grouped<D> {
         })
     }
 
+    /// Does something with a file that isn't open yet. Blocks on the disk.
+    pub(super) fn beforehand<T>(
+        path: &Path,
+        medium: &Medium,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, OpenError> {
+        let layer = Some(layer(medium));
+        let mut connection = database::open(path, medium, layer, D::TABLES, |_| Ok(()))?;
+        job(&mut connection).map_err(database::failed("prepare the database", path))
+    }
+
     /// Opens the file again that was closed.
     pub(super) fn start(&self) -> Result<(), OpenError> {
         let (writer, readers) = connect(&self.path, &self.medium)?;

@@ -47,6 +47,7 @@ pub use node_key::{KEY_LEN, NodeKey};
 pub use schema::SCHEMA_VERSION;
 
 use blobs::BlobStore;
+pub use blobs::BucketConfig;
 use disk::{Medium, make_dirs};
 use files::ArtifactFiles;
 use kv::Kv;
@@ -84,12 +85,29 @@ impl Embedded {
         Self::open_on(root, Medium::local())
     }
 
+    /// As [`Embedded::open`], with new blobs in a bucket of an S3 server, if one is given. Nothing of it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Embedded::open`].
+    pub fn open_with(root: &Path, bucket: Option<BucketConfig>) -> Result<Self, OpenError> {
+        Self::open_all(root, Medium::local(), bucket)
+    }
+
     /// As [`Embedded::open`], on a disk of one's own. The folder's lock is on the operating system's all the same.
     ///
     /// # Errors
     ///
     /// As [`Embedded::open`].
     pub fn open_on(root: &Path, medium: Medium) -> Result<Self, OpenError> {
+        Self::open_all(root, medium, None)
+    }
+
+    fn open_all(
+        root: &Path,
+        medium: Medium,
+        bucket: Option<BucketConfig>,
+    ) -> Result<Self, OpenError> {
         let data_dir = DataDir::lock(root)?;
         if root.join(backup::UNFINISHED).exists() {
             return Err(OpenError::RestoreUnfinished(root.to_owned()));
@@ -103,6 +121,12 @@ impl Embedded {
         let files = ArtifactFiles::open(Arc::clone(&medium.disk), data_dir.artifacts())
             .map_err(OpenError::io("prepare the folder", &data_dir.artifacts()))?;
         let start = OpenError::io("start a thread for the store in", root);
+        let places = blobs::Places {
+            index: data_dir.blob_index(),
+            folder: data_dir.blobs(),
+            spools: data_dir.blob_parts(),
+            bucket,
+        };
         Ok(Self {
             node_key,
             catalog: Worker::spawn("store-catalog", connection).map_err(&start)?,
@@ -110,7 +134,7 @@ impl Embedded {
             kv: Kv::open(data_dir.kv(), medium.clone())?,
             queue: Queue::open(data_dir.queue(), medium.clone())?,
             sql: Sql::open(&data_dir.sql(), medium.clone())?,
-            blobs: BlobStore::open(data_dir.blob_index(), data_dir.blobs(), &medium)?,
+            blobs: BlobStore::open(places, &medium)?,
             uploads: RwLock::new(()),
             collecting: Mutex::new(()),
             medium,
@@ -302,6 +326,16 @@ pub enum OpenError {
         /// What is wrong with it.
         fault: String,
     },
+    /// Blobs are in a bucket, and there is none.
+    #[error(
+        "blobs of the data folder whose files are in {} are in an S3 bucket, and the node isn't told of it: start it with \
+         the settings --blobs-s3-... that it had",
+        .0.display()
+    )]
+    NoBucket(PathBuf),
+    /// The settings of a bucket aren't those of one, or its index can't be read.
+    #[error("the S3 bucket of blobs can't be set up: {0}")]
+    Bucket(#[source] EngineError),
     /// SQLite refused.
     #[error("failed to {doing} {}: check the disk, or restore the file from a backup", .path.display())]
     Sqlite {
@@ -333,6 +367,7 @@ impl OpenError {
             Self::InUse { .. } => "EW4002",
             Self::SchemaNewer { .. } => "EW4004",
             Self::RestoreUnfinished(_) => "EW4007",
+            Self::NoBucket(_) | Self::Bucket(_) => "EW4009",
             Self::NodeKey { .. } | Self::Sqlite { .. } | Self::Io { .. } => "EW4003",
         }
     }

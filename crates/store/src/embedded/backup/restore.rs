@@ -27,6 +27,7 @@ use super::archive::{
 };
 use super::blob_parts;
 use crate::artifacts::{ArtifactError, digest_of};
+use crate::blobs::KeptBlobs;
 use crate::catalog::UnixMillis;
 use crate::sql::Database;
 
@@ -54,6 +55,8 @@ pub struct Restored {
     pub artifacts: u64,
     /// Their bytes.
     pub artifact_bytes: u64,
+    /// Blobs that are in a bucket of an S3 server, and not in the backup.
+    pub blobs_elsewhere: KeptBlobs,
 }
 
 /// Why a backup isn't restored.
@@ -234,6 +237,7 @@ fn read(
         made: UnixMillis(about.made_ms),
         artifacts: 0,
         artifact_bytes: 0,
+        blobs_elsewhere: KeptBlobs::default(),
     };
     while !missing.is_empty() {
         let entry = next("its last artifact")?;
@@ -242,7 +246,8 @@ fn read(
     }
     if about.blobs.is_some() {
         let (index, files) = (&scratch.blob_index, &scratch.blobs);
-        blob_parts::take(|| next("its last blob"), index, files, keep.is_some())?;
+        restored.blobs_elsewhere =
+            blob_parts::take(|| next("its last blob"), index, files, keep.is_some())?;
     }
     match entries.next() {
         None => Ok(restored),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everwarm_manifest::{AppName, TenantId};
+use tokio::sync::Semaphore;
 
 use crate::blobs::{BlobError, BlobQuota, Container};
 
@@ -16,6 +17,9 @@ const UPLOADS_MAX: usize = 128;
 const DOWNLOADS_OF_APP_MAX: usize = 64;
 /// Blobs of all apps that are being read at once. Each has a file open.
 const DOWNLOADS_MAX: usize = 256;
+
+/// Parts of one app's blobs that are on their way to a bucket at once.
+const PARTS_OF_APP_MAX: usize = 3;
 
 type AppKey = (TenantId, AppName);
 
@@ -30,14 +34,37 @@ struct Sky {
     downloads: usize,
     /// The files that are being written.
     files: HashSet<String>,
+    /// The objects that are being read.
+    read: HashMap<String, Readers>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfApp {
     uploads: usize,
     downloads: usize,
     /// Of all uploads.
     bytes: u64,
+    /// For parts that are on their way.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for OfApp {
+    fn default() -> Self {
+        Self {
+            uploads: 0,
+            downloads: 0,
+            bytes: 0,
+            turns: Arc::new(Semaphore::new(PARTS_OF_APP_MAX)),
+        }
+    }
+}
+
+/// Of one object.
+#[derive(Debug, Default)]
+struct Readers {
+    count: usize,
+    /// Whether no blob is in it any more.
+    is_nobodys: bool,
 }
 
 /// A blob that is being written, or read.
@@ -47,6 +74,8 @@ pub(super) struct Flight {
     app: AppKey,
     /// Of an upload.
     file: Option<String>,
+    /// Of a download.
+    object: Option<String>,
     bytes: u64,
 }
 
@@ -76,11 +105,17 @@ impl Flights {
             flights: Arc::clone(self),
             app,
             file: Some(file.to_owned()),
+            object: None,
             bytes: 0,
         })
     }
 
-    pub(super) fn download(self: &Arc<Self>, container: &Container) -> Result<Flight, BlobError> {
+    /// An object that is read stays until [`Flight::end`] has said that it is nobody's; a file needs no such care.
+    pub(super) fn download(
+        self: &Arc<Self>,
+        container: &Container,
+        object: Option<&str>,
+    ) -> Result<Flight, BlobError> {
         let app = (container.tenant.clone(), container.app.clone());
         let mut sky = self.sky();
         let of_app = sky.apps.get(&app).map_or(0, |app| app.downloads);
@@ -94,10 +129,14 @@ impl Flights {
         }
         sky.downloads += 1;
         sky.apps.entry(app.clone()).or_default().downloads += 1;
+        if let Some(object) = object {
+            sky.read.entry(object.to_owned()).or_default().count += 1;
+        }
         Ok(Flight {
             flights: Arc::clone(self),
             app,
             file: None,
+            object: object.map(ToOwned::to_owned),
             bytes: 0,
         })
     }
@@ -106,9 +145,31 @@ impl Flights {
     pub(super) fn has(&self, file: &str) -> bool {
         self.sky().files.contains(file)
     }
+
+    /// An object is nobody's. Says whether somebody reads it still, who then has to let it go.
+    pub(super) fn is_read(&self, object: &str) -> bool {
+        let mut sky = self.sky();
+        let readers = sky.read.get_mut(object);
+        readers.is_some_and(|readers| {
+            readers.is_nobodys = true;
+            true
+        })
+    }
 }
 
 impl Flight {
+    /// Ends it. Says which object is nobody's any more.
+    pub(super) fn end(mut self) -> Option<String> {
+        let object = self.object.take()?;
+        self.flights.land(&object).then_some(object)
+    }
+
+    /// The turns of its app to send a part.
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        let mut sky = self.flights.sky();
+        Arc::clone(&sky.apps.entry(self.app.clone()).or_default().turns)
+    }
+
     /// So many bytes more are written.
     pub(super) fn grow(&mut self, more: u64, quota: BlobQuota) -> Result<(), BlobError> {
         let mut sky = self.flights.sky();
@@ -128,8 +189,29 @@ impl Flight {
     }
 }
 
+impl Flights {
+    /// One reader less. Says whether the object is nobody's any more.
+    fn land(&self, object: &str) -> bool {
+        let mut sky = self.sky();
+        let Some(readers) = sky.read.get_mut(object) else {
+            return false;
+        };
+        readers.count -= 1;
+        if readers.count > 0 {
+            return false;
+        }
+        sky.read
+            .remove(object)
+            .is_some_and(|readers| readers.is_nobodys)
+    }
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            // Without its end, a walk finds what is nobody's.
+            self.flights.land(&object);
+        }
         let mut sky = self.flights.sky();
         let is_upload = self.file.is_some();
         if let Some(file) = &self.file {
@@ -172,7 +254,7 @@ mod tests {
         assert!(matches!(refused, BlobError::TooManyUploads { max: 32 }));
         assert!(!flights.has("more") && flights.has("0"));
         let other = flights.upload(&blog, "other").unwrap();
-        let read = flights.download(&shop).unwrap();
+        let read = flights.download(&shop, None).unwrap();
 
         let quota = BlobQuota {
             bytes_max: 10,
@@ -186,5 +268,23 @@ mod tests {
         let _more = flights.upload(&shop, "more").unwrap();
         drop((uploads, other, read));
         assert_eq!(flights.sky().apps.len(), 1);
+    }
+
+    #[test]
+    fn object_that_is_read_is_let_go_by_the_last_reader() {
+        let flights = Arc::new(Flights::default());
+        let container = Container {
+            tenant: TenantId::default_tenant(),
+            app: "shop".parse().unwrap(),
+            name: "photos".parse().unwrap(),
+        };
+        let read = || flights.download(&container, Some("a")).unwrap();
+        let (first, second, third) = (read(), read(), read());
+        assert_eq!(first.end(), None);
+        assert!(flights.is_read("a") && !flights.is_read("b"));
+        drop(second);
+        assert_eq!(third.end().as_deref(), Some("a"));
+        assert!(!flights.is_read("a"));
+        assert_eq!(read().end(), None, "nobody said that it is nobody's");
     }
 }

@@ -1,11 +1,11 @@
-//! The index of blobs in SQLite: which blob is in which file, and the app's books. Owns its SQL, and that a change and the
+//! The index of blobs in SQLite: which blob is in which file or object, and the app's books. Owns its SQL, and that a change and the
 //! books are one. Reads are in `look`.
 
 use everwarm_manifest::{AppName, Digest, TenantId};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::super::grouped::{failed, signed, unsigned};
-use super::look::{self, KeptFile};
+use super::look::{self, KeptAt, KeptFile};
 use crate::blobs::{BlobError, BlobId, BlobQuota, Condition, Container, ContentType};
 use crate::catalog::UnixMillis;
 
@@ -13,7 +13,7 @@ use crate::catalog::UnixMillis;
 #[derive(Debug)]
 pub(super) struct NewEntry {
     pub(super) blob: BlobId,
-    pub(super) file: String,
+    pub(super) file: KeptAt,
     pub(super) size: u64,
     pub(super) digest: Digest,
     pub(super) content_type: Option<ContentType>,
@@ -96,7 +96,7 @@ pub(super) fn put(
     new: &NewEntry,
     condition: &Condition,
     quota: BlobQuota,
-) -> Result<Option<String>, BlobError> {
+) -> Result<Option<KeptAt>, BlobError> {
     let doing = "put a blob into its index";
     let savepoint = connection.savepoint().map_err(failed(doing))?;
     let before = look::file(&savepoint, &new.blob)?;
@@ -113,21 +113,23 @@ pub(super) fn put(
             .execute(params![books.app, name, new.created.as_i64()])?;
         savepoint
             .prepare_cached(
-                "INSERT INTO blob (app, container, name, file, size, digest, content_type, created_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                "INSERT INTO blob (app, container, name, file, size, digest, content_type, created_ms, place)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (app, container, name) DO UPDATE
                  SET file = excluded.file, size = excluded.size, digest = excluded.digest,
-                 content_type = excluded.content_type, created_ms = excluded.created_ms",
+                 content_type = excluded.content_type, created_ms = excluded.created_ms,
+                 place = excluded.place",
             )?
             .execute(params![
                 books.app,
                 name,
                 new.blob.name.as_str().as_bytes(),
-                new.file,
+                new.file.name,
                 signed(new.size),
                 new.digest.as_bytes(),
                 new.content_type.as_ref().map(ContentType::as_str),
                 new.created.as_i64(),
+                new.file.place as i64,
             ])?;
         books.write(&savepoint)
     };
@@ -141,7 +143,7 @@ pub(super) fn delete(
     connection: &mut Connection,
     blob: &BlobId,
     condition: &Condition,
-) -> Result<Option<String>, BlobError> {
+) -> Result<Option<KeptAt>, BlobError> {
     let doing = "take a blob from its index";
     let savepoint = connection.savepoint().map_err(failed(doing))?;
     let before = look::file(&savepoint, blob)?;
@@ -173,7 +175,7 @@ pub(super) fn rename(
     from: &BlobId,
     to: &BlobId,
     now: UnixMillis,
-) -> Result<(bool, Option<String>), BlobError> {
+) -> Result<(bool, Option<KeptAt>), BlobError> {
     let doing = "rename a blob in its index";
     let savepoint = connection.savepoint().map_err(failed(doing))?;
     if look::file(&savepoint, from)?.is_none() {
@@ -216,7 +218,7 @@ pub(super) fn clear(
     connection: &mut Connection,
     container: &Container,
     count_max: u32,
-) -> Result<Vec<String>, BlobError> {
+) -> Result<Vec<KeptAt>, BlobError> {
     let doing = "take blobs from their index";
     let savepoint = connection.savepoint().map_err(failed(doing))?;
     let page = look::files(&savepoint, container, "", None, count_max)?;
@@ -269,14 +271,14 @@ pub(super) fn remove_app(
 pub(super) fn forget(
     connection: &mut Connection,
     app: i64,
-    files: &[String],
+    files: &[KeptAt],
 ) -> Result<(), BlobError> {
     let mut forgotten = || -> rusqlite::Result<()> {
         let savepoint = connection.savepoint()?;
         for file in files {
             savepoint
                 .prepare_cached("DELETE FROM blob WHERE file = ?1")?
-                .execute([file])?;
+                .execute([&file.name])?;
         }
         if files.is_empty() {
             savepoint.execute("DELETE FROM removed WHERE app = ?1", [app])?;
@@ -284,4 +286,18 @@ pub(super) fn forget(
         savepoint.commit()
     };
     forgotten().map_err(failed("forget a removed app's blobs"))
+}
+
+/// What this store is called in the bucket, which is `chance` if it has no name yet.
+pub(super) fn owner(connection: &mut Connection, chance: &str) -> rusqlite::Result<String> {
+    let savepoint = connection.savepoint()?;
+    let found = savepoint
+        .query_row("SELECT owner FROM bucket", [], |row| row.get(0))
+        .optional()?;
+    if let Some(name) = found {
+        return Ok(name);
+    }
+    savepoint.execute("INSERT INTO bucket (owner) VALUES (?1)", [chance])?;
+    savepoint.commit()?;
+    Ok(chance.to_owned())
 }

@@ -1,4 +1,4 @@
-//! All blobs of a copy of the index, as a backup has them. Owns their order: that of their files' names.
+//! All blobs of a copy of the index that are in files, as a backup has them. Owns their order: that of their files' names.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::super::database::connect;
 use super::super::grouped::unsigned;
 use super::files::{is_name, path_of};
 use crate::EngineError;
+use crate::blobs::KeptBlobs;
 
 /// A blob as a backup has it.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ impl ListedBlob {
     }
 }
 
-/// Blobs of an index that nobody else has open, those after `after`; without those of apps that were removed.
+/// Blobs of an index that nobody else has open, those after `after`; without those of apps that were removed, and of
+/// objects in a bucket.
 pub(in super::super) fn listed(
     index: &Path,
     after: Option<&str>,
@@ -40,7 +42,7 @@ pub(in super::super) fn listed(
     let mut query = connection.prepare(
         "SELECT app.tenant, app.name, blob.file, blob.size, blob.digest
          FROM blob INDEXED BY of_file JOIN app ON app.id = blob.app
-         WHERE blob.file > ?1 ORDER BY blob.file LIMIT ?2",
+         WHERE blob.file > ?1 AND blob.place = 0 ORDER BY blob.file LIMIT ?2",
     )?;
     let mut rows = query.query(params![after.unwrap_or_default(), count])?;
     let mut listed = Vec::new();
@@ -60,4 +62,31 @@ pub(in super::super) fn listed(
         });
     }
     Ok(listed)
+}
+
+/// Blobs that are in objects of a bucket, and so in no backup, and their bytes; of an index that nobody else has open.
+pub(in super::super) fn elsewhere(index: &Path) -> Result<KeptBlobs, EngineError> {
+    let connection = connect(index, None)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    let counted = connection.query_row(
+        "SELECT count(*), coalesce(sum(blob.size), 0) FROM blob JOIN app ON app.id = blob.app
+         WHERE blob.place = 1",
+        [],
+        |row| {
+            Ok(KeptBlobs {
+                blobs: unsigned(row.get(0)?),
+                bytes: unsigned(row.get(1)?),
+            })
+        },
+    );
+    Ok(counted?)
+}
+
+/// Takes the store's name in its bucket from an index that is restored: the store that was backed up may still be there.
+pub(in super::super) fn forget_owner(index: &Path) -> Result<(), EngineError> {
+    let connection = connect(index, None)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    // A name that nobody has says that there was a bucket.
+    connection.execute("UPDATE bucket SET owner = lower(hex(randomblob(16)))", [])?;
+    Ok(())
 }

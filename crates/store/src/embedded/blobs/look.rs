@@ -7,12 +7,42 @@ use super::super::grouped::{damaged, failed, unsigned};
 use crate::blobs::{Blob, BlobError, BlobId, BlobName, Container, ContentType, Etag, KeptBlobs};
 use crate::catalog::UnixMillis;
 
+/// Where the bytes of blobs are. The numbers are those of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a file.
+    Folder = 0,
+    /// In an object of the bucket.
+    Bucket = 1,
+}
+
+/// Where a blob's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeptAt {
+    pub(super) place: Place,
+    /// The file's or the object's own.
+    pub(super) name: String,
+}
+
+impl KeptAt {
+    fn read(row: &Row<'_>, name: usize, place: usize) -> rusqlite::Result<Self> {
+        Ok(Self {
+            place: match row.get(place)? {
+                0_i64 => Place::Folder,
+                1 => Place::Bucket,
+                other => return Err(rusqlite::Error::IntegralValueOutOfRange(place, other)),
+            },
+            name: row.get(name)?,
+        })
+    }
+}
+
 /// A blob, and the file that it is in.
 #[derive(Debug, Clone)]
 pub(super) struct KeptFile {
     pub(super) blob: Blob,
     pub(super) digest: Digest,
-    pub(super) file: String,
+    pub(super) file: KeptAt,
 }
 
 /// Some blobs of an app that was removed.
@@ -21,11 +51,11 @@ pub(super) struct RemovedFiles {
     pub(super) app: i64,
     pub(super) tenant: TenantId,
     pub(super) name: AppName,
-    pub(super) files: Vec<String>,
+    pub(super) files: Vec<KeptAt>,
 }
 
 const COLUMNS: &str =
-    "blob.name, blob.size, blob.digest, blob.content_type, blob.created_ms, blob.file";
+    "blob.name, blob.size, blob.digest, blob.content_type, blob.created_ms, blob.file, blob.place";
 /// Above every byte of UTF-8.
 const ABOVE_ALL: u8 = 0xff;
 
@@ -92,7 +122,7 @@ struct RawFile {
     digest: [u8; 32],
     content_type: Option<String>,
     created_ms: i64,
-    file: String,
+    file: KeptAt,
 }
 
 impl RawFile {
@@ -103,7 +133,7 @@ impl RawFile {
             digest: row.get(2)?,
             content_type: row.get(3)?,
             created_ms: row.get(4)?,
-            file: row.get(5)?,
+            file: KeptAt::read(row, 5, 6)?,
         })
     }
 
@@ -194,10 +224,10 @@ pub(super) fn removed(
         return Ok(None);
     };
     let mut query = connection
-        .prepare_cached("SELECT file FROM blob WHERE app = ?1 LIMIT ?2")
+        .prepare_cached("SELECT file, place FROM blob WHERE app = ?1 LIMIT ?2")
         .map_err(&failed)?;
     let rows = query
-        .query_map(params![app, count_max], |row| row.get(0))
+        .query_map(params![app, count_max], |row| KeptAt::read(row, 0, 1))
         .map_err(&failed)?;
     Ok(Some(RemovedFiles {
         app,
@@ -205,4 +235,17 @@ pub(super) fn removed(
         name: AppName::new(&name).map_err(|error| damaged::<BlobError>(&error))?,
         files: rows.collect::<Result<_, _>>().map_err(&failed)?,
     }))
+}
+
+/// Whether some blob is in an object of a bucket.
+pub(super) fn has_objects(connection: &Connection) -> Result<bool, BlobError> {
+    let found = || -> rusqlite::Result<bool> {
+        // Only a store that had a bucket is looked through.
+        let mut query = connection.prepare(
+            "SELECT EXISTS (SELECT 1 FROM bucket)
+             AND EXISTS (SELECT 1 FROM blob JOIN app ON app.id = blob.app WHERE blob.place = 1)",
+        )?;
+        query.query_row([], |row| row.get(0))
+    };
+    found().map_err(failed("look for blobs in a bucket"))
 }

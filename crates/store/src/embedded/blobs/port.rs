@@ -1,16 +1,21 @@
-//! The port: what reads the index does so on the caller's thread, what changes it is a job of its writer's, and what
-//! blocks on a file is a job of `hands`.
+//! The port: what reads the index does so on the caller's thread, what changes it is a job of its writer's, what blocks on a
+//! file is a job of `hands`, and what waits for a server is a task of the bucket's.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use everwarm_manifest::{AppName, TenantId};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
-use super::download::{self, FileDownload};
+use super::bucket::{BucketFault, Reading, Writing};
+use super::download::{self, KeptDownload, Source};
 use super::files::failed;
+use super::flights::Flight;
+use super::look::KeptFile;
 use super::sweep::Unheard;
-use super::upload::{self, Fate, FileUpload};
-use super::{BlobStore, index, look};
+use super::upload::{self, Fate, KeptUpload, Sink};
+use super::{BlobStore, Inner, KeptAt, Place, index, look};
 use crate::StoreFuture;
 use crate::blobs::{
     Blob, BlobError, BlobId, BlobName, BlobPage, BlobQuota, Blobs, Condition, Container,
@@ -30,32 +35,33 @@ impl Blobs for BlobStore {
     ) -> StoreFuture<'a, Result<Box<dyn Upload>, BlobError>> {
         Box::pin(async move {
             let inner = &self.0;
-            let name = inner.new_name();
-            let container = &blob.container;
-            let flight = inner.flights.upload(container, &name)?;
-            let path = inner.files.path(&container.tenant, &container.app, &name);
-            let mut upload = Box::new(FileUpload {
+            let kept = inner.new_place();
+            let flight = inner.flights.upload(&blob.container, &kept.name)?;
+            let mut upload = Box::new(KeptUpload {
                 inner: Arc::clone(inner),
                 blob: blob.clone(),
                 content_type,
                 quota,
-                name,
-                path: path.clone(),
+                fate: match kept.place {
+                    Place::Folder => Fate::Begun,
+                    Place::Bucket => Fate::Nothing,
+                },
+                kept,
                 flight: Some(flight),
                 size: 0,
                 open: None,
-                fate: Fate::Begun,
                 stops: inner.stops(),
             });
-            let files = inner.files.clone();
-            let file = inner.on_disk("make a blob's file", move || {
-                files.create(&path).map_err(failed("make a blob's file"))
-            });
+            let turns = upload.flight.as_ref().map(Flight::turns);
+            let sink = inner.begin(blob.container.clone(), upload.kept.name.clone(), turns);
+            let sink = sink.await?;
+            if upload.kept.place == Place::Folder {
+                upload.fate = Fate::Written;
+            }
             upload.open = Some(upload::Open {
-                file: file.await?,
+                sink,
                 hasher: Sha256::new(),
             });
-            upload.fate = Fate::Written;
             Ok(upload as Box<dyn Upload>)
         })
     }
@@ -76,31 +82,30 @@ impl Blobs for BlobStore {
                     return Ok(None);
                 };
                 let range = part.of(found.blob.size)?;
-                let flight = inner.flights.download(container)?;
-                let path = inner
-                    .files
-                    .path(&container.tenant, &container.app, &found.file);
-                let (files, start) = (inner.files.clone(), range.start);
-                let opened = inner.on_disk("open a blob", move || Ok(files.open(&path, start)));
-                let file = match opened.await? {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                    opened => opened.map_err(failed("open a blob"))?,
+                let object = (found.file.place == Place::Bucket).then_some(&found.file.name[..]);
+                let flight = inner.flights.download(container, object)?;
+                // It counts as read from here on, whoever lets it go.
+                let mut download = Box::new(KeptDownload {
+                    inner: Arc::clone(inner),
+                    blob: found.blob.clone(),
+                    left: range.end - range.start,
+                    range: range.clone(),
+                    open: None,
+                    container: container.clone(),
+                    flight: Some(flight),
+                });
+                let Some(source) = inner.open(container, &found, range.clone()).await? else {
+                    continue;
                 };
                 let is_whole = range == (0..found.blob.size);
-                return Ok(Some(Box::new(FileDownload {
-                    inner: Arc::clone(inner),
-                    blob: found.blob,
-                    left: range.end - range.start,
-                    range,
-                    open: Some(download::Open {
-                        file,
-                        check: is_whole.then(|| (found.digest, Sha256::new())),
-                    }),
-                    _flight: flight,
-                }) as Box<dyn Download>));
+                download.open = Some(download::Open {
+                    source,
+                    check: is_whole.then(|| (found.digest, Sha256::new())),
+                });
+                return Ok(Some(download as Box<dyn Download>));
             }
             Err(BlobError::Damaged {
-                reason: format!("the file of the blob `{}` isn't there", blob.name),
+                reason: format!("the bytes of the blob `{}` aren't there", blob.name),
             })
         })
     }
@@ -192,7 +197,7 @@ impl Blobs for BlobStore {
                     return Ok(count);
                 }
                 count += files.len() as u64;
-                self.0.let_go(&container.tenant, &container.app, &files);
+                self.0.let_go(&container.tenant, &container.app, files);
             }
         })
     }
@@ -242,5 +247,75 @@ impl Blobs for BlobStore {
 
     fn sweep(&self) -> StoreFuture<'_, Result<bool, BlobError>> {
         Box::pin(self.0.sweep())
+    }
+}
+
+impl Inner {
+    /// Where a new blob goes.
+    fn new_place(&self) -> KeptAt {
+        KeptAt {
+            place: if self.bucket.is_some() {
+                Place::Bucket
+            } else {
+                Place::Folder
+            },
+            name: self.new_name(),
+        }
+    }
+
+    /// Makes what the bytes of a blob go to.
+    async fn begin(
+        &self,
+        container: Container,
+        name: String,
+        turns: Option<Arc<Semaphore>>,
+    ) -> Result<Sink, BlobError> {
+        let Container { tenant, app, .. } = container;
+        if let (Some(bucket), Some(turns)) = (self.bucket.clone(), turns) {
+            let begun = self.on_disk("make a blob's part", move || {
+                let object = Writing::new(&bucket, &tenant, &app, &name, turns);
+                let object = object.map_err(failed("make a blob's part"))?;
+                Ok(Sink::Object(Box::new(object)))
+            });
+            return begun.await;
+        }
+        let files = self.files.clone();
+        let path = files.path(&tenant, &app, &name);
+        let begun = self.on_disk("make a blob's file", move || {
+            let file = files.create(&path).map_err(failed("make a blob's file"))?;
+            Ok(Sink::File(file, path))
+        });
+        begun.await
+    }
+
+    /// Opens what the bytes of a blob are in; `None` when it isn't there.
+    async fn open(
+        &self,
+        container: &Container,
+        found: &KeptFile,
+        range: Range<u64>,
+    ) -> Result<Option<Source>, BlobError> {
+        let Container { tenant, app, .. } = container;
+        let name = &found.file.name[..];
+        if found.file.place == Place::Bucket {
+            let Some(bucket) = &self.bucket else {
+                return Err(BlobError::Damaged {
+                    reason: "a blob is in a bucket that the node isn't told of".to_owned(),
+                });
+            };
+            let object = (tenant, app, name);
+            let opened = Reading::open(bucket, object, range, found.blob.size).await;
+            let opened = opened.map_err(BucketFault::into_error)?;
+            return Ok(opened.map(|object| Source::Object(Box::new(object))));
+        }
+        let path = self.files.path(tenant, app, name);
+        let (files, start) = (self.files.clone(), range.start);
+        let opened = self.on_disk("open a blob", move || Ok(files.open(&path, start)));
+        match opened.await? {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            opened => opened
+                .map(|file| Some(Source::File(file)))
+                .map_err(failed("open a blob")),
+        }
     }
 }

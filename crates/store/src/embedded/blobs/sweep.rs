@@ -1,26 +1,40 @@
-//! Giving room back: files of removed apps, and files that no blob is in.
+//! Giving room back: files and objects of removed apps, and those that no blob is in.
 //!
-//! Owns that no file goes that somebody needs: one that is being written, one that the index has, or any while a backup is
-//! under way. A walk over all folders finds those that are nobody's: one at each start, and one whenever a file couldn't
-//! go at once, or nobody heard whose it is: whoever asked the index has left.
+//! Owns that none goes that somebody needs: one that is being written, one that the index has, a file while a backup is
+//! under way, an object of another store's. A walk over all folders, and then over the bucket, finds those that are
+//! nobody's: one at each start, and one whenever something couldn't go at once, or nobody heard whose it is: whoever asked
+//! the index has left. What a server was asked to keep may come to be long after it was given up, so the bucket is walked
+//! over every day too.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::Inner;
+use super::bucket::{Bucket, BucketFault};
 use super::files::failed;
 use super::flights::Flight;
-use super::{index, look};
+use super::look::{KeptAt, Place};
+use super::{Inner, index, look};
 use crate::blobs::{BlobError, SWEEP_MAX};
 
-/// Where the walk over all folders is.
+/// How often the bucket is walked over at least.
+const BUCKET_EVERY: Duration = Duration::from_hours(24);
+
+/// Where the walk over all folders and the bucket is.
 #[derive(Debug)]
 pub(super) struct Walk {
     is_due: bool,
     /// Files of which nobody has heard whose they are. They hold their places among uploads, so they aren't many.
     unheard: Vec<Flight>,
     folders: Vec<PathBuf>,
+    /// The next page of the bucket's objects, if there is one.
+    objects: Option<NextPage>,
+    begun: Option<Instant>,
 }
+
+/// Where the next page begins; the first one's place has no name.
+#[derive(Debug, Default)]
+struct NextPage(Option<String>);
 
 impl Default for Walk {
     fn default() -> Self {
@@ -28,7 +42,16 @@ impl Default for Walk {
             is_due: true,
             unheard: Vec::new(),
             folders: Vec::new(),
+            objects: None,
+            begun: None,
         }
+    }
+}
+
+impl Walk {
+    fn is_due(&self, has_bucket: bool) -> bool {
+        let is_old = |begun: Instant| begun.elapsed() >= BUCKET_EVERY;
+        self.is_due || (has_bucket && self.begun.is_none_or(is_old))
     }
 }
 
@@ -86,12 +109,20 @@ impl Inner {
             .read(|connection| look::removed(connection, SWEEP_MAX))?;
         // One that began before that has what was removed since.
         if let Some(removed) = removed.filter(|_| !self.is_backed_up()) {
-            self.sweep_removed(removed).await?;
-            return Ok(true);
+            if self.sweep_removed(removed).await? {
+                return Ok(true);
+            }
         }
         let next = self.walk().folders.pop();
         let Some(folder) = next else {
-            return self.begin_walk().await;
+            let page = self.walk().objects.take();
+            return match (&self.bucket, page) {
+                (Some(bucket), Some(page)) => {
+                    let looked = self.look_into_bucket(bucket, page).await;
+                    looked.map(|()| true).inspect_err(|_| self.walk_again())
+                }
+                _ => self.begin_walk().await,
+            };
         };
         let inner = Arc::clone(self);
         let looked = self.on_disk("look for files that are nobody's", move || {
@@ -103,12 +134,24 @@ impl Inner {
     }
 
     async fn begin_walk(&self) -> Result<bool, BlobError> {
+        let is_ours = match &self.bucket {
+            // What fails is in the log, and the next sweep asks again.
+            Some(bucket) if !bucket.is_ours() => match bucket.claim().await {
+                Ok(true) => {
+                    self.walk_again();
+                    true
+                }
+                _ => false,
+            },
+            bucket => bucket.is_some(),
+        };
         let unheard = {
             let mut walk = self.walk();
-            if !walk.is_due {
+            if !walk.is_due(is_ours) {
                 return Ok(false);
             }
             walk.is_due = false;
+            walk.begun = Some(Instant::now());
             std::mem::take(&mut walk.unheard)
         };
         // The writer does one after another: what it was asked before is in the index by then, or never will be.
@@ -120,35 +163,94 @@ impl Inner {
             return Err(error);
         }
         walk.folders.push(self.files.root().to_owned());
+        walk.objects = is_ours.then(NextPage::default);
         Ok(true)
     }
 
-    async fn sweep_removed(&self, removed: look::RemovedFiles) -> Result<(), BlobError> {
+    /// Says whether there was something to do that could be done.
+    async fn sweep_removed(&self, removed: look::RemovedFiles) -> Result<bool, BlobError> {
         let look::RemovedFiles {
             app,
             tenant,
             name,
-            files: names,
+            files,
         } = removed;
-        let (files, gone) = (self.files.clone(), names.clone());
+        let was_empty = files.is_empty();
+        let (mut gone, objects): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|kept| kept.place == Place::Folder);
+        let paths = gone
+            .iter()
+            .map(|kept| self.files.path(&tenant, &name, &kept.name));
+        let (files, paths) = (self.files.clone(), paths.collect::<Vec<_>>());
+        let (owner, of_app) = (tenant.clone(), name.clone());
         let removing = self.on_disk("remove blobs", move || {
             let remove = || -> std::io::Result<()> {
-                for file in &gone {
-                    files.remove(&files.path(&tenant, &name, file))?;
+                for path in &paths {
+                    files.remove(path)?;
                 }
-                if gone.is_empty() {
-                    files.remove_folders(&tenant, &name)?;
+                if was_empty {
+                    files.remove_folders(&owner, &of_app)?;
                 }
                 Ok(())
             };
             remove().map_err(failed("remove blobs"))
         });
         removing.await?;
+        if let Some(bucket) = self.bucket.as_ref().filter(|bucket| bucket.is_ours()) {
+            let unread = |kept: &&KeptAt| !self.flights.is_read(&kept.name);
+            let names: Vec<_> = objects
+                .iter()
+                .filter(unread)
+                .map(|kept| kept.name.clone())
+                .collect();
+            let removed = bucket.remove(bucket.paths(&tenant, &name, &names)).await;
+            removed.map_err(BucketFault::into_error)?;
+            gone.extend(objects);
+        } else if gone.is_empty() && !was_empty {
+            return Ok(false);
+        }
         // The files go first: rows without files are found again, and those of a removed app are nobody's to read.
         let forgotten = self
             .index
-            .write(0, move |connection| index::forget(connection, app, &names));
-        forgotten.await
+            .write(0, move |connection| index::forget(connection, app, &gone));
+        forgotten.await?;
+        Ok(true)
+    }
+
+    /// Removes what is nobody's of some of the bucket's objects.
+    async fn look_into_bucket(
+        &self,
+        bucket: &Bucket,
+        NextPage(from): NextPage,
+    ) -> Result<(), BlobError> {
+        // Whose they are may have changed since the last page.
+        let is_ours = bucket.claim().await;
+        if !is_ours.map_err(BucketFault::into_error)? {
+            return Ok(());
+        }
+        let page = bucket.list(from).await;
+        let page = page.map_err(BucketFault::into_error)?;
+        let mut nobodys = Vec::new();
+        for (name, path) in page.files {
+            if !self.is_needed(&name)? && !self.flights.is_read(&name) {
+                tracing::debug!(object = %path, "an object that no blob is in is removed");
+                nobodys.push(path);
+            }
+        }
+        let removed = bucket.remove(nobodys).await;
+        removed.map_err(BucketFault::into_error)?;
+        self.walk().objects = page.next.map(|next| NextPage(Some(next)));
+        Ok(())
+    }
+
+    /// Whether a file or an object is being written, or is a blob's.
+    fn is_needed(&self, name: &str) -> Result<bool, BlobError> {
+        // In this order: what isn't being written any more is in the index, if it is a blob's.
+        Ok(self.flights.has(name)
+            || self
+                .index
+                .read(|connection| look::is_used(connection, name))?)
     }
 
     /// Removes what is nobody's of a folder, and notes the folders in it.
@@ -157,12 +259,7 @@ impl Inner {
         let listed = self.files.list(folder).map_err(&failed)?;
         self.walk().folders.extend(listed.folders);
         for (name, path) in listed.files {
-            // In this order: what isn't being written any more is in the index, if it is a blob's.
-            let is_needed = self.flights.has(&name)
-                || self
-                    .index
-                    .read(|connection| look::is_used(connection, &name))?;
-            if is_needed {
+            if self.is_needed(&name)? {
                 continue;
             }
             if self.is_backed_up() {

@@ -44,5 +44,12 @@ pub(in super::super) const TABLES: Tables = Tables {
         PRIMARY KEY (app, container, name)
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX of_file ON blob (file);
+", "
+    -- Where its bytes are: 0 in a file, 1 in an object of the bucket.
+    ALTER TABLE blob ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    -- What this store is called in the bucket, once it has one. A store that is restored gets another name.
+    CREATE TABLE bucket (
+        owner TEXT NOT NULL
+    ) STRICT;
 "],
 };

@@ -1,8 +1,9 @@
-//! A blob on its way to a file.
+//! A blob on its way to a file, or to an object of the bucket.
 //!
-//! Owns the order of things: the bytes and the file's name are on the disk before the index says that the blob is there. A
-//! file that the index doesn't know is nobody's, and a sweep takes it.
+//! Owns the order of things: the bytes and the file's name are on the disk, or the object is whole in the bucket, before the
+//! index says that the blob is there. A file or an object that the index doesn't know is nobody's, and a sweep takes it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use everwarm_manifest::Digest;
 use sha2::{Digest as _, Sha256};
 
 use super::super::disk::NewFile;
-use super::Inner;
-use super::files::failed;
+use super::bucket::{BucketFault, Writing};
+use super::files::{Files, failed};
 use super::flights::Flight;
 use super::index::{self, NewEntry};
+use super::{Inner, KeptAt};
 use crate::StoreFuture;
 use crate::blobs::{
     BLOB_BYTES_MAX, Blob, BlobError, BlobId, BlobQuota, Condition, ContentType, Etag, Upload,
@@ -22,13 +24,12 @@ use crate::blobs::{
 use crate::catalog::UnixMillis;
 
 /// See the module's documentation.
-pub(super) struct FileUpload {
+pub(super) struct KeptUpload {
     pub(super) inner: Arc<Inner>,
     pub(super) blob: BlobId,
     pub(super) content_type: Option<ContentType>,
     pub(super) quota: BlobQuota,
-    pub(super) name: String,
-    pub(super) path: PathBuf,
+    pub(super) kept: KeptAt,
     /// `None` at the end.
     pub(super) flight: Option<Flight>,
     pub(super) size: u64,
@@ -39,10 +40,12 @@ pub(super) struct FileUpload {
     pub(super) stops: u32,
 }
 
-/// Whose the file is.
+/// Whose the file or the object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Nobody's, and not there yet: it is being made.
+    /// Nothing is there.
+    Nothing,
+    /// Nobody's, and it is being made.
     Begun,
     /// Nobody's.
     Written,
@@ -54,8 +57,79 @@ pub(super) enum Fate {
 
 /// What a write needs.
 pub(super) struct Open {
-    pub(super) file: Box<dyn NewFile>,
+    pub(super) sink: Sink,
     pub(super) hasher: Sha256,
+}
+
+/// Where the bytes go.
+pub(super) enum Sink {
+    File(Box<dyn NewFile>, PathBuf),
+    Object(Box<Writing>),
+}
+
+impl Open {
+    /// How many bytes are taken at once.
+    fn room(&self) -> usize {
+        match &self.sink {
+            Sink::File(..) => usize::MAX,
+            Sink::Object(object) => object.room(),
+        }
+    }
+
+    /// Blocks on the disk.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::File(file, _) => file.write_all(bytes)?,
+            Sink::Object(object) => object.write(bytes)?,
+        }
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// Sends what the server takes only whole, if it is.
+    async fn send_full(mut self, inner: &Inner) -> Result<Self, BlobError> {
+        if self.room() > 0 {
+            return Ok(self);
+        }
+        let Sink::Object(mut object) = self.sink else {
+            return Ok(self);
+        };
+        let places = object.places().await;
+        let taken = inner.on_disk("read a blob's part", move || {
+            let part = object.take(places).map_err(failed("read a blob's part"))?;
+            Ok((object, part))
+        });
+        let part;
+        (object, part) = taken.await?;
+        let sent = object.send(part).await;
+        sent.map_err(BucketFault::into_error)?;
+        self.sink = Sink::Object(object);
+        Ok(self)
+    }
+}
+
+impl Sink {
+    /// Makes what was written last.
+    async fn keep(self, inner: &Inner, files: Files) -> Result<(), BlobError> {
+        match self {
+            Self::File(file, path) => {
+                let kept = inner.on_disk("keep a blob", move || {
+                    files.keep(file, &path).map_err(failed("keep a blob"))
+                });
+                kept.await
+            }
+            Self::Object(mut object) => {
+                let places = object.places().await;
+                let taken = inner.on_disk("read a blob's part", move || {
+                    let part = object.take(places).map_err(failed("read a blob's part"))?;
+                    Ok((object, part))
+                });
+                let (object, part) = taken.await?;
+                let finished = object.finish(part).await;
+                finished.map_err(BucketFault::into_error)
+            }
+        }
+    }
 }
 
 fn given_up() -> BlobError {
@@ -63,8 +137,8 @@ fn given_up() -> BlobError {
     BlobError::Refused(text.to_owned())
 }
 
-impl Upload for FileUpload {
-    fn write(&mut self, bytes: Bytes) -> StoreFuture<'_, Result<(), BlobError>> {
+impl Upload for KeptUpload {
+    fn write(&mut self, mut bytes: Bytes) -> StoreFuture<'_, Result<(), BlobError>> {
         Box::pin(async move {
             if bytes.is_empty() {
                 return Ok(());
@@ -78,14 +152,15 @@ impl Upload for FileUpload {
                 flight.grow(more, self.quota)?;
             }
             self.size += more;
-            let written = self.inner.on_disk("write a blob", move || {
-                open.file
-                    .write_all(&bytes)
-                    .map_err(failed("write a blob"))?;
-                open.hasher.update(&bytes);
-                Ok(open)
-            });
-            self.open = Some(written.await?);
+            while !bytes.is_empty() {
+                let piece = bytes.split_to(bytes.len().min(open.room()));
+                let written = self.inner.on_disk("write a blob", move || {
+                    open.write(&piece).map_err(failed("write a blob"))?;
+                    Ok(open)
+                });
+                open = written.await?.send_full(&self.inner).await?;
+            }
+            self.open = Some(open);
             Ok(())
         })
     }
@@ -96,16 +171,16 @@ impl Upload for FileUpload {
         now: UnixMillis,
     ) -> StoreFuture<'static, Result<Blob, BlobError>> {
         Box::pin(async move {
-            let Open { file, hasher } = self.open.take().ok_or_else(given_up)?;
-            let (files, path) = (self.inner.files.clone(), self.path.clone());
-            let digest = self.inner.on_disk("keep a blob", move || {
-                files.keep(file, &path).map_err(failed("keep a blob"))?;
-                Ok(Digest::from_bytes(hasher.finalize().into()))
-            });
-            let digest = digest.await?;
+            let Open { sink, hasher } = self.open.take().ok_or_else(given_up)?;
+            if self.fate == Fate::Nothing {
+                self.fate = Fate::Begun;
+            }
+            sink.keep(&self.inner, self.inner.files.clone()).await?;
+            self.fate = Fate::Written;
+            let digest = Digest::from_bytes(hasher.finalize().into());
             let new = NewEntry {
                 blob: self.blob.clone(),
-                file: self.name.clone(),
+                file: self.kept.clone(),
                 size: self.size,
                 digest,
                 content_type: self.content_type.clone(),
@@ -148,16 +223,16 @@ impl Upload for FileUpload {
     }
 }
 
-impl Drop for FileUpload {
+impl Drop for KeptUpload {
     fn drop(&mut self) {
         self.open = None;
         match self.fate {
-            Fate::Kept => {}
+            Fate::Nothing | Fate::Kept => {}
             // It may come to be after it was removed.
             Fate::Begun => self.inner.walk_again(),
             Fate::Written => {
-                let name = std::mem::take(&mut self.name);
-                self.inner.let_go_of(&self.blob.container, Some(name));
+                let kept = self.kept.clone();
+                self.inner.let_go_of(&self.blob.container, Some(kept));
             }
             Fate::Unheard => {
                 if let Some(flight) = self.flight.take() {

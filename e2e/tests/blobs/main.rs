@@ -1,32 +1,101 @@
 //! Functions that keep blobs: `everwarm:blobs` by the SDK, and the standard's `wasi:blobstore` by its own bindings, in both
-//! worlds.
+//! worlds, in files and in a bucket of an S3 server. How that server fails is in `bucket`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use everwarm_e2e::app::AppFolder;
 use everwarm_e2e::asked::noticed;
-use everwarm_e2e::{App, DataFolder, NewApp, Node, Reply, Request, World, both_worlds, eventually};
+use everwarm_e2e::{App, DataFolder, NewApp, Node, Reply, Request, S3, World, eventually};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const DECLARED: &str = "[[blobs]]\nname = \"photos\"\n[[blobs]]\nname = \"videos\"";
 
-fn app_of(guest: &str, world: World) -> App {
-    // What a megabyte costs in a debug build isn't what these tests are about.
-    App::new(guest, world)
-        .limit("cpu_time", "30s")
-        .limit("wall_time", "1m")
-        .limit("memory", "16MiB")
-        .limit("request_body", "1GiB")
-        .limit("response_body", "unlimited")
-        .grant("blobs = [\"photos\", \"videos\"]")
-        .table(DECLARED)
+/// Where the blobs of a story are.
+struct Place {
+    world: World,
+    /// In files when `None`.
+    s3: Option<S3>,
 }
 
-fn app(world: World) -> App {
-    app_of("blobs", world)
+impl Place {
+    fn files(world: World) -> Self {
+        Self { world, s3: None }
+    }
+
+    async fn bucket(world: World) -> Self {
+        let s3 = Some(S3::start().await);
+        Self { world, s3 }
+    }
+
+    fn app_of(&self, guest: &str) -> App {
+        match &self.s3 {
+            Some(s3) => self.plain(guest).flags(s3.flags()),
+            None => self.plain(guest),
+        }
+    }
+
+    /// The app, whose node isn't told where blobs are.
+    fn plain(&self, guest: &str) -> App {
+        // What a megabyte costs in a debug build isn't what these tests are about.
+        App::new(guest, self.world)
+            .limit("cpu_time", "30s")
+            .limit("wall_time", "1m")
+            .limit("memory", "16MiB")
+            .limit("request_body", "1GiB")
+            .limit("response_body", "unlimited")
+            .grant("blobs = [\"photos\", \"videos\"]")
+            .table(DECLARED)
+    }
+
+    fn app(&self) -> App {
+        self.app_of("blobs")
+    }
+
+    /// The files of all blobs, and of what isn't one yet or any more.
+    fn kept(&self, folder: &AppFolder) -> Vec<PathBuf> {
+        match &self.s3 {
+            Some(s3) => s3.objects(),
+            None => files(&folder.data().join("blobs")),
+        }
+    }
+}
+
+/// Runs each test for WASI 0.2 and for WASI 0.3, and with blobs in files and in a bucket.
+macro_rules! everywhere {
+    ($(async fn $name:ident($place:ident: Place) $body:block)+) => {
+        $(
+            mod $name {
+                #[allow(unused_imports, reason = "a test may need nothing from its file")]
+                use super::*;
+
+                async fn story($place: Place) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_02_in_files() {
+                    story(Place::files(World::Wasi02)).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_03_in_files() {
+                    story(Place::files(World::Wasi03)).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_02_in_a_bucket() {
+                    story(Place::bucket(World::Wasi02).await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_03_in_a_bucket() {
+                    story(Place::bucket(World::Wasi03).await).await;
+                }
+            }
+        )+
+    };
 }
 
 fn post(ask: &Value) -> Request {
@@ -128,9 +197,35 @@ fn put_stream(path: &str) -> (Request, everwarm_e2e::client::BodySender) {
     Request::stream_with(Method::PUT, path)
 }
 
-both_worlds! {
-    async fn what_one_request_writes_another_one_reads(world: World) {
-        let node = app(world).start().await;
+/// As `everywhere`, in a bucket alone.
+macro_rules! everywhere_in_a_bucket {
+    ($(async fn $name:ident($place:ident: Place) $body:block)+) => {
+        $(
+            mod $name {
+                #[allow(unused_imports, reason = "a test may need nothing from its file")]
+                use super::*;
+
+                async fn story($place: Place) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_02() {
+                    story(Place::bucket(World::Wasi02).await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn wasi_03() {
+                    story(Place::bucket(World::Wasi03).await).await;
+                }
+            }
+        )+
+    };
+}
+
+mod bucket;
+
+everywhere! {
+    async fn what_one_request_writes_another_one_reads(place: Place) {
+        let node = place.app().start().await;
         assert_eq!(node.get("/photos/a").await.status(), 404);
         let written = node.send(put("/photos/a", b"hello").header("content-type", "text/x")).await;
         let info = written.json()["ok"].clone();
@@ -149,24 +244,24 @@ both_worlds! {
         assert_eq!(ask(&node, json!({ "op": "get", "name": "a" })).await, ok(Value::Null));
     }
 
-    async fn fifty_mebibytes_stream_both_ways_in_bounded_memory(world: World) {
-        let node = app(world).start().await;
+    async fn fifty_mebibytes_stream_both_ways_in_bounded_memory(place: Place) {
+        let node = place.app().start().await;
         there_and_back(&node, "/photos/large").await;
     }
 
-    async fn standard_streams_fifty_mebibytes_both_ways_in_bounded_memory(world: World) {
-        let node = app_of("blobstore", world).start().await;
+    async fn standard_streams_fifty_mebibytes_both_ways_in_bounded_memory(place: Place) {
+        let node = place.app_of("blobstore").start().await;
         there_and_back(&node, "/large").await;
     }
 
-    async fn standard_has_all_its_interfaces(world: World) {
-        let node = app_of("blobstore", world).start().await;
+    async fn standard_has_all_its_interfaces(place: Place) {
+        let node = place.app_of("blobstore").start().await;
         assert_eq!(node.send(Request::post("/all", "")).await.ok(), "ok");
         noticed(&node, "declare it in [[blobs]] and add \"others\" to `blobs`").await;
     }
 
-    async fn parts_are_read_alone(world: World) {
-        let node = app(world).start().await;
+    async fn parts_are_read_alone(place: Place) {
+        let node = place.app().start().await;
         let all = bytes(1 << 20);
         node.send(put("/photos/a", &all)).await.ok();
         for (start, len) in [(0, 1), (7, 100), (262_140, 10), ((1 << 20) - 3, 10), (1 << 20, 1)] {
@@ -178,8 +273,8 @@ both_worlds! {
         assert!(error.contains("1048576 bytes"), "{error}");
     }
 
-    async fn one_of_many_that_write_under_a_condition_wins(world: World) {
-        let node = app(world).start().await;
+    async fn one_of_many_that_write_under_a_condition_wins(place: Place) {
+        let node = place.app().start().await;
         let race = async |name: &'static str, value: String| {
             let writes = (0..12).map(|number: u32| {
                 let write = put("/photos/a", number.to_string().as_bytes()).header(name, &value);
@@ -203,8 +298,8 @@ both_worlds! {
         race("if-match", head["ok"]["etag"].as_str().unwrap().to_owned()).await;
     }
 
-    async fn names_are_texts_and_no_paths(world: World) {
-        let folder = app(world).write();
+    async fn names_are_texts_and_no_paths(place: Place) {
+        let folder = place.app().write();
         let node = folder.start().await;
         let names = ["..", "../../a", "/", "//a", "a/", ".", "%2e%2e/", "a b", "\u{10ffff}", "A", "a"];
         for name in names {
@@ -236,12 +331,9 @@ both_worlds! {
         }
     }
 
-    async fn container_that_is_not_granted_is_not_opened_and_the_log_names_the_grant(world: World) {
-        let node = App::new("blobs", world)
-            .grant("blobs = [\"videos\"]")
-            .table(DECLARED)
-            .start()
-            .await;
+    async fn container_that_is_not_granted_is_not_opened_and_the_log_names_the_grant(place: Place) {
+        let app = App::new("blobs", place.world).grant("blobs = [\"videos\"]").table(DECLARED);
+        let node = app.start().await;
         let open = |container: &str| json!({ "op": "open", "container": container });
         assert_eq!(ask(&node, open("videos")).await, ok(Value::Null));
         assert_eq!(refused(&node, open("photos")).await, "access-denied");
@@ -251,8 +343,8 @@ both_worlds! {
         }
     }
 
-    async fn blobs_are_copied_and_renamed_between_containers(world: World) {
-        let node = app(world).start().await;
+    async fn blobs_are_copied_and_renamed_between_containers(place: Place) {
+        let node = place.app().start().await;
         ask(&node, json!({ "op": "put", "name": "a", "text": "hello" })).await;
         let copy = json!({ "op": "copy", "name": "a", "to": "videos", "to_name": "b" });
         assert_eq!(ask(&node, copy).await, ok(true));
@@ -263,8 +355,8 @@ both_worlds! {
         assert_eq!(ask(&node, list).await["ok"]["names"], json!(["b", "c"]));
     }
 
-    async fn blob_that_is_begun_and_not_finished_leaves_nothing(world: World) {
-        let folder = app(world).write();
+    async fn blob_that_is_begun_and_not_finished_leaves_nothing(place: Place) {
+        let folder = place.app().write();
         let node = folder.start().await;
         let trap = json!({ "op": "write-and-trap", "name": "a" });
         node.send(post(&trap)).await.failed(500, "EW3002");
@@ -274,15 +366,15 @@ both_worlds! {
         let many = refused(&node, json!({ "op": "hoard", "count": 33 })).await;
         assert!(many.contains("32 is the most"), "{many}");
         eventually("no file is left", async || {
-            files(&folder.data().join("blobs")).is_empty().then_some(())
+            place.kept(&folder).is_empty().then_some(())
         })
         .await;
         let put = json!({ "op": "put", "name": "a", "text": "x" });
         assert_eq!(ask(&node, put).await["ok"]["size"], 1);
     }
 
-    async fn client_that_leaves_in_the_middle_leaves_the_old_blob(world: World) {
-        let node = app(world).start().await;
+    async fn client_that_leaves_in_the_middle_leaves_the_old_blob(place: Place) {
+        let node = place.app().start().await;
         ask(&node, json!({ "op": "put", "name": "a", "text": "old" })).await;
         let mut raw = node.connect_raw().await;
         let head = "PUT /photos/a HTTP/1.1\r\nhost: app\r\ncontent-length: 2000000\r\n\r\n";
@@ -301,16 +393,31 @@ both_worlds! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_that_is_killed_while_blobs_are_written_has_whole_ones_alone() {
-    let folder = app(World::Wasi02).write();
+    killed_while_blobs_are_written(Place::files(World::Wasi02)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_that_is_killed_while_objects_are_written_has_whole_ones_alone() {
+    killed_while_blobs_are_written(Place::bucket(World::Wasi02).await).await;
+}
+
+async fn killed_while_blobs_are_written(place: Place) {
+    let folder = place.app().write();
     let mut node = folder.start().await;
     let old = bytes(3 << 20);
     node.send(put("/photos/a", &old)).await.ok();
     for round in 0..4_usize {
         let mut raw = node.connect_raw().await;
-        let head = "PUT /photos/a HTTP/1.1\r\nhost: app\r\ncontent-length: 9000000\r\n\r\n";
+        let head = "PUT /photos/a HTTP/1.1\r\nhost: app\r\ncontent-length: 19000000\r\n\r\n";
         raw.write(head).await;
-        raw.write(vec![b'x'; 1_000_000 + round * 500_000]).await;
-        let written = async || (files(&folder.data().join("blobs")).len() > 1).then_some(());
+        raw.write(vec![b'x'; 9_000_000 + round * 500_000]).await;
+        let written = async || {
+            let is_there = match &place.s3 {
+                Some(s3) => s3.parts() > round,
+                None => place.kept(&folder).len() > 1 + round,
+            };
+            is_there.then_some(())
+        };
         eventually("half a blob is there", written).await;
         let acknowledged = format!("/videos/{round}");
         node.send(put(&acknowledged, &old)).await.ok();
@@ -323,7 +430,7 @@ async fn node_that_is_killed_while_blobs_are_written_has_whole_ones_alone() {
         );
         // What the process left that was killed is swept by the one that comes after it.
         eventually("the half is gone", async || {
-            (files(&folder.data().join("blobs")).len() == 2 + round).then_some(())
+            (place.kept(&folder).len() == 2 + round).then_some(())
         })
         .await;
     }
