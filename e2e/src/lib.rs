@@ -10,6 +10,7 @@
 pub mod acme;
 pub mod app;
 pub mod asked;
+pub mod blobs;
 pub mod client;
 pub mod collector;
 pub mod deadline;

@@ -41,6 +41,7 @@ impl Names<'_> {
             .replace("{secret}", "KEY")
             .replace("{tenant}", "nobody")
             .replace("{store}", "default")
+            .replace("{container}", "photos")
             .replace("{kind}", "queue")
             .replace("{name}", "jobs")
     }
@@ -351,7 +352,7 @@ async fn names_of_another_tenant_look_as_if_there_were_nothing() {
             },
             ..hers
         };
-        for query in ["", "?before=", "?of_node=false", "?key=k"] {
+        for query in ["", "?before=", "?of_node=false", "?key=k", "?name=n"] {
             let query = |names: &Names<'_>| match query {
                 "?before=" => format!("?before={}", names.version),
                 other => other.to_owned(),

@@ -335,12 +335,14 @@ async fn operations_guide_goes_from_the_first_start_to_a_rollback() {
             .iter()
             .map(|word| word.replace("127.0.0.1:3001", admin));
         if options.contains(&"--percent") {
-            // What the page calls an edit.
+            // What the page calls an edit, and what it says of the manifest later.
             let manifest = folder.path().join("shop/everwarm.toml");
             let text = fs::read_to_string(&manifest).unwrap();
             fs::write(
                 &manifest,
-                format!("{text}\n[function.env]\nEDITED = \"yes\"\n"),
+                format!(
+                    "{text}\n[function.env]\nEDITED = \"yes\"\n\n[[blobs]]\nname = \"photos\"\n"
+                ),
             )
             .unwrap();
         }

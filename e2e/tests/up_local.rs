@@ -20,7 +20,8 @@ async fn everwarm(folder: &Path, args: &[&str]) -> Output {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
-    let folder = app(World::Wasi02).table(&queue("jobs", "")).write();
+    let tables = queue("jobs", "") + "\n[[blobs]]\nname = \"files\"";
+    let folder = app(World::Wasi02).table(&tables).write();
     let node = folder.start().await;
     let command = ["queue", "send", "queue", "jobs", "hello", "--node", "up"];
     let sent = everwarm(folder.path(), &command).await;
@@ -34,6 +35,13 @@ async fn app_that_is_up_is_looked_at_and_changed_from_its_folder() {
     let listed = everwarm(&below, &["kv", "ls", "queue", "--node", "up"]).await;
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.starts_with("jobs-"), "{listed}");
+    let manifest = ["blob", "put", "queue", "files", "a", "../everwarm.toml"];
+    let put = everwarm(&below, &[&manifest[..], &["--node", "up"]].concat()).await;
+    assert!(put.status.success(), "{put:?}");
+    let get = ["blob", "get", "queue", "files", "a", "--node", "up"];
+    let got = everwarm(&below, &get).await;
+    let manifest = std::fs::read(folder.path().join("everwarm.toml"));
+    assert_eq!(got.stdout, manifest.unwrap());
 
     let file = folder.path().join(".everwarm/admin.json");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();

@@ -5,19 +5,23 @@
 
 mod address;
 mod backup;
+mod blobs;
 mod cache;
 mod connect;
 mod error;
 mod kv;
 mod secrets;
+mod streamed;
 mod triggers;
+mod uploading;
 mod uploads;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
@@ -25,10 +29,13 @@ use serde::de::DeserializeOwned;
 
 use self::address::{filled, query};
 pub use self::backup::Archive;
+pub use self::blobs::{Blob, BlobIf, BlobList, BlobsOf, NO_BLOB, NOT_AS_ASKED};
 use self::connect::Connector;
 pub use self::error::ClientError;
 pub use self::kv::{KvQuery, KvStore, NO_VALUE};
 pub use self::triggers::TriggerOf;
+use self::uploading::Pieces;
+pub use self::uploading::{Source, UploadError};
 use crate::messages::{
     App, AppPage, AuditPage, Deploy, Deployed, Identity, LogPage, LogQuery, NewToken, Quotas,
     Rollback, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage,
@@ -49,7 +56,7 @@ const WORDS_BYTES_MAX: usize = 100;
 /// A node, as somebody with a token sees it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: Http<Connector, Full<Bytes>>,
+    http: Http<Connector, Either<Full<Bytes>, Pieces>>,
     /// Scheme and authority.
     node: Uri,
     token: Token,
@@ -343,6 +350,11 @@ impl Client {
         request: Request<Full<Bytes>>,
     ) -> Result<T, ClientError> {
         let response = self.send(request).await?;
+        self.message(response)
+    }
+
+    /// The message in an answer, or the problem.
+    fn message<T: DeserializeOwned>(&self, response: Response<Bytes>) -> Result<T, ClientError> {
         let (head, body) = response.into_parts();
         if !head.status.is_success() {
             return Err(self.problem(head.status, &body, &head.headers));
@@ -360,35 +372,43 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ClientError> {
-        let unreachable = |reason: &dyn std::fmt::Display| ClientError::Unreachable {
-            node: self.node.clone(),
-            reason: reason.to_string(),
-        };
         let answered = async {
-            let response = self.http.request(request).await;
+            let response = self.http.request(request.map(Either::Left)).await;
             let response = response.map_err(|error| self.unreached(&error))?;
-            let (head, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.strange(&error))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            self.whole(response).await
         };
         tokio::time::timeout(ANSWER_TIME_MAX, answered)
             .await
-            .unwrap_or_else(|_| {
-                let seconds = ANSWER_TIME_MAX.as_secs();
-                Err(unreachable(&format!("no answer in {seconds} s")))
-            })
+            .unwrap_or_else(|_| Err(self.no_answer(ANSWER_TIME_MAX)))
+    }
+
+    /// Reads an answer to its end.
+    async fn whole(&self, response: Response<Incoming>) -> Result<Response<Bytes>, ClientError> {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.strange(&error))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    fn no_answer(&self, within: Duration) -> ClientError {
+        self.broke_off(&format!("no answer in {} s", within.as_secs()))
+    }
+
+    fn broke_off(&self, reason: &dyn std::fmt::Display) -> ClientError {
+        ClientError::Unreachable {
+            node: self.node.clone(),
+            reason: reason.to_string(),
+        }
     }
 
     /// Why a request found no answer.
     fn unreached(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
-        let node = self.node.clone();
         match connect::distrust(error) {
-            Some(reason) => ClientError::Untrusted { node, reason },
-            None => ClientError::Unreachable {
-                node,
-                reason: innermost(error),
+            Some(reason) => ClientError::Untrusted {
+                node: self.node.clone(),
+                reason,
             },
+            None => self.broke_off(&innermost(error)),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod apps;
+mod blobs;
 mod cache;
 mod deploy;
 mod kv;
@@ -18,6 +19,7 @@ pub use accounts::{
 pub use apps::{
     App, AppPage, Canary, FunctionInfo, Rollback, SetTraffic, Traffic, Version, VersionPage,
 };
+pub use blobs::{BLOB_BYTES_MAX, BlobInfo, BlobPage, BlobRemoved};
 pub use cache::{CachePurge, CachePurged, CacheUsage, PURGED_AT_ONCE_MAX};
 pub use deploy::{Deploy, Deployed, HealthCheck, MigrationFile, StageTime};
 pub use kv::{

@@ -3,6 +3,7 @@
 //! The node's router, the client and the OpenAPI document are made of this list. Paths are templates as axum and
 //! OpenAPI have them.
 
+mod blobs;
 mod cache;
 mod kv;
 mod secrets;
@@ -17,6 +18,7 @@ use crate::messages::{
     Scope, SecretToken, SetTraffic, Tenant, TenantPage, TokenPage, Traffic, UsagePage, VersionPage,
 };
 
+pub use blobs::*;
 pub use cache::*;
 pub use kv::{
     EXPIRES_HEADER, GET_VALUE, LIST_KEYS, PUT_VALUE, READ_VALUES, REMOVE_VALUE, REMOVE_VALUES,
@@ -503,4 +505,9 @@ pub const ALL: &[&Operation] = &[
     &RETRY_MESSAGES,
     &PAUSE_TRIGGER,
     &RESUME_TRIGGER,
+    &LIST_BLOBS,
+    &HEAD_BLOB,
+    &GET_BLOB,
+    &PUT_BLOB,
+    &REMOVE_BLOB,
 ];

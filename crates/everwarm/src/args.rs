@@ -11,6 +11,7 @@ use everwarm_manifest::ByteSize;
 
 use crate::settings;
 
+mod blob;
 mod blobs;
 mod cache;
 mod egress;
@@ -20,6 +21,7 @@ mod secret;
 mod tls;
 mod triggers;
 
+pub(crate) use blob::*;
 pub(crate) use blobs::BlobsArgs;
 pub(crate) use cache::*;
 pub(crate) use egress::EgressArgs;
@@ -104,6 +106,9 @@ pub(crate) enum Command {
     /// What an app keeps by key: look at it, change it, export and import it
     #[command(subcommand)]
     Kv(KvCommand),
+    /// What an app keeps as streams: list blobs, read, write and remove them
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Queues of an app: how they stand, their messages, send, pause, deliver again
     #[command(subcommand)]
     Queue(QueueCommand),

@@ -7,6 +7,7 @@ mod accounts;
 mod apps;
 mod auth;
 mod backups;
+mod blobs;
 mod cache;
 mod components;
 mod connections;
@@ -80,6 +81,8 @@ struct Admin {
     followers: Arc<Turns>,
     values: Arc<Turns>,
     batches: Arc<Turns>,
+    blob_uploads: Arc<Turns>,
+    blob_downloads: Arc<Turns>,
 }
 
 /// Serves the admin API on a socket, over TLS or not, until `stop` is true; requests that are in finish first.
@@ -98,6 +101,11 @@ pub async fn serve(
         followers: Arc::new(Turns::new(FOLLOWERS_MAX, FOLLOWERS_OF_TENANT_MAX)),
         values: Arc::new(Turns::new(kv::VALUES_MAX, kv::VALUES_OF_TENANT_MAX)),
         batches: Arc::new(Turns::new(kv::BATCHES_MAX, kv::BATCHES_OF_TENANT_MAX)),
+        blob_uploads: Arc::new(Turns::new(blobs::UPLOADS_MAX, blobs::UPLOADS_OF_TENANT_MAX)),
+        blob_downloads: Arc::new(Turns::new(
+            blobs::DOWNLOADS_MAX,
+            blobs::DOWNLOADS_OF_TENANT_MAX,
+        )),
     });
     let stopped = async move {
         // A sender that is gone means the same.
@@ -154,6 +162,7 @@ fn router(admin: Admin) -> Router {
         deploys::roll_back,
     );
     let operations = add_kv(operations, &admin);
+    let operations = add_blobs(operations, &admin);
     let operations = add_cache(operations, &admin);
     let operations = add_secrets(operations, &admin);
     let operations = add_triggers(operations, &admin);
@@ -226,6 +235,16 @@ fn add_kv(operations: Router<Admin>, admin: &Admin) -> Router<Admin> {
         &operations::REMOVE_VALUES,
         kv::remove_all,
     )
+}
+
+fn add_blobs(router: Router<Admin>, admin: &Admin) -> Router<Admin> {
+    use operations::{GET_BLOB, HEAD_BLOB, LIST_BLOBS, PUT_BLOB, REMOVE_BLOB};
+
+    let router = add(router, admin, &LIST_BLOBS, blobs::list);
+    let router = add(router, admin, &HEAD_BLOB, blobs::head);
+    let router = add(router, admin, &GET_BLOB, blobs::get);
+    let router = add(router, admin, &PUT_BLOB, blobs::put);
+    add(router, admin, &REMOVE_BLOB, blobs::remove)
 }
 
 fn add_cache(router: Router<Admin>, admin: &Admin) -> Router<Admin> {

@@ -1,8 +1,8 @@
 //! The port for the audit log: who changed what, and when.
 //!
 //! Owns the form of an entry. An entry is written with the change it tells of, in one transaction, so that there is
-//! neither a change without its entry nor an entry without its change. Key-value data is kept elsewhere: the entry of a
-//! change to it is written before the change, so that there is no change without its entry. Knows nothing of who may
+//! neither a change without its entry nor an entry without its change. Key-value data and blobs are kept elsewhere: the entry of a
+//! change to them is written before the change, so that there is no change without its entry. Knows nothing of who may
 //! change what.
 
 use everwarm_manifest::TenantId;
@@ -16,7 +16,7 @@ pub const ENTRIES_MAX: u32 = 100_000;
 /// The longest detail that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_024;
 
-/// Reads the audit log; writing it belongs to the changes, but for those of key-value data.
+/// Reads the audit log; writing it belongs to the changes, but for those of key-value data and blobs.
 pub trait Audit: Send + Sync {
     /// The newest entries, newest first, at most `count_max`: those of one tenant, or of the whole node; with
     /// `before`, those with a smaller number.
@@ -114,11 +114,15 @@ pub enum Action {
     PauseTrigger,
     /// A queue or a schedule goes on.
     ResumeTrigger,
+    /// A blob was put into a container of an app.
+    PutBlobs,
+    /// A blob was removed from a container of an app.
+    RemoveBlobs,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Deploy,
         Self::Promote,
         Self::Rollback,
@@ -139,6 +143,8 @@ impl Action {
         Self::RetryMessages,
         Self::PauseTrigger,
         Self::ResumeTrigger,
+        Self::PutBlobs,
+        Self::RemoveBlobs,
     ];
 
     /// The word for it in rows and JSON.
@@ -164,6 +170,8 @@ impl Action {
             Self::RetryMessages => "retry-messages",
             Self::PauseTrigger => "pause-trigger",
             Self::ResumeTrigger => "resume-trigger",
+            Self::PutBlobs => "put-blobs",
+            Self::RemoveBlobs => "remove-blobs",
         }
     }
 

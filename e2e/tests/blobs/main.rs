@@ -2,17 +2,15 @@
 //! worlds, in files and in a bucket of an S3 server. How that server fails is in `bucket`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use everwarm_e2e::app::AppFolder;
 use everwarm_e2e::asked::noticed;
-use everwarm_e2e::{App, DataFolder, NewApp, Node, Reply, Request, S3, World, eventually};
+use everwarm_e2e::blobs::{DECLARED, deploy, files};
+use everwarm_e2e::{App, DataFolder, Node, Reply, Request, S3, World, eventually};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-const DECLARED: &str = "[[blobs]]\nname = \"photos\"\n[[blobs]]\nname = \"videos\"";
 
 /// Where the blobs of a story are.
 struct Place {
@@ -134,23 +132,6 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..count.div_ceil(8) as u64)
         .flat_map(u64::to_le_bytes)
         .take(count)
-        .collect()
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let entries = entries.map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
         .collect()
 }
 
@@ -441,18 +422,13 @@ async fn blobs_are_an_apps_own_and_go_with_it() {
     let data = DataFolder::new();
     let server = data.start().await;
     let client = server.client();
-    let app = |name: &str| {
-        NewApp::new(name, "blobs", &["/*"]).line(&format!(
-            "[function.grants]\nblobs = [\"photos\", \"videos\"]\n{DECLARED}"
-        ))
-    };
     let ask = async |host: &str, ask: Value| {
         let reply = server.node.send(post(&ask).header("host", host)).await;
         reply.ok();
         reply.json()
     };
     for name in ["one", "two"] {
-        app(name).deploy(&client).await.unwrap();
+        deploy(&client, name).await;
         let put = json!({ "op": "put", "name": "a", "text": name });
         ask(&format!("{name}.example.com"), put).await;
     }
@@ -466,7 +442,7 @@ async fn blobs_are_an_apps_own_and_go_with_it() {
     let of_one = "everwarm_blob_bytes{tenant=\"default\",app=\"one\"} 3";
     assert!(metrics.contains(of_one), "{metrics}");
     client.remove_app("one").await.unwrap();
-    app("one").deploy(&client).await.unwrap();
+    deploy(&client, "one").await;
     assert_eq!(ask("one.example.com", get.clone()).await, ok(Value::Null));
     assert_eq!(ask("two.example.com", get).await, ok("two"));
 }

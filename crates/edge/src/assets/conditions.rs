@@ -8,7 +8,7 @@ const ELEMENTS_MAX: usize = 64;
 
 /// Which part of a content is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Range {
+pub enum Range {
     /// All of it.
     Whole,
     /// From the first byte to the last, both included.
@@ -33,7 +33,7 @@ pub(crate) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
 
 /// The part that is asked for of so many bytes. Several parts are answered with the whole, and so is what isn't
 /// understood: a server may ignore the field (section 14.2). `etag` is a strong tag, if there is one.
-pub(crate) fn range(headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Range {
+pub fn range(headers: &HeaderMap, etag: Option<&HeaderValue>, length: u64) -> Range {
     let mut ranges = headers.get_all(header::RANGE).iter();
     let (Some(range), None) = (ranges.next(), ranges.next()) else {
         return Range::Whole;

@@ -24,7 +24,8 @@ use crate::tally::Tally;
 
 pub(crate) use answer::{Content, Reply, redirect, reply};
 pub use body::FileBody;
-pub(crate) use conditions::{Range, accepts_html, has_already, range};
+pub use conditions::{Range, range};
+pub(crate) use conditions::{accepts_html, has_already};
 pub(crate) use index::Found;
 use index::Index;
 

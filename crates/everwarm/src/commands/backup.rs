@@ -1,14 +1,13 @@
 //! `backup`: a copy of all that a node keeps, in a file that is there whole or not at all.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use everwarm_api::client::Archive;
 use everwarm_node::backup::{Restored, check};
-use tempfile::NamedTempFile;
 
+use super::new_file::NewFile;
 use super::restore;
 use crate::args::BackupArgs;
 use crate::credentials;
@@ -28,14 +27,9 @@ pub(crate) async fn run(args: BackupArgs, printer: &Printer) -> Result<Exit, Fai
         return Ok(Exit::Success);
     }
     let path = args.file.unwrap_or_else(default_name);
-    if path.exists() {
-        return Err(Failure::uncoded(
-            Exit::Usage,
-            format!("{} is there already: choose another name", path.display()),
-        ));
-    }
+    let file = NewFile::begin(&path)?;
     let archive = client.back_up().await?;
-    let (restored, bytes) = keep(archive, &path).await?;
+    let (restored, bytes) = keep(archive, file).await?;
     restore::show(&restored, &path, Some(bytes), "backed up", printer);
     Ok(Exit::Success)
 }
@@ -47,29 +41,16 @@ fn default_name() -> PathBuf {
     format!("everwarm-{}.tar", stamp.replace(' ', "-").replace(':', "")).into()
 }
 
-/// Writes the archive beside its place, checks what was written, and gives it its name.
-async fn keep(mut archive: Archive, path: &Path) -> Result<(Restored, u64), Failure> {
-    let write = failed("write the backup");
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // Readable by its user alone, and gone when anything below fails.
-    let mut file = NamedTempFile::new_in(folder).map_err(&write)?;
+/// Writes the archive, checks what was written, and gives it its name.
+async fn keep(mut archive: Archive, mut file: NewFile) -> Result<(Restored, u64), Failure> {
     let mut bytes = 0;
     while let Some(piece) = archive.piece().await? {
-        file.write_all(&piece).map_err(&write)?;
+        file.add(&piece)?;
         bytes += piece.len() as u64;
     }
-    file.as_file().sync_all().map_err(&write)?;
-    let scratch = tempfile::tempdir_in(folder).map_err(&write)?;
-    let written = File::open(file.path()).map_err(failed("read the backup"))?;
-    let checked = check(io::BufReader::new(written), scratch.path())?;
-    file.persist_noclobber(path)
-        .map_err(|error| write(error.error))?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(&write)?;
+    let scratch = tempfile::tempdir_in(file.folder()).map_err(failed("write the backup"))?;
+    let checked = check(io::BufReader::new(file.written()?), scratch.path())?;
+    file.keep()?;
     Ok((checked, bytes))
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod apps;
 mod audit;
 mod backup;
+mod blob;
 pub(crate) mod build;
 mod cache;
 mod completions;
@@ -16,6 +17,7 @@ mod login;
 mod logs;
 mod man;
 mod new;
+mod new_file;
 mod restore;
 mod rm;
 mod schema;
@@ -68,6 +70,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Rm(args) => wait(rm::run(args, printer)),
         Command::Logs(args) => wait(logs::run(args, printer)),
         Command::Kv(command) => wait(kv::run(command, printer)),
+        Command::Blob(command) => wait(blob::run(command, printer)),
         Command::Queue(command) => wait(triggers::queue(command, printer)),
         Command::Schedule(command) => wait(triggers::schedule(command, printer)),
         Command::Cache(command) => wait(cache::run(command, printer)),

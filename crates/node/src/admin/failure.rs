@@ -8,6 +8,7 @@ use everwarm_api::problem::{MEDIA_TYPE, Problem};
 use everwarm_store::accounts::AccountError;
 use everwarm_store::artifacts::ArtifactError;
 use everwarm_store::audit::AuditError;
+use everwarm_store::blobs::BlobError;
 use everwarm_store::catalog::CatalogError;
 use everwarm_store::embedded::backup::BackupError;
 use everwarm_store::kv::KvError;
@@ -127,13 +128,17 @@ impl Failed {
     }
 
     pub(super) fn too_many_requests() -> Self {
+        Self::too_many_at_once(format!(
+            "the tenant has {REQUESTS_OF_TENANT_MAX} requests at the admin API already: wait for some of them"
+        ))
+    }
+
+    fn too_many_at_once(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "EW5022",
             "Too many requests at once",
-            format!(
-                "the tenant has {REQUESTS_OF_TENANT_MAX} requests at the admin API already: wait for some of them"
-            ),
+            detail,
         )
     }
 
@@ -147,6 +152,24 @@ impl Failed {
             "EW5024",
             "No value",
             format!("there is nothing under the key `{key}`"),
+        )
+    }
+
+    pub(super) fn no_blob() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "EW5027",
+            "No blob",
+            "there is no blob of that name in the container",
+        )
+    }
+
+    pub(super) fn no_such_part(size: u64) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "EW5029",
+            "No such part",
+            format!("the blob has {size} bytes, and none of those that `range` asks for"),
         )
     }
 
@@ -295,6 +318,36 @@ impl From<KvError> for Failed {
                 Self::bad_request(error.to_string())
             }
             KvError::Damaged { .. } | KvError::Failed { .. } => Self::coded("EW4003", &error),
+        }
+    }
+}
+
+impl From<BlobError> for Failed {
+    fn from(error: BlobError) -> Self {
+        match &error {
+            BlobError::TooLarge => Self::value_too_large(error.to_string()),
+            BlobError::TooManyBlobs { .. } | BlobError::TooManyBytes { .. } => {
+                Self::coded("EW5008", &error)
+            }
+            BlobError::TooManyUploads { .. } | BlobError::TooManyDownloads { .. } => {
+                Self::too_many_at_once(error.to_string())
+            }
+            BlobError::Changed { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "EW5028",
+                "Not as asked",
+                error.to_string(),
+            ),
+            BlobError::BadRange { size, .. } => Self::no_such_part(*size),
+            BlobError::DiskFull => {
+                tracing::error!(%error, "blobs can't be written");
+                Self::disk_full(&error)
+            }
+            // Nothing here is moved.
+            BlobError::OtherApp => Self::bad_request(error.to_string()),
+            BlobError::Refused(_) | BlobError::Damaged { .. } | BlobError::Failed { .. } => {
+                Self::coded("EW4003", &error)
+            }
         }
     }
 }

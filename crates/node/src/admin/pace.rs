@@ -27,11 +27,13 @@ const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 )]
 pub(super) struct TooSlow;
 
-/// A request's body that fails with [`TooSlow`]. Its time counts from when it is first asked for: whoever waits for a
-/// turn isn't slow.
+/// A request's body that fails with [`TooSlow`]. Its time counts while it is waited for: whoever waits for a turn isn't
+/// slow, nor is one whose last piece is still being written.
 pub(super) struct Paced {
     body: Body,
     deadline: Option<Pin<Box<Sleep>>>,
+    /// What it has left, while nobody waits for it.
+    left: Option<Duration>,
 }
 
 impl Paced {
@@ -39,7 +41,13 @@ impl Paced {
         Self {
             body,
             deadline: None,
+            left: None,
         }
+    }
+
+    /// Whether it was asked for: a client that waits for that sends it from then on.
+    pub(super) fn is_begun(&self) -> bool {
+        self.deadline.is_some()
     }
 }
 
@@ -55,6 +63,9 @@ impl http_body::Body for Paced {
         let deadline = this
             .deadline
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + BODY_TIME_MIN)));
+        if let Some(left) = this.left.take() {
+            deadline.as_mut().reset(Instant::now() + left);
+        }
         // Before the body is looked at: one that drips is ready again and again.
         if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(axum::Error::new(TooSlow))));
@@ -63,9 +74,10 @@ impl http_body::Body for Paced {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            let earned = earned(data.len() as u64);
-            let later = deadline.deadline() + earned;
-            deadline.as_mut().reset(later);
+            let left = deadline
+                .deadline()
+                .saturating_duration_since(Instant::now());
+            this.left = Some(left + earned(data.len() as u64));
         }
         Poll::Ready(frame)
     }
@@ -201,6 +213,18 @@ mod tests {
         assert_eq!(lasts(steady(1)).await, 10);
         assert_eq!(lasts(steady(32 << 10)).await, 19);
         assert_eq!(lasts(steady(64 << 10)).await, 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_waits_for_the_body_is_not_its_own() {
+        let mut paced = Paced::new(steady(1));
+        let mut frames = 0;
+        while paced.frame().await.unwrap().is_ok() {
+            frames += 1;
+            tokio::time::sleep(BODY_TIME_MIN).await;
+        }
+        // Each was waited for a second.
+        assert!((9..=10).contains(&frames), "{frames}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,12 +129,19 @@ pub(super) async fn whole(body: Body, bytes_max: usize) -> Result<Bytes, Failed>
         .map_err(|error| {
             if is_caused_by::<LengthLimitError>(&error) {
                 Failed::too_large(bytes_max)
-            } else if is_caused_by::<TooSlow>(&error) {
-                Failed::too_slow(TooSlow)
             } else {
-                Failed::bad_request("the body ended before it was whole")
+                not_whole(&error)
             }
         })
+}
+
+/// Why a [`Paced`] body has no more, and isn't whole.
+pub(super) fn not_whole(error: &axum::Error) -> Failed {
+    if is_caused_by::<TooSlow>(error) {
+        Failed::too_slow(TooSlow)
+    } else {
+        Failed::bad_request("the body ended before it was whole")
+    }
 }
 
 fn is_caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {

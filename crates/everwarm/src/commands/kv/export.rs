@@ -6,9 +6,9 @@ use std::path::Path;
 use everwarm_api::client::{ClientError, KvStore};
 use everwarm_api::messages::{BATCH_MAX, KvEntry};
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use super::super::input::TOO_LARGE;
+use super::super::new_file::NewFile;
 use super::{Keys, failed};
 use crate::args::KvExportArgs;
 use crate::credentials;
@@ -26,24 +26,12 @@ pub(super) async fn run(args: KvExportArgs, printer: &Printer) -> Result<Exit, F
         printer.note(&format!("{exported} entries are exported"));
         return Ok(Exit::Success);
     };
-    if path.exists() {
-        let message = format!("{} is there already: choose another name", path.display());
-        return Err(Failure::uncoded(Exit::Usage, message));
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let failed = failed("write the export");
-    // Readable by its user alone, and gone when anything below fails.
-    let mut file = NamedTempFile::new_in(folder).map_err(&failed)?;
+    let mut file = NewFile::begin(&path)?;
     let exported = {
         let _stage = printer.stage("exporting");
         write(keys, store, &mut file).await?
     };
-    file.as_file().sync_all().map_err(&failed)?;
-    file.persist_noclobber(&path)
-        .map_err(|error| failed(error.error))?;
+    file.keep()?;
     let shown = json!({ "exported": exported, "file": path });
     printer.data(&shown, || {
         format!("{exported} entries are exported to {}\n", path.display())
