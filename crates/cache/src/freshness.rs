@@ -23,6 +23,7 @@ pub struct Times {
 /// How long an answer may be used for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
+    asked: Instant,
     received: Instant,
     age_then: Duration,
     lifetime: Duration,
@@ -69,6 +70,7 @@ impl Freshness {
         let apparent = received_at.duration_since(date).unwrap_or_default();
         let told = age(headers) + received.saturating_duration_since(asked);
         Self {
+            asked,
             received,
             age_then: apparent.max(told),
             lifetime,
@@ -77,6 +79,11 @@ impl Freshness {
             always_ask: said.no_cache,
             never_stale: said.must_revalidate,
         }
+    }
+
+    /// Whether it was asked for later than another.
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        self.asked > other.asked
     }
 
     /// How old it is.

@@ -95,7 +95,7 @@ impl Url {
 
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.host.len() + self.target.len()
+        2 * size_of::<Self>() + self.host.len() + self.target.len()
     }
 }
 

@@ -258,7 +258,7 @@ impl Store {
         }
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer, and says which one is there then: another if that was asked for later.
     ///
     /// # Errors
     /// It is larger than what is kept, or what it answers was purged since it was asked for.
@@ -268,7 +268,7 @@ impl Store {
         url: UrlRef<'_>,
         since: Since,
         entry: Arc<Entry>,
-    ) -> Result<(), NotKept> {
+    ) -> Result<Arc<Entry>, NotKept> {
         let key = url.to_owned();
         let (app, share) = (&place.app, &place.share);
         if (entry.bytes() + key.bytes()) as u64 > self.bounds.bytes_of_entry {
@@ -281,12 +281,8 @@ impl Store {
         };
         let kept = share.answers.change(key.clone(), make, |answers| {
             // Purges count before they remove, and remove behind the same lock.
-            let is_right = app.since(url) == since;
-            if is_right {
-                answers.group.put(entry);
-            }
-            if is_right {
-                Ok(())
+            if app.since(url) == since {
+                Ok(answers.group.put(entry))
             } else {
                 Err(NotKept::Purged)
             }

@@ -79,7 +79,7 @@ impl TenantGate {
         self.requests.inside()
     }
 
-    fn enter(&self, memory_bytes: u64, now: Instant) -> Result<(), Refusal> {
+    fn enter(&self, memory_bytes: u64, toll: Toll) -> Result<(), Refusal> {
         if !self.requests.enter() {
             return Err(Refusal::Tenant);
         }
@@ -89,7 +89,7 @@ impl TenantGate {
         // The last to be asked: what it lets in counts, also when somebody else refuses then.
         let refusal = if !fits {
             Some(Refusal::TenantMemory)
-        } else if !self.rate.allows(now) {
+        } else if !toll.is_paid(&self.rate) {
             Some(Refusal::TenantRate)
         } else {
             None
@@ -103,6 +103,24 @@ impl TenantGate {
     fn leave(&self, memory_bytes: u64) {
         self.memory_bytes.fetch_sub(memory_bytes, Ordering::Relaxed);
         self.requests.leave();
+    }
+}
+
+/// Whether the tenant's rate is to count a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toll {
+    /// It comes now.
+    Due(Instant),
+    /// It was counted when it came in for the first time.
+    Paid,
+}
+
+impl Toll {
+    fn is_paid(self, rate: &Rate) -> bool {
+        match self {
+            Self::Due(now) => rate.allows(now),
+            Self::Paid => true,
+        }
     }
 }
 
@@ -149,8 +167,8 @@ impl<G: Gated> Permit<G> {
     ///
     /// # Errors
     /// The first gate that is shut, from the outermost inwards, and what was asked for.
-    pub fn take(gated: G, now: Instant) -> Result<Self, (Refusal, G)> {
-        match enter(gated.node(), gated.gates(), now) {
+    pub fn take(gated: G, toll: Toll) -> Result<Self, (Refusal, G)> {
+        match enter(gated.node(), gated.gates(), toll) {
             Ok(()) => Ok(Self(Some(gated))),
             Err(refusal) => Err((refusal, gated)),
         }
@@ -177,7 +195,7 @@ impl<G: Gated> Drop for Permit<G> {
     }
 }
 
-fn enter(node: &Gate, gates: &Gates, now: Instant) -> Result<(), Refusal> {
+fn enter(node: &Gate, gates: &Gates, toll: Toll) -> Result<(), Refusal> {
     if !node.enter() {
         return Err(Refusal::Node);
     }
@@ -187,7 +205,7 @@ fn enter(node: &Gate, gates: &Gates, now: Instant) -> Result<(), Refusal> {
     }
     gates
         .tenant
-        .enter(gates.memory_bytes, now)
+        .enter(gates.memory_bytes, toll)
         .inspect_err(|_| {
             gates.function.leave();
             node.leave();
@@ -231,8 +249,12 @@ mod tests {
         }
     }
 
+    fn due() -> Toll {
+        Toll::Due(Instant::now())
+    }
+
     fn refusal(node: &Gate, gates: &Gates) -> Option<Refusal> {
-        let permit = Permit::take((node, gates), Instant::now());
+        let permit = Permit::take((node, gates), due());
         permit.err().map(|(refusal, _)| refusal)
     }
 
@@ -246,8 +268,11 @@ mod tests {
             (gates(9, &bounded(9, 9, Some(1)), 1), Refusal::TenantRate),
         ];
         for (gates, expected) in cases {
-            let permit = Permit::take((&node, &gates), Instant::now()).unwrap();
+            let permit = Permit::take((&node, &gates), due()).unwrap();
             assert_eq!(refusal(&node, &gates), Some(expected));
+            let again = Permit::take((&node, &gates), Toll::Paid);
+            assert_eq!(again.is_ok(), expected == Refusal::TenantRate);
+            drop(again);
             let inside = (
                 node.inside(),
                 gates.function.inside(),
@@ -272,7 +297,7 @@ mod tests {
             gates(9, &bounded(1, 9, None), 1),
             gates(9, &bounded(1, 9, None), 1),
         );
-        let _permit = Permit::take((&node, &one), Instant::now()).unwrap();
+        let _permit = Permit::take((&node, &one), due()).unwrap();
         assert_eq!(refusal(&node, &one), Some(Refusal::Tenant));
         assert_eq!(refusal(&node, &two), None);
     }
@@ -290,7 +315,7 @@ mod tests {
             let mut permits = Vec::new();
             for enter in steps {
                 if enter {
-                    permits.extend(Permit::take((&node, &gates), Instant::now()));
+                    permits.extend(Permit::take((&node, &gates), due()));
                 } else {
                     permits.pop();
                 }

@@ -66,7 +66,8 @@ fn keep(
     entry: Arc<Entry>,
 ) -> Result<(), NotKept> {
     let url = url(place, target);
-    store.keep(place, url, place.app.since(url), entry)
+    let since = place.app.since(url);
+    store.keep(place, url, since, entry).map(|_| ())
 }
 
 fn is_kept(place: &Place, target: &'static str, version: &str) -> bool {
@@ -122,14 +123,31 @@ fn purge_is_of_what_was_asked_for_before_it_too() {
         let since = one.app.since(at);
         assert_eq!(store.purge(&one.app, &what), 2);
         let late = store.keep(&one, at, since, entry("v1", 10, &["t"]));
-        assert_eq!(late, Err(NotKept::Purged));
+        assert_eq!(late.err(), Some(NotKept::Purged));
         assert!(!is_kept(&one, "/", "v1"));
         assert_eq!(one.app.usage().bytes, 0);
     }
     let since = one.app.since(at);
     one.invalidate(at);
     let late = store.keep(&one, at, since, entry("v1", 10, &[]));
-    assert_eq!(late, Err(NotKept::Purged));
+    assert_eq!(late.err(), Some(NotKept::Purged));
+}
+
+#[test]
+fn answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_later_one() {
+    let store = Store::new(BOUNDS);
+    let one = place(&store, "one", "shop");
+    let at = url(&one, "/");
+    let asked = |tag: &str| entry("v", 10, &[tag]);
+    let (earlier, later) = (asked("earlier"), asked("later"));
+    let since = one.app.since(at);
+    let tag_of = |entry: Result<Arc<Entry>, NotKept>| entry.expect("it fits").tags[0].clone();
+    assert_eq!(&*tag_of(store.keep(&one, at, since, later)), "later");
+    assert_eq!(&*tag_of(store.keep(&one, at, since, earlier)), "later");
+    assert_eq!(
+        &*tag_of(store.keep(&one, at, since, asked("latest"))),
+        "latest"
+    );
 }
 
 #[test]

@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use crate::admission::Gates;
 use crate::head;
 
-pub(crate) use flights::{Joined, Landing, Lead};
+pub(crate) use flights::{Joined, Landing, Lead, Patience};
 pub(crate) use recording::{Head, Recording};
 pub(crate) use reply::reply;
 

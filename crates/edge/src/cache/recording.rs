@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use everwarm_cache::control::Asks;
 use everwarm_cache::entry::{Coded, Entry};
 use everwarm_cache::freshness::{Freshness, Verdict};
@@ -35,10 +35,30 @@ pub(crate) struct Recording {
     pub(crate) lead: Option<Lead>,
     /// `None` once it is more than is kept.
     pub(crate) room: Option<Room>,
-    pub(crate) body: BytesMut,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Recording {
+    /// Makes room for so many bytes more, and counts what is behind them too. `false` when there is none.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Some(room) = &mut self.room else {
+            return false;
+        };
+        let (length, capacity) = (self.body.len() + bytes, self.body.capacity());
+        if length > room.bytes_max() {
+            return false;
+        }
+        if length <= capacity {
+            return true;
+        }
+        let larger = length.max(2 * capacity).min(room.bytes_max());
+        let fits = room.take(larger - capacity);
+        if fits {
+            self.body.reserve_exact(larger - self.body.len());
+        }
+        fits
+    }
+
     /// Keeps the answer, whose body is whole, and tells those that follow.
     pub(crate) fn keep(self, body: Bytes) -> Result<Arc<Entry>, NotKept> {
         let Self {
@@ -67,28 +87,25 @@ impl Recording {
             tags: head.tags,
             coded,
         });
-        let kept = cached.store.keep(
-            &cached.place,
-            cached.url(&wanted),
-            since,
-            Arc::clone(&entry),
-        );
-        let judged = entry.freshness.judge(&Asks::default(), Instant::now());
-        let is_for_others = kept.is_ok() && judged != Verdict::Revalidate;
+        let kept = cached
+            .store
+            .keep(&cached.place, cached.url(&wanted), since, entry);
+        let is_for_others = kept.as_ref().is_ok_and(|kept| {
+            kept.freshness.judge(&Asks::default(), Instant::now()) != Verdict::Revalidate
+        });
         if let Some(lead) = lead {
-            lead.land(if is_for_others {
-                Landing::Kept(Arc::clone(&entry))
-            } else {
-                Landing::NotKept
+            lead.land(match &kept {
+                Ok(kept) if is_for_others => Landing::Kept(Arc::clone(kept)),
+                _ => Landing::NotKept,
             });
         }
-        kept.map(|()| entry)
+        kept
     }
 
     /// It isn't kept after all: nobody waits for it any longer.
     fn give_up(&mut self) {
         self.room = None;
-        self.body = BytesMut::new();
+        self.body = Vec::new();
         if let Some(lead) = self.lead.take() {
             lead.land(Landing::NotKept);
         }
@@ -97,8 +114,10 @@ impl Recording {
 
 impl Tap for Recording {
     fn take(&mut self, bytes: &Bytes) {
-        let Some(room) = &mut self.room else { return };
-        if room.take(bytes.len()) {
+        if self.room.is_none() {
+            return;
+        }
+        if self.grow(bytes.len()) {
             self.body.extend_from_slice(bytes);
         } else {
             self.give_up();
@@ -107,9 +126,13 @@ impl Tap for Recording {
 
     fn complete(mut self: Box<Self>) {
         if self.room.is_some() {
-            let body = std::mem::take(&mut self.body).freeze();
+            let body = std::mem::take(&mut self.body).into_boxed_slice();
             // Who reads it has it already.
-            let _ = self.keep(body);
+            let _ = self.keep(body.into());
         }
+    }
+
+    fn fail(mut self: Box<Self>) {
+        self.give_up();
     }
 }

@@ -19,10 +19,14 @@ use http::{HeaderMap, Method, Response, header};
 
 use super::visit::Visit;
 use super::{Edge, Target, serve};
-use crate::cache::{Address, Cached, Joined, Landing, Pass, Wanted};
+use crate::admission::Permit;
+use crate::cache::{Address, Cached, Joined, Landing, Lead, Pass, Patience, Wanted};
 use crate::respond::Failure;
 use fetch::{Errand, fetch, revalidate, say};
-use hit::{Hit, admitted, hit};
+use hit::{AskedCache, Hit, admitted, hit};
+
+/// How often a request waits for another: once more where who asked has left, and then it asks alone.
+const JOINS_MAX: usize = 2;
 
 /// What comes of looking for an answer.
 pub(super) enum Looked {
@@ -110,33 +114,16 @@ pub(super) async fn go_on(
         say(&mut response, why, None, Kept::Unasked);
         return Ok(response);
     }
-    let url = cached.url(&wanted);
-    let key = (url.to_owned(), wanted.values.clone());
-    let lead = loop {
-        // What comes of another's request may be older than one who asks for news is content with.
-        if wanted.asks.no_cache {
-            break None;
-        }
-        let wait = match cached.flights.join(key.clone()) {
-            Joined::Leads(lead) => break Some(lead),
-            Joined::Alone => break None,
-            Joined::Follows(wait) => wait,
-        };
-        let permit = admitted(edge, visit, &target)?;
-        match wait.landing().await {
-            Some(Landing::Kept(kept)) => {
-                if kept.freshness.judge(&wanted.asks, Instant::now()) == Verdict::Revalidate {
-                    break None;
-                }
-                let collapsed = Hit {
-                    permit: Some(permit),
-                    collapsed: true,
-                    ..Hit::default()
-                };
-                return hit(edge, visit, &target, &kept, &wanted, collapsed);
-            }
-            Some(Landing::NotKept | Landing::Flying | Landing::Coming) => break None,
-            None => {}
+    let lead = match joined(edge, visit, &target, cached, &wanted).await? {
+        Others::Lead(lead) => Some(lead),
+        Others::None => None,
+        Others::Have(kept, permit) => {
+            let collapsed = Hit {
+                permit: Some(permit),
+                collapsed: true,
+                ..Hit::default()
+            };
+            return hit(edge, visit, &target, &kept, &wanted, collapsed);
         }
     };
     let errand = Errand {
@@ -148,6 +135,54 @@ pub(super) async fn go_on(
         for_client: true,
     };
     fetch(edge, lane, visit, errand).await
+}
+
+/// What others have who ask for the same at this time.
+enum Others {
+    /// There are none yet: those who come wait for this one.
+    Lead(Lead),
+    /// Nothing that is of use.
+    None,
+    /// An answer.
+    Have(Arc<Entry>, Permit<AskedCache>),
+}
+
+/// Asks those who ask for the same, and waits for them if need be.
+async fn joined(
+    edge: &Own<Edge>,
+    visit: &mut Visit,
+    target: &Arc<Target>,
+    cached: &Cached,
+    wanted: &Wanted,
+) -> Result<Others, Failure> {
+    // What comes of another's request may be older than one who asks for news is content with.
+    if wanted.asks.no_cache {
+        return Ok(Others::None);
+    }
+    let key = (cached.url(wanted).to_owned(), wanted.values.clone());
+    let wall_time = target.slot.spec().limits.wall_time.duration();
+    let patience = Patience::of(visit.started, wall_time);
+    for _ in 0..JOINS_MAX {
+        let wait = match cached.flights.join(key.clone()) {
+            Joined::Leads(lead) => return Ok(Others::Lead(lead)),
+            Joined::Alone => break,
+            Joined::Follows(wait) => wait,
+        };
+        let permit = admitted(edge, visit, target)?;
+        match wait.landing(patience).await {
+            Some(Landing::Kept(kept)) => {
+                let verdict = kept.freshness.judge(&wanted.asks, Instant::now());
+                if verdict == Verdict::Revalidate {
+                    break;
+                }
+                return Ok(Others::Have(kept, permit));
+            }
+            Some(Landing::NotKept | Landing::Flying | Landing::Coming) => break,
+            // Whoever asked has left.
+            None => {}
+        }
+    }
+    Ok(Others::None)
 }
 
 /// A request that the function gets as it is. One that may have changed something makes what is kept of it untrue.

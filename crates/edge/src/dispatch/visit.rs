@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use everwarm_cache::entry::SERVER_TIMING;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request};
@@ -12,7 +13,7 @@ use everwarm_engine::usage::{OnEnd, Usage};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 
 use super::{Asked, Edge, Target};
-use crate::admission::Permit;
+use crate::admission::{Permit, Toll};
 use crate::head::{self, Arrival};
 use crate::meter::{AccessEvent, Answerer, RequestId, Start};
 use crate::respond::Failure;
@@ -25,6 +26,8 @@ pub(super) struct Visit {
     /// What the function is told besides, until it has been.
     pub(super) more: Option<MoreFields>,
     pub(super) started: Instant,
+    /// What it has yet to pay to come in: nothing a second time.
+    pub(super) toll: Toll,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
     pub(super) reached: Reached,
@@ -45,11 +48,14 @@ impl Reached {
         &mut self,
         edge: &Own<Edge>,
         target: Arc<Target>,
-        now: Instant,
+        toll: &mut Toll,
     ) -> Result<&Asked, Failure> {
         let edge = edge.clone();
-        match Permit::take(Asked { edge, target }, now) {
-            Ok(permit) => Ok(self.inside.insert(permit).gated()),
+        match Permit::take(Asked { edge, target }, *toll) {
+            Ok(permit) => {
+                *toll = Toll::Paid;
+                Ok(self.inside.insert(permit).gated())
+            }
             Err((refusal, asked)) => {
                 self.refused_by = Some(asked.target.answerer.clone());
                 Err(Failure::Refused(refusal))
@@ -78,11 +84,13 @@ pub(super) struct Record {
 
 impl Visit {
     pub(super) fn begin(arrival: Arrival, request: &Request) -> Self {
+        let started = Instant::now();
         Self {
             request_id: arrival.request_id,
             refused: arrival.refused,
             more: Some(arrival.more),
-            started: Instant::now(),
+            started,
+            toll: Toll::Due(started),
             record: Some(Record {
                 client: arrival.client,
                 method: request.method().clone(),
@@ -189,7 +197,14 @@ impl Visit {
         text.push('.');
         text.push_str(&thousandths[1..]);
         if let Ok(value) = HeaderValue::try_from(text) {
-            response.headers_mut().append("server-timing", value);
+            let headers = response.headers_mut();
+            // What is kept has a place for it.
+            match headers.get_mut(SERVER_TIMING) {
+                Some(place) if place.is_empty() => *place = value,
+                _ => {
+                    headers.append(SERVER_TIMING, value);
+                }
+            }
         }
     }
 }

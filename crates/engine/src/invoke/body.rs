@@ -15,12 +15,14 @@ use crate::pipe::{Chunk, Pipe};
 /// A response's body. Dropping it before its end cancels the guest.
 pub struct GuestBody(Kind);
 
-/// Sees a body on its way. Dropped before [`Tap::complete`], it has seen one that broke off.
+/// Sees a body on its way. Dropped before it was told the end, it has seen one whose reader left.
 pub trait Tap {
     /// A piece of it goes by.
     fn take(&mut self, bytes: &Bytes);
     /// All of it has gone by, and there is nothing behind it.
     fn complete(self: Box<Self>);
+    /// There is no more of it, and it isn't whole by itself: it broke off, or there are trailers.
+    fn fail(self: Box<Self>);
 }
 
 enum Kind {
@@ -162,8 +164,10 @@ impl Streaming {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Poll::Ready(Chunk::End(trailers)) => {
-                if let Some(tap) = self.tap.take().filter(|_| trailers.is_none()) {
-                    tap.complete();
+                match self.tap.take() {
+                    Some(tap) if trailers.is_none() => tap.complete(),
+                    Some(tap) => tap.fail(),
+                    None => {}
                 }
                 call.guest.complete(self.pipe.written());
                 self.call = None;
@@ -181,7 +185,11 @@ impl Streaming {
         if let Some(mut call) = self.call.take() {
             call.guest.break_off(self.pipe.written(), fault.clone());
         }
-        self.tap = None;
+        if let Some(tap) = self.tap.take()
+            && !matches!(fault, Fault::ClientGone)
+        {
+            tap.fail();
+        }
         fault
     }
 }

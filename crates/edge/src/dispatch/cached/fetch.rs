@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use everwarm_cache::control::Asks;
 use everwarm_cache::entry::{self, Entry};
 use everwarm_cache::freshness::Times;
@@ -15,11 +15,11 @@ use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::outbound::Chain;
 use everwarm_engine::own::Own;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::super::visit::Visit;
-use super::super::{Edge, Target, serve};
+use super::super::{Edge, Target, serve, tells_timing};
 use super::hit::{Hit, stand_in, whole};
 use crate::cache::{Cached, Head, Landing, Lead, Recording, Wanted};
 use crate::head;
@@ -43,7 +43,7 @@ pub(super) async fn fetch(
     edge: &Own<Edge>,
     lane: &Lane,
     visit: &mut Visit,
-    errand: Errand,
+    mut errand: Errand,
 ) -> Result<Response<GuestBody>, Failure> {
     let target = Arc::clone(&errand.target);
     let Some(cached) = &target.cache else {
@@ -72,6 +72,12 @@ pub(super) async fn fetch(
         Err(failure) => failure.status(),
     };
     if storable::is_error(status)
+        && let Some(lead) = errand.lead.take()
+    {
+        // Those who wait ask at once then, and not one after the other.
+        lead.land(Landing::NotKept);
+    }
+    if storable::is_error(status)
         && errand.for_client
         && let Some(stale) = &errand.stale
         && stale
@@ -84,7 +90,14 @@ pub(super) async fn fetch(
         };
         return stand_in(edge, visit, &errand, stale, hit);
     }
-    let response = result?;
+    let response = match result {
+        Ok(response) => response,
+        Err(failure) => {
+            land_unkept(errand.lead);
+            return Err(failure);
+        }
+    };
+    let tells_timing = tells_timing(edge, &target);
     match &errand.stale {
         Some(stale) if is_asked_after && status == StatusCode::NOT_MODIFIED => {
             let stale = Arc::clone(stale);
@@ -93,11 +106,17 @@ pub(super) async fn fetch(
                 cached,
                 &stale,
                 response.headers(),
-                times,
+                (times, tells_timing),
                 since,
             ))
         }
-        _ => Ok(answered(errand, cached, response, times, since)),
+        _ => Ok(answered(
+            errand,
+            cached,
+            response,
+            (times, tells_timing),
+            since,
+        )),
     }
 }
 
@@ -107,7 +126,7 @@ fn freshened(
     cached: &Cached,
     stale: &Arc<Entry>,
     told: &HeaderMap,
-    times: Times,
+    (times, tells_timing): (Times, bool),
     since: Since,
 ) -> Response<GuestBody> {
     let Errand {
@@ -117,6 +136,7 @@ fn freshened(
         why,
         ..
     } = errand;
+    let timing = timing(told);
     let mut told = told.clone();
     // An answer keeps the tags that it has, unless it gets others.
     let tags = storable::take_tags(&mut told);
@@ -138,10 +158,9 @@ fn freshened(
             &headers,
             times,
         )?;
-        entry::prepare(&mut headers, times.received_at);
         Ok(Head {
             status: stale.status,
-            headers,
+            headers: entry::prepare(&headers, times.received_at, tells_timing),
             freshness,
             tags: if tags.is_empty() {
                 stale.tags.clone()
@@ -161,7 +180,7 @@ fn freshened(
                 head,
                 lead,
                 room: None,
-                body: BytesMut::new(),
+                body: Vec::new(),
             };
             recording.keep(stale.body.clone())
         }
@@ -176,7 +195,7 @@ fn freshened(
         Err(reason) => (Kept::Not(reason), Arc::clone(stale)),
     };
     let mut response = whole(&entry, &asked, times.received);
-    response.headers_mut().remove(status::CACHE_STATUS);
+    say_of_now(&mut response, timing);
     say(&mut response, why, not_modified, kept);
     response
 }
@@ -186,7 +205,7 @@ fn answered(
     errand: Errand,
     cached: &Cached,
     response: Response<GuestBody>,
-    times: Times,
+    (times, tells_timing): (Times, bool),
     since: Since,
 ) -> Response<GuestBody> {
     let Errand {
@@ -204,11 +223,9 @@ fn answered(
         let (status, headers) = (parts.status, &parts.headers);
         let freshness =
             storable::freshness(&cached.rules, for_authorization, status, headers, times)?;
-        let mut headers = headers.clone();
-        entry::prepare(&mut headers, times.received_at);
         Ok(Head {
             status,
-            headers,
+            headers: entry::prepare(headers, times.received_at, tells_timing),
             freshness,
             tags,
         })
@@ -234,15 +251,18 @@ fn answered(
         head,
         lead,
         room: Some(cached.store.room()),
-        body: BytesMut::new(),
+        body: Vec::new(),
     };
     match body.into_whole() {
         Ok(body) => {
-            let as_it_was = Response::from_parts(parts, GuestBody::full(body.clone()));
-            match recording.keep(body) {
+            let timing = timing(&parts.headers);
+            // A copy is kept: the body may be a part of more.
+            let own = Bytes::copy_from_slice(&body);
+            let as_it_was = Response::from_parts(parts, GuestBody::full(body));
+            match recording.keep(own) {
                 Ok(entry) => {
                     let mut response = whole(&entry, &asked, times.received);
-                    response.headers_mut().remove(status::CACHE_STATUS);
+                    say_of_now(&mut response, timing);
                     if entry.freshness.age(times.received).as_secs() == 0 {
                         // It comes from the function.
                         response.headers_mut().remove(header::AGE);
@@ -266,6 +286,22 @@ fn answered(
             say(&mut response, why, None, Kept::Stored);
             response
         }
+    }
+}
+
+/// What the response of a function says of its time, which isn't kept.
+fn timing(headers: &HeaderMap) -> Vec<HeaderValue> {
+    let values = headers.get_all(entry::SERVER_TIMING).iter();
+    values.cloned().collect()
+}
+
+/// Has a response that is made of what is kept say what the function's own said of its time, and nothing of a hit.
+fn say_of_now(response: &mut Response<GuestBody>, timing: Vec<HeaderValue>) {
+    let headers = response.headers_mut();
+    headers.remove(status::CACHE_STATUS);
+    headers.remove(entry::SERVER_TIMING);
+    for value in timing {
+        headers.append(entry::SERVER_TIMING, value);
     }
 }
 

@@ -11,9 +11,9 @@ use everwarm_engine::usage::Usage;
 use http::{Response, StatusCode};
 
 use super::super::visit::Visit;
-use super::super::{Edge, Target};
+use super::super::{Edge, Target, tells_timing};
 use super::fetch::Errand;
-use crate::admission::{Gate, Gated, Gates, Permit};
+use crate::admission::{Gate, Gated, Gates, Permit, Toll};
 use crate::cache::{Wanted, reply};
 use crate::compress::{self, OfKept};
 use crate::meter::{AccessEvent, Start};
@@ -73,10 +73,16 @@ pub(super) fn admitted(
         edge: edge.clone(),
         target: Arc::clone(target),
     };
-    Permit::take(asked, visit.started).map_err(|(refusal, asked)| {
-        visit.reached.refused_by(&asked.target.answerer);
-        Failure::Refused(refusal)
-    })
+    match Permit::take(asked, visit.toll) {
+        Ok(permit) => {
+            visit.toll = Toll::Paid;
+            Ok(permit)
+        }
+        Err((refusal, asked)) => {
+            visit.reached.refused_by(&asked.target.answerer);
+            Err(Failure::Refused(refusal))
+        }
+    }
 }
 
 /// Answers with what is kept: a permit, no instance, and books that close at once.
@@ -100,7 +106,7 @@ pub(super) fn hit(
     let mut response = whole(kept, wanted, now);
     let ttl = kept.freshness.ttl(now);
     status::hit(response.headers_mut(), ttl, how.instead_of, how.collapsed);
-    if edge.policy.server_timing || target.slot.spec().server_timing {
+    if tells_timing(edge, target) {
         visit.add_server_timing(&mut response, Start::Cache);
     }
     let bytes_out = response.body().whole_len().unwrap_or(0) as u64;
@@ -156,5 +162,9 @@ pub(super) fn stand_in(
     let mut response = whole(stale, &errand.wanted, now);
     let ttl = stale.freshness.ttl(now);
     status::hit(response.headers_mut(), ttl, how.instead_of, false);
+    if tells_timing(edge, &errand.target) {
+        let start = visit.start_level.map_or(Start::Cache, Start::from);
+        visit.add_server_timing(&mut response, start);
+    }
     Ok(response)
 }
