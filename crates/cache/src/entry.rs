@@ -78,7 +78,12 @@ pub struct Entry {
     pub tags: Box<[Box<str>]>,
     /// Its content for clients that take a coding.
     pub coded: Coded,
+    /// The number of the file that it was read from.
+    pub filed: Option<u64>,
 }
+
+/// Room for no coding, of a content that clients get in one all the same.
+pub const NO_ROOM: usize = 1;
 
 /// What was made of a content for clients that take a coding, so that it is made once. All of it together takes no more
 /// than the room that was counted for it.
@@ -210,6 +215,15 @@ pub fn prepare(headers: &HeaderMap, received_at: SystemTime, tells_timing: bool)
     kept
 }
 
+/// Gives fields that an earlier process kept the places that responses have now.
+pub fn fit(headers: &mut HeaderMap, tells_timing: bool) {
+    if tells_timing {
+        headers.insert(SERVER_TIMING, HeaderValue::from_static(""));
+    } else {
+        headers.remove(SERVER_TIMING);
+    }
+}
+
 fn own_name(name: &HeaderName) -> HeaderName {
     // What was a name is one.
     HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
@@ -255,9 +269,21 @@ impl Group {
         self.entries.retain(|entry| entry.variant != *variant);
     }
 
-    pub(crate) fn remove_tagged(&mut self, tag: &str) {
-        self.entries
-            .retain(|entry| !entry.tags.iter().any(|own| **own == *tag));
+    /// Takes some out. The files that they were read from.
+    pub(crate) fn take(&mut self, mut is_it: impl FnMut(&Entry) -> bool) -> Vec<u64> {
+        let mut filed = Vec::new();
+        self.entries.retain(|entry| {
+            let goes = is_it(entry);
+            if goes {
+                filed.extend(entry.filed);
+            }
+            !goes
+        });
+        filed
+    }
+
+    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -299,6 +325,7 @@ mod tests {
             body: Bytes::new(),
             tags: Box::default(),
             coded: Coded::default(),
+            filed: None,
         }
     }
 

@@ -90,11 +90,16 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
         Some(look(&thing.value))
     }
 
-    /// Whether there is one, which is no use of it.
-    #[cfg(test)]
-    pub(crate) fn peek(&self, key: &(impl Hash + Equivalent<K>)) -> bool {
+    /// Looks at what is there, which is no use of it.
+    pub(crate) fn peek<R>(
+        &self,
+        key: &(impl Hash + Equivalent<K>),
+        look: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
         let (hash, part) = self.part(key);
-        part.lock().find(hash, key).is_some()
+        let part = part.lock();
+        let place = part.find(hash, key)?;
+        Some(look(&part.things[place].value))
     }
 
     /// Changes what is there, or what is made there if the change wants it. Nothing stays of what is nothing then.
@@ -118,15 +123,16 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
         result
     }
 
-    /// Removes one, after `first` was done where nobody can put it back. How many things it was.
-    pub(crate) fn remove<Q>(&self, key: &Q, first: impl FnOnce()) -> usize
+    /// Removes one, after `first` was done where nobody can put it back.
+    pub(crate) fn remove<Q>(&self, key: &Q, first: impl FnOnce()) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let (hash, part) = self.part(key);
         let mut part = part.lock();
         first();
-        part.find(hash, key).map_or(0, |place| part.let_go(place))
+        let place = part.find(hash, key)?;
+        Some(part.let_go(place))
     }
 
     /// Goes through all of them; what is nothing afterwards goes. How many things less there are.
@@ -151,13 +157,13 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
         less
     }
 
-    /// Lets one go. `false` when there is none.
-    pub(crate) fn let_one_go(&self) -> bool {
+    /// Lets one go, after a last look at it where nobody can put another there. `None` when there is none.
+    pub(crate) fn let_one_go<R>(&self, last: impl Fn(&K, &V) -> R) -> Option<R> {
         let first = self.hand.fetch_add(1, Ordering::Relaxed);
         // Whoever is used goes only when all others of all parts are.
-        (0..2 * PARTS).any(|step| {
+        (0..2 * PARTS).find_map(|step| {
             let mut part = self.parts[first.wrapping_add(step) % PARTS].lock();
-            part.let_one_go()
+            part.let_one_go(&last)
         })
     }
 }
@@ -219,16 +225,16 @@ impl<K: Hash + Eq, V: Weighed> Part<K, V> {
         thing
     }
 
-    /// Takes one out that counts as nothing then. How many things it was.
-    fn let_go(&mut self, place: usize) -> usize {
+    /// Takes one out that counts as nothing then.
+    fn let_go(&mut self, place: usize) -> V {
         let thing = self.take_out(place);
         thing
             .value
             .moved(difference(0, thing.bytes), difference(0, thing.count));
-        thing.count
+        thing.value
     }
 
-    fn let_one_go(&mut self) -> bool {
+    fn let_one_go<R>(&mut self, last: impl Fn(&K, &V) -> R) -> Option<R> {
         // Each is asked once: who is used goes to the back unused.
         for _ in 0..self.things.len() {
             let place = self.front;
@@ -237,10 +243,12 @@ impl<K: Hash + Eq, V: Weighed> Part<K, V> {
                 self.stand_at_the_back(place);
                 continue;
             }
+            let thing = &self.things[place];
+            let result = last(&thing.key, &thing.value);
             self.let_go(place);
-            return true;
+            return Some(result);
         }
-        false
+        None
     }
 
     /// Gives memory back that so few things don't need.
@@ -349,14 +357,15 @@ mod tests {
                     }
                     Step::Remove(key) => {
                         let removed = shelf.remove(&Borrowed(key), || ());
-                        prop_assert_eq!(removed, usize::from(model.remove(&key).is_some()));
+                        prop_assert_eq!(removed.map(|thing| thing.0), model.remove(&key));
                     }
                     Step::LetOneGo => {
-                        prop_assert_eq!(shelf.let_one_go(), !model.is_empty());
+                        let gone = shelf.let_one_go(|key, thing| (*key, thing.0));
                         // Which one is the shelf's to choose.
-                        let before = model.len();
-                        model.retain(|key, _| shelf.peek(&Borrowed(*key)));
-                        prop_assert_eq!(model.len(), before.saturating_sub(1));
+                        prop_assert_eq!(gone.is_none(), model.is_empty());
+                        if let Some((key, size)) = gone {
+                            prop_assert_eq!(model.remove(&key), Some(size));
+                        }
                     }
                     Step::HalveAll => {
                         let less = shelf.each(|_, thing| thing.0 /= 2);
@@ -369,7 +378,7 @@ mod tests {
                 prop_assert_eq!(sums.0.load(Ordering::Relaxed), i64::try_from(bytes).unwrap());
                 prop_assert_eq!(sums.1.load(Ordering::Relaxed), i64::try_from(model.len()).unwrap());
             }
-            while shelf.let_one_go() {}
+            while shelf.let_one_go(|_, _| ()).is_some() {}
             prop_assert_eq!(sums.0.load(Ordering::Relaxed), 0);
         }
     }
@@ -382,9 +391,10 @@ mod tests {
         }
         for _ in 0..99 {
             shelf.look(&Borrowed(7), |_| ()).unwrap();
-            assert!(shelf.let_one_go());
+            assert!(shelf.let_one_go(|_, _| ()).is_some());
         }
-        assert!(shelf.peek(&Borrowed(7)));
-        assert!(shelf.let_one_go() && !shelf.let_one_go());
+        assert!(shelf.peek(&Borrowed(7), |_| ()).is_some());
+        assert!(shelf.let_one_go(|_, _| ()).is_some());
+        assert!(shelf.let_one_go(|_, _| ()).is_none());
     }
 }

@@ -32,6 +32,10 @@ impl Gate {
         self.inside.load(Ordering::Relaxed)
     }
 
+    fn is_full(&self) -> bool {
+        self.inside() >= self.bound.load(Ordering::Relaxed)
+    }
+
     fn enter(&self) -> bool {
         if self.inside.fetch_add(1, Ordering::Relaxed) < self.bound.load(Ordering::Relaxed) {
             return true;
@@ -195,6 +199,25 @@ impl<G: Gated> Drop for Permit<G> {
     }
 }
 
+/// Whether a request may come in that is answered at once: nobody is inside with it, so nobody counts it there.
+///
+/// # Errors
+/// The first gate that is shut.
+pub fn pass(node: &Gate, gates: &Gates, toll: Toll) -> Result<(), Refusal> {
+    let tenant = &gates.tenant;
+    if node.is_full() {
+        Err(Refusal::Node)
+    } else if gates.function.is_full() {
+        Err(Refusal::Function)
+    } else if tenant.requests.is_full() {
+        Err(Refusal::Tenant)
+    } else if !toll.is_paid(&tenant.rate) {
+        Err(Refusal::TenantRate)
+    } else {
+        Ok(())
+    }
+}
+
 fn enter(node: &Gate, gates: &Gates, toll: Toll) -> Result<(), Refusal> {
     if !node.enter() {
         return Err(Refusal::Node);
@@ -288,6 +311,27 @@ mod tests {
             assert_eq!(inside, (0, 0, 0));
             assert_eq!(gates.tenant.memory_bytes.load(Ordering::Relaxed), 0);
         }
+    }
+
+    #[test]
+    fn who_passes_is_let_in_as_all_others_and_stays_nowhere() {
+        let node = Gate::new(10);
+        for (gates, expected) in [
+            (gates(1, &TenantGate::open(), 0), Some(Refusal::Function)),
+            (gates(9, &bounded(1, 9, None), 0), Some(Refusal::Tenant)),
+            (
+                gates(9, &bounded(9, 9, Some(1)), 0),
+                Some(Refusal::TenantRate),
+            ),
+            (gates(9, &bounded(9, 9, None), 0), None),
+        ] {
+            let _permit = Permit::take((&node, &gates), due()).unwrap();
+            assert_eq!(pass(&node, &gates, due()).err(), expected);
+            assert_eq!((node.inside(), gates.tenant.inside()), (1, 1));
+        }
+        let shut = Gate::new(0);
+        let open = gates(9, &TenantGate::open(), 0);
+        assert_eq!(pass(&shut, &open, due()), Err(Refusal::Node));
     }
 
     #[test]

@@ -20,20 +20,29 @@ use everwarm_triggers::Runner;
 
 use crate::app_quotas::AppQuotas;
 use crate::config::NodeConfig;
-use crate::kept_answers::KeptAnswers;
+use crate::kept_answers::{CacheRoom, KeptAnswers};
 use crate::telemetry::otlp::{Both, Otlp};
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
     /// Weak: it calls functions, which have what leads here.
     triggers: OnceLock<Weak<Runner>>,
-    pub(crate) kept: KeptAnswers,
+    pub(crate) kept: Arc<KeptAnswers>,
     pub(crate) quotas: Arc<AppQuotas>,
 }
 
 impl NodeStores {
+    pub(crate) fn new(cache: CacheRoom) -> Self {
+        Self {
+            store: OnceLock::new(),
+            triggers: OnceLock::new(),
+            kept: Arc::new(KeptAnswers::new(cache)),
+            quotas: Arc::default(),
+        }
+    }
+
     /// The store is open. Only the first one counts.
     pub(crate) fn open(&self, store: &Arc<Embedded>) {
         self.store.get_or_init(|| Arc::clone(store));
@@ -78,7 +87,7 @@ impl Stores for NodeStores {
     }
 
     fn kept(&self) -> &Arc<Store> {
-        &self.kept.0
+        &self.kept.store
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

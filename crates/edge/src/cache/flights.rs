@@ -200,7 +200,8 @@ impl Wait {
             Some(Landing::Coming) => {
                 let is_over =
                     |landing: &Landing| !matches!(landing, Landing::Flying | Landing::Coming);
-                let pieces = Instant::now() + WAIT_FOR_PIECES_MAX;
+                let now = tokio::time::Instant::now().into_std();
+                let pieces = now + WAIT_FOR_PIECES_MAX;
                 self.until(patience.whole.min(pieces), is_over).await
             }
             other => other,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use everwarm_cache::entry::SERVER_TIMING;
+use everwarm_cache::field::FieldText;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request};
 use everwarm_engine::resident::StartLevel;
 use everwarm_engine::usage::{OnEnd, Usage};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode, Uri};
 
 use super::{Asked, Edge, Target};
 use crate::admission::{Permit, Toll};
@@ -186,24 +187,21 @@ impl Visit {
     /// took to the head.
     pub(super) fn add_server_timing(&self, response: &mut Response<GuestBody>, start: Start) {
         let took_us = self.started.elapsed().as_micros();
-        let mut text = String::with_capacity(48);
-        text.push_str("everwarm;desc=\"");
-        text.push_str(start.as_str());
-        text.push_str("\";dur=");
+        let took_us = u64::try_from(took_us).unwrap_or(u64::MAX);
+        let mut text = FieldText::default();
+        text.push("everwarm;desc=\"");
+        text.push(start.as_str());
+        text.push("\";dur=");
         // By hand: this is on every request, and formatting a float was 1 % of one.
-        let mut digits = itoa::Buffer::new();
-        text.push_str(digits.format(took_us / 1_000));
-        let thousandths = digits.format(1_000 + took_us % 1_000);
-        text.push('.');
-        text.push_str(&thousandths[1..]);
-        if let Ok(value) = HeaderValue::try_from(text) {
-            let headers = response.headers_mut();
-            // What is kept has a place for it.
-            match headers.get_mut(SERVER_TIMING) {
-                Some(place) if place.is_empty() => *place = value,
-                _ => {
-                    headers.append(SERVER_TIMING, value);
-                }
+        text.number(took_us / 1_000);
+        text.push(".");
+        text.push(&itoa::Buffer::new().format(1_000 + took_us % 1_000)[1..]);
+        let headers = response.headers_mut();
+        // What is kept has a place for it.
+        match headers.get_mut(SERVER_TIMING) {
+            Some(place) if place.is_empty() => *place = text.value(),
+            _ => {
+                headers.append(SERVER_TIMING, text.value());
             }
         }
     }

@@ -20,7 +20,7 @@ use http_body_util::BodyExt as _;
 
 use super::super::visit::Visit;
 use super::super::{Edge, Target, serve, tells_timing};
-use super::hit::{Hit, stand_in, whole};
+use super::hit::{stand_in, whole};
 use crate::cache::{Cached, Head, Landing, Lead, Recording, Wanted};
 use crate::head;
 use crate::respond::Failure;
@@ -84,11 +84,7 @@ pub(super) async fn fetch(
             .freshness
             .stands_in_for_an_error(&errand.wanted.asks, now)
     {
-        let hit = Hit {
-            instead_of: Some(status),
-            ..Hit::default()
-        };
-        return stand_in(edge, visit, &errand, stale, hit);
+        return stand_in(edge, visit, &errand, stale, status);
     }
     let response = match result {
         Ok(response) => response,
@@ -181,11 +177,15 @@ fn freshened(
                 lead,
                 room: None,
                 body: Vec::new(),
+                filing: None,
+                stalled: None,
             };
             recording.keep(stale.body.clone())
         }
         Err(reason) => {
-            cached.place.remove(cached.url(&wanted), &stale.variant);
+            cached
+                .store
+                .remove(&cached.place, cached.url(&wanted), &stale.variant);
             land_unkept(lead);
             Err(reason)
         }
@@ -194,7 +194,7 @@ fn freshened(
         Ok(entry) => (Kept::Stored, entry),
         Err(reason) => (Kept::Not(reason), Arc::clone(stale)),
     };
-    let mut response = whole(&entry, &asked, times.received);
+    let mut response = whole(&entry, (&asked.method, &asked.headers), times.received);
     say_of_now(&mut response, timing);
     say(&mut response, why, not_modified, kept);
     response
@@ -235,7 +235,9 @@ fn answered(
         Err(reason) => {
             // What was kept has been replaced, unless this is an error that passes.
             if let Some(stale) = stale.filter(|_| !storable::is_error(parts.status)) {
-                cached.place.remove(cached.url(&wanted), &stale.variant);
+                cached
+                    .store
+                    .remove(&cached.place, cached.url(&wanted), &stale.variant);
             }
             land_unkept(lead);
             let mut response = Response::from_parts(parts, body);
@@ -252,6 +254,8 @@ fn answered(
         lead,
         room: Some(cached.store.room()),
         body: Vec::new(),
+        filing: None,
+        stalled: None,
     };
     match body.into_whole() {
         Ok(body) => {
@@ -261,7 +265,8 @@ fn answered(
             let as_it_was = Response::from_parts(parts, GuestBody::full(body));
             match recording.keep(own) {
                 Ok(entry) => {
-                    let mut response = whole(&entry, &asked, times.received);
+                    let mut response =
+                        whole(&entry, (&asked.method, &asked.headers), times.received);
                     say_of_now(&mut response, timing);
                     if entry.freshness.age(times.received).as_secs() == 0 {
                         // It comes from the function.
@@ -327,15 +332,14 @@ pub(super) fn revalidate(
     edge: &Own<Edge>,
     lane: &Lane,
     target: &Arc<Target>,
-    wanted: &Wanted,
+    mut wanted: Wanted,
     stale: &Arc<Entry>,
 ) {
     let Some(cached) = &target.cache else { return };
-    let key = (cached.url(wanted).to_owned(), wanted.values.clone());
+    let key = (cached.url(&wanted).to_owned(), wanted.values.clone());
     let Some(lead) = cached.flights.lead(key) else {
         return;
     };
-    let mut wanted = wanted.clone();
     cached.listed.withhold(&mut wanted.headers);
     (wanted.method, wanted.asks) = (Method::GET, Asks::default());
     let errand = Errand {
