@@ -109,12 +109,17 @@ impl Disk {
 
     /// Does what is to be removed yet, and no more. The folder may be another's then. Blocks.
     pub(crate) fn close(&self) {
-        self.queue.lock().has_ended = true;
-        self.changed.notify_all();
+        self.end();
         if let Some(thread) = self.thread.lock().take() {
             // It panicked, then: what it wrote is checked by whoever reads it.
             let _ = thread.join();
         }
+    }
+
+    /// The same without waiting for it.
+    pub(crate) fn end(&self) {
+        self.queue.lock().has_ended = true;
+        self.changed.notify_all();
     }
 
     /// Keeps what memory has let go of, if there is room in the queue.

@@ -209,6 +209,15 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Its thread may be who drops the store, so nobody waits for it here.
+        if let Some(disk) = self.disk.get_mut() {
+            disk.end();
+        }
+    }
+}
+
 impl Place {
     /// Whether the file that an answer was read from is there yet.
     pub(crate) fn has_file(&self, url: UrlRef<'_>, variant: &Variant, number: Option<u64>) -> bool {

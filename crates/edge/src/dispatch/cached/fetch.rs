@@ -220,6 +220,10 @@ fn answered(
     let for_authorization = wanted.headers.contains_key(header::AUTHORIZATION);
     let tags = storable::take_tags(&mut parts.headers);
     let head = tags.and_then(|tags| {
+        // One that comes in pieces is told here that it isn't kept, and not when all of it has gone by.
+        if cached.place.app().since(cached.url(&wanted)) != since {
+            return Err(NotKept::Purged);
+        }
         let (status, headers) = (parts.status, &parts.headers);
         let freshness =
             storable::freshness(&cached.rules, for_authorization, status, headers, times)?;
