@@ -65,8 +65,8 @@ pub(crate) struct Large {
 
 /// What the thread has read.
 enum Found {
-    Whole(Entry),
-    Large(Entry, Opened),
+    Whole(Box<Entry>),
+    Large(Box<Entry>, Box<Opened>),
 }
 
 /// Looks for an answer on the disk. `tells_timing`: responses say how their requests started.
@@ -90,9 +90,9 @@ pub(crate) async fn read(cached: &Cached, wanted: &Wanted, tells_timing: bool) -
             if store.has_room_for(opened.length()) {
                 let length = usize::try_from(opened.length()).unwrap_or(usize::MAX);
                 let whole = opened.whole(store.room_for_codings(length));
-                return whole.map(Found::Whole);
+                return whole.map(|entry| Found::Whole(Box::new(entry)));
             }
-            Ok(Found::Large(opened.head(), opened))
+            Ok(Found::Large(Box::new(opened.head()), Box::new(opened)))
         });
         let found = found.await.map_err(std::io::Error::from)??;
         Ok::<_, Damage>(taken_up(
@@ -129,7 +129,7 @@ fn taken_up(
     match found {
         Found::Whole(mut entry) => {
             entry::fit(&mut entry.headers, tells_timing);
-            let kept = cached.store.keep_read(place, url, since, Arc::new(entry));
+            let kept = cached.store.keep_read(place, url, since, Arc::new(*entry));
             kept.map_or(Read::Nothing, Read::Whole)
         }
         Found::Large(mut head, content) => {
@@ -138,8 +138,8 @@ fn taken_up(
             // Purged while it was opened, it is none any more.
             match stream {
                 Ok(stream) if place.app().since(url) == since => Read::Large(Large {
-                    head: Arc::new(head),
-                    content: Arc::new(content),
+                    head: Arc::new(*head),
+                    content: Arc::new(*content),
                     filed: filed.clone(),
                     stream,
                     reads: cached.reads.clone(),
