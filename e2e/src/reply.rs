@@ -106,6 +106,11 @@ impl Reply {
         self.head.headers.get(name)?.to_str().ok()
     }
 
+    /// All fields of its head.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
     /// The trailers, if there were any.
     pub fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()

@@ -138,7 +138,8 @@ async fn clients_get_parts_and_hear_that_they_have_it_already() {
         async |name: &str, value: &str| node.send(Request::get("/a").header(name, value)).await;
     // Also whoever asks first: the function isn't told what he has. If its answer streams, he gets it all the same.
     let first = ask("if-none-match", "\"a\"").await;
-    assert!(["", "call 1\n"].contains(&first.text()));
+    let whole = (StatusCode::OK, "call 1\n");
+    assert!([whole, (StatusCode::NOT_MODIFIED, "")].contains(&(first.status(), first.text())));
     for _ in 0..2 {
         let known = ask("if-none-match", "\"x\", W/\"a\"").await;
         assert_eq!(
@@ -153,6 +154,11 @@ async fn clients_get_parts_and_hear_that_they_have_it_already() {
         StatusCode::NOT_MODIFIED
     );
     assert_eq!(ask("if-none-match", "\"b\"").await.text(), "call 1\n");
+    // Who has any has one without a tag too.
+    fields(&node, "/untagged", &[("cache-control", FRESH)]).await;
+    node.get("/untagged").await.ok();
+    let any = Request::get("/untagged").header("if-none-match", "*");
+    assert_eq!(node.send(any).await.status(), StatusCode::NOT_MODIFIED);
     let part = ask("range", "bytes=5-5").await;
     assert_eq!(
         (part.status(), part.text()),
@@ -291,6 +297,73 @@ async fn who_waits_asks_himself_when_the_first_one_leaves_or_its_answer_is_not_k
     let mut calls: Vec<_> = replies.iter().map(call).collect();
     calls.sort_unstable();
     assert_eq!(calls, ["1", "2", "3", "4", "5"]);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_an_answer_that_fails_ask_at_once_and_not_one_after_the_other() {
+    let node = start(World::Wasi02, "").await;
+    let headers = [["cache-control", FRESH]];
+    for (path, fails) in [
+        ("/traps", json!({ "traps": true })),
+        (
+            "/breaks",
+            json!({ "headers": headers, "bytes": 100_000, "breaks": true }),
+        ),
+    ] {
+        let mut planned = fails;
+        planned["holds"] = json!(true);
+        plan(&node, path, planned).await;
+        let asked = async |count: u32| {
+            eventually("the function is asked", async || {
+                (calls(&node, path).await == count).then_some(())
+            })
+            .await;
+        };
+        let go = async {
+            asked(1).await;
+            let first = Request::with_body(Method::PUT, &format!("/go?{path}"), "1");
+            node.send(first).await.ok();
+            // All others are in the function at the same time: none has been answered.
+            asked(5).await;
+            node.send(Request::new(Method::PUT, &format!("/go?{path}")))
+                .await
+                .ok();
+        };
+        let replies = futures_util::future::join_all((0..5).map(|_| node.get(path)));
+        let (replies, ()) = tokio::join!(replies, go);
+        for reply in &replies {
+            assert!(
+                reply.status().is_server_error() || reply.is_broken(),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_say_how_they_started_once_whether_they_are_kept_or_were_or_are_fresh_again() {
+    let node = start(World::Wasi02, "").await;
+    let stale = [
+        ("cache-control", "max-age=60"),
+        ("age", "100"),
+        ("etag", "\"a\""),
+    ];
+    fields(&node, "/a", &stale).await;
+    let timing = async |status: &str| {
+        let reply = node.get("/a").await;
+        assert!(said(&reply).contains(status), "{}", said(&reply));
+        let all = reply.headers().get_all("server-timing").iter();
+        let all: Vec<_> = all
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0].clone()
+    };
+    let asked = |timing: &str| timing.contains("\"warm\"") || timing.contains("\"disk\"");
+    assert!(asked(&timing("fwd=uri-miss; stored").await));
+    fields(&node, "/a", &[("cache-control", FRESH), ("etag", "\"a\"")]).await;
+    assert!(asked(&timing("fwd=stale; fwd-status=304; stored").await));
+    assert!(timing("hit").await.contains("\"cache\""));
 }
 
 #[tokio::test]

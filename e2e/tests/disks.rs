@@ -115,6 +115,52 @@ async fn full_disk_refuses_deploys_serves_on_and_loses_no_usage() {
 }
 
 #[tokio::test]
+async fn full_disk_ends_nothing_but_keeping_answers_there() {
+    let data = DataFolder::new();
+    fs::create_dir_all(data.path()).unwrap();
+    let folder = data.path();
+    let mut command = in_namespace(&data, ON_OWN_DISK, &["size=400m", folder.to_str().unwrap()]);
+    command.args(["--cache-memory-max", "1MiB"]);
+    let server = data.start_with(command).await;
+    let client = server.client();
+    let app = NewApp::new("shop", "cached", &["/*"])
+        .line("[function.cache]\ndefault_ttl = \"1h\"")
+        .line("[function.grants]\nkv = [\"default\"]")
+        .line("[function.limits]\ncpu_time = \"10s\"");
+    app.deploy(&client).await.unwrap();
+    let filler = data.seen_by(&server.node).join("filler");
+    let taken = File::create(&filler).unwrap();
+    rustix::fs::fallocate(&taken, rustix::fs::FallocateFlags::empty(), 0, 200 << 20).unwrap();
+    let mut number = 0;
+    let mut ask = async || {
+        number += 1;
+        let plan = format!("/plan?/{number}");
+        let plan = Request::with_body(http::Method::PUT, &plan, "{\"bytes\":100000}");
+        let told = server
+            .node
+            .send(plan.header("host", "shop.example.com"))
+            .await;
+        // The store has what is left.
+        told.ok();
+        server
+            .get("shop.example.com", &format!("/{number}"))
+            .await
+            .ok();
+        client.cache("shop").await.unwrap()
+    };
+    for _ in 0..20 {
+        assert_eq!(ask().await.disk_entries, 0);
+    }
+    assert!(server.node.log().contains("nothing is kept on the disk"));
+    drop(taken);
+    fs::remove_file(&filler).unwrap();
+    eventually("answers are kept there again", async || {
+        (ask().await.disk_entries > 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn full_disk_refuses_blobs_and_gives_what_is_kept() {
     let data = DataFolder::new();
     fs::create_dir_all(data.path()).unwrap();

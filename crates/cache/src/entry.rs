@@ -14,7 +14,11 @@ use crate::status::CACHE_STATUS;
 /// Answers of one URL: one more, and the oldest goes.
 pub const VARIANTS_MAX: usize = 64;
 /// What an answer takes besides what it has, about.
-const OVERHEAD_BYTES: usize = 384;
+const OVERHEAD_BYTES: usize = 512;
+/// What a field takes besides its name and its value: its places in a map, which has some to spare.
+const FIELD_BYTES: usize = 160;
+/// What a tag takes besides its text.
+const TAG_OVERHEAD_BYTES: usize = 32;
 
 /// Fields that are about one connection or one answer, and aren't kept (RFC 9111, section 3.1).
 static OF_ONE_TIME: [HeaderName; 10] = [
@@ -26,8 +30,8 @@ static OF_ONE_TIME: [HeaderName; 10] = [
     header::PROXY_AUTHENTICATE,
     header::AGE,
     HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("server-timing"),
-    HeaderName::from_static("cache-status"),
+    SERVER_TIMING,
+    CACHE_STATUS,
 ];
 
 /// What each response that an answer is used for says of itself.
@@ -36,6 +40,9 @@ static OF_EACH_RESPONSE: [HeaderName; 3] = [
     CACHE_STATUS,
     HeaderName::from_static("x-request-id"),
 ];
+
+/// The same of an answer of a function whose responses say it.
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// What a 304 says nothing new of (RFC 9111, section 3.2).
 static OF_THE_CONTENT: [HeaderName; 4] = [
@@ -71,7 +78,12 @@ pub struct Entry {
     pub tags: Box<[Box<str>]>,
     /// Its content for clients that take a coding.
     pub coded: Coded,
+    /// The number of the file that it was read from.
+    pub filed: Option<u64>,
 }
+
+/// Room for no coding, of a content that clients get in one all the same.
+pub const NO_ROOM: usize = 1;
 
 /// What was made of a content for clients that take a coding, so that it is made once. All of it together takes no more
 /// than the room that was counted for it.
@@ -104,11 +116,13 @@ impl Coded {
 
     /// Keeps what was made, if there is room.
     pub fn keep(&self, coding: &'static str, bytes: &Bytes) {
+        // A copy: what was made may have room of its own behind it.
+        let bytes = Bytes::copy_from_slice(bytes);
         let mut made = self.made.lock();
         let taken: usize = made.iter().map(|(_, bytes)| bytes.len()).sum();
         let is_new = made.iter().all(|(name, _)| *name != coding);
         if is_new && taken + bytes.len() <= self.room {
-            made.push((coding, bytes.clone()));
+            made.push((coding, bytes));
         }
     }
 }
@@ -119,9 +133,10 @@ impl Entry {
         let fields: usize = self
             .headers
             .iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + 64)
+            .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES)
             .sum();
-        let tags: usize = self.tags.iter().map(|tag| tag.len() + 16).sum();
+        let tags = self.tags.iter().map(|tag| tag.len() + TAG_OVERHEAD_BYTES);
+        let tags: usize = tags.sum();
         OVERHEAD_BYTES
             + self.body.len()
             + self.coded.room
@@ -146,7 +161,7 @@ impl Entry {
     pub fn updated(&self, not_modified: &HeaderMap) -> Option<HeaderMap> {
         if let Some(tag) = not_modified.get(header::ETAG)
             && let Some(own) = self.headers.get(header::ETAG)
-            && strength_apart(tag) != strength_apart(own)
+            && strength_apart(tag.as_bytes()) != strength_apart(own.as_bytes())
         {
             return None;
         }
@@ -165,13 +180,13 @@ impl Entry {
 }
 
 /// A tag without what says that it is weak.
-pub fn strength_apart(tag: &HeaderValue) -> &[u8] {
-    let tag = tag.as_bytes();
+pub fn strength_apart(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// Takes out what isn't kept of an answer's fields, and gives it a date if it has none (RFC 9110, section 6.6.1).
-pub fn prepare(headers: &mut HeaderMap, received_at: SystemTime) {
+/// The fields of an answer that are kept of it, with a date if it has none (RFC 9110, section 6.6.1). Copies: a field may be
+/// a part of a whole head.
+pub fn prepare(headers: &HeaderMap, received_at: SystemTime, tells_timing: bool) -> HeaderMap {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -179,18 +194,45 @@ pub fn prepare(headers: &mut HeaderMap, received_at: SystemTime) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in OF_ONE_TIME.iter().chain(&named) {
-        headers.remove(name);
+    let is_kept = |name: &HeaderName| !OF_ONE_TIME.contains(name) && !named.contains(name);
+    let more = OF_EACH_RESPONSE.len() + 2;
+    let mut kept = HeaderMap::with_capacity(headers.len() + more);
+    for (name, value) in headers.iter().filter(|(name, _)| is_kept(name)) {
+        kept.append(own_name(name), own_value(value));
     }
-    if !headers.contains_key(header::DATE)
+    if !kept.contains_key(header::DATE)
         && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(received_at))
     {
-        headers.insert(header::DATE, date);
+        kept.insert(header::DATE, date);
     }
     // Places for what each response says of itself: to replace is quicker than to add.
-    for name in &OF_EACH_RESPONSE {
-        headers.insert(name, HeaderValue::from_static(""));
+    for name in OF_EACH_RESPONSE
+        .iter()
+        .chain(tells_timing.then_some(&SERVER_TIMING))
+    {
+        kept.insert(name, HeaderValue::from_static(""));
     }
+    kept
+}
+
+/// Gives fields that an earlier process kept the places that responses have now.
+pub fn fit(headers: &mut HeaderMap, tells_timing: bool) {
+    if tells_timing {
+        headers.insert(SERVER_TIMING, HeaderValue::from_static(""));
+    } else {
+        headers.remove(SERVER_TIMING);
+    }
+}
+
+fn own_name(name: &HeaderName) -> HeaderName {
+    // What was a name is one.
+    HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
+}
+
+fn own_value(value: &HeaderValue) -> HeaderValue {
+    let mut own = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+    own.set_sensitive(value.is_sensitive());
+    own
 }
 
 /// What is kept of one URL.
@@ -207,21 +249,41 @@ impl Group {
             .find(|entry| entry.variant.function == function && entry.variant.values == *values)
     }
 
-    pub(crate) fn put(&mut self, entry: Arc<Entry>) {
+    /// Puts one in, unless there is one that was asked for later. The one that is there then.
+    pub(crate) fn put(&mut self, entry: Arc<Entry>) -> Arc<Entry> {
+        let Variant { function, values } = &entry.variant;
+        if let Some(there) = self.find(*function, values)
+            && there.freshness.is_later_than(&entry.freshness)
+        {
+            return Arc::clone(there);
+        }
         self.remove(&entry.variant);
         if self.entries.len() >= VARIANTS_MAX {
             self.entries.remove(0);
         }
-        self.entries.push(entry);
+        self.entries.push(Arc::clone(&entry));
+        entry
     }
 
     pub(crate) fn remove(&mut self, variant: &Variant) {
         self.entries.retain(|entry| entry.variant != *variant);
     }
 
-    pub(crate) fn remove_tagged(&mut self, tag: &str) {
-        self.entries
-            .retain(|entry| !entry.tags.iter().any(|own| **own == *tag));
+    /// Takes some out. The files that they were read from.
+    pub(crate) fn take(&mut self, mut is_it: impl FnMut(&Entry) -> bool) -> Vec<u64> {
+        let mut filed = Vec::new();
+        self.entries.retain(|entry| {
+            let goes = is_it(entry);
+            if goes {
+                filed.extend(entry.filed);
+            }
+            !goes
+        });
+        filed
+    }
+
+    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -263,6 +325,7 @@ mod tests {
             body: Bytes::new(),
             tags: Box::default(),
             coded: Coded::default(),
+            filed: None,
         }
     }
 
@@ -317,12 +380,12 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        prepare(
-            &mut headers,
-            SystemTime::UNIX_EPOCH + Duration::from_secs(1),
-        );
-        assert_eq!(headers["date"], "Thu, 01 Jan 1970 00:00:01 GMT");
-        assert!(headers.contains_key("x-stays"));
-        assert_eq!(headers.len(), 2 + OF_EACH_RESPONSE.len());
+        let received_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        let kept = prepare(&headers, received_at, false);
+        assert_eq!(kept["date"], "Thu, 01 Jan 1970 00:00:01 GMT");
+        assert!(kept.contains_key("x-stays"));
+        assert_eq!(kept.len(), 2 + OF_EACH_RESPONSE.len());
+        let timed = prepare(&headers, received_at, true);
+        assert_eq!(timed[SERVER_TIMING], "");
     }
 }

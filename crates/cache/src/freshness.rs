@@ -22,16 +22,21 @@ pub struct Times {
 
 /// How long an answer may be used for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Freshness {
-    received: Instant,
-    age_then: Duration,
-    lifetime: Duration,
-    while_revalidate: Duration,
-    if_error: Duration,
+pub struct Freshness(Parts);
+
+/// What it is made of, for those who write it down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) asked: Instant,
+    pub(crate) received: Instant,
+    pub(crate) age_then: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) while_revalidate: Duration,
+    pub(crate) if_error: Duration,
     /// It is never used without asking.
-    always_ask: bool,
+    pub(crate) always_ask: bool,
     /// It is never used once it is stale.
-    never_stale: bool,
+    pub(crate) never_stale: bool,
 }
 
 /// Whether what is kept may be used.
@@ -68,7 +73,8 @@ impl Freshness {
             .min(TIME_MAX);
         let apparent = received_at.duration_since(date).unwrap_or_default();
         let told = age(headers) + received.saturating_duration_since(asked);
-        Self {
+        Self(Parts {
+            asked,
             received,
             age_then: apparent.max(told),
             lifetime,
@@ -76,40 +82,54 @@ impl Freshness {
             if_error: said.stale_if_error.unwrap_or_default(),
             always_ask: said.no_cache,
             never_stale: said.must_revalidate,
-        }
+        })
+    }
+
+    /// Whether it was asked for later than another.
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        self.0.asked > other.0.asked
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    pub(crate) fn from_parts(parts: Parts) -> Self {
+        Self(parts)
     }
 
     /// How old it is.
     pub fn age(&self, now: Instant) -> Duration {
-        self.age_then + now.saturating_duration_since(self.received)
+        self.0.age_then + now.saturating_duration_since(self.0.received)
     }
 
     /// Seconds for which it is fresh yet; below zero, for which it has been stale.
     pub fn ttl(&self, now: Instant) -> i64 {
         let whole = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let age = self.age(now);
-        match self.lifetime.checked_sub(age) {
+        match self.0.lifetime.checked_sub(age) {
             Some(left) => whole(left),
-            None => -whole(age.saturating_sub(self.lifetime)),
+            None => -whole(age.saturating_sub(self.0.lifetime)),
         }
     }
 
     /// Whether it is of use without asking, now or ever.
     pub fn is_of_use(&self) -> bool {
-        !self.always_ask
-            && (self.lifetime > self.age_then
-                || (!self.never_stale
-                    && (!self.while_revalidate.is_zero() || !self.if_error.is_zero())))
+        !self.0.always_ask
+            && (self.0.lifetime > self.0.age_then
+                || (!self.0.never_stale
+                    && (!self.0.while_revalidate.is_zero() || !self.0.if_error.is_zero())))
     }
 
     /// Whether a request may be answered with it.
     pub fn judge(&self, asks: &Asks, now: Instant) -> Verdict {
         let age = self.age(now);
         let too_old = asks.max_age.is_some_and(|max| age > max);
-        if self.always_ask || asks.no_cache || too_old {
+        if self.0.always_ask || asks.no_cache || too_old {
             return Verdict::Revalidate;
         }
         if let Some(left) = self
+            .0
             .lifetime
             .checked_sub(age)
             .filter(|left| !left.is_zero())
@@ -119,12 +139,12 @@ impl Freshness {
                 _ => Verdict::Use,
             };
         }
-        let stale_for = age.saturating_sub(self.lifetime);
-        if self.never_stale || asks.min_fresh.is_some() {
+        let stale_for = age.saturating_sub(self.0.lifetime);
+        if self.0.never_stale || asks.min_fresh.is_some() {
             Verdict::Revalidate
         } else if asks.max_stale.is_some_and(|max| stale_for <= max) {
             Verdict::Use
-        } else if stale_for < self.while_revalidate {
+        } else if stale_for < self.0.while_revalidate {
             Verdict::UseAndRevalidate
         } else {
             Verdict::Revalidate
@@ -133,11 +153,11 @@ impl Freshness {
 
     /// Whether it may be used when there was an error instead of it.
     pub fn stands_in_for_an_error(&self, asks: &Asks, now: Instant) -> bool {
-        if self.always_ask || self.never_stale || asks.no_cache {
+        if self.0.always_ask || self.0.never_stale || asks.no_cache {
             return false;
         }
-        let stale_for = self.age(now).saturating_sub(self.lifetime);
-        let window = self.if_error.max(asks.stale_if_error.unwrap_or_default());
+        let stale_for = self.age(now).saturating_sub(self.0.lifetime);
+        let window = self.0.if_error.max(asks.stale_if_error.unwrap_or_default());
         stale_for < window
     }
 }

@@ -31,6 +31,16 @@ impl Id {
         Self::of(&[version, function.as_str()])
     }
 
+    /// As it is written.
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// As it was written.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     fn of(parts: &[&str]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -78,6 +88,22 @@ impl UrlRef<'_> {
 }
 
 impl Url {
+    /// One by its parts.
+    pub(crate) fn new(app: Id, https: bool, host: &str, target: &str) -> Self {
+        let borrowed = UrlRef {
+            app,
+            https,
+            host,
+            target,
+        };
+        borrowed.to_owned()
+    }
+
+    /// Whether the client spoke TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// Borrowed.
     pub fn borrowed(&self) -> UrlRef<'_> {
         UrlRef {
@@ -95,7 +121,7 @@ impl Url {
 
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.host.len() + self.target.len()
+        2 * size_of::<Self>() + self.host.len() + self.target.len()
     }
 }
 
@@ -135,6 +161,16 @@ pub struct Listed {
 pub struct Values(Box<[u8]>);
 
 impl Values {
+    /// As they are written.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// As they were written.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     /// How many bytes it takes.
     pub fn len(&self) -> usize {
         self.0.len()

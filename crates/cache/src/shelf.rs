@@ -3,14 +3,16 @@
 //! In parts, each behind a lock of its own that is held for a look-up at a time. A part's things stand in a row: whoever is
 //! at its front and was used since it came there goes to the back, and otherwise it goes.
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hashbrown::{DefaultHashBuilder, Equivalent, HashMap};
+use hashbrown::{DefaultHashBuilder, Equivalent, HashTable};
 use parking_lot::Mutex;
+use slab::Slab;
 
 const PARTS: usize = 16;
+/// Nowhere in a row.
+const NONE: usize = usize::MAX;
 
 /// Something that takes room, and counts it where it belongs.
 pub(crate) trait Weighed {
@@ -29,24 +31,35 @@ pub(crate) struct Shelf<K, V> {
 }
 
 struct Part<K, V> {
-    things: HashMap<K, Thing<V>>,
-    row: VecDeque<K>,
+    /// Where things are, by the hashes of their keys.
+    places: HashTable<usize>,
+    things: Slab<Thing<K, V>>,
+    /// The row's two ends.
+    front: usize,
+    back: usize,
 }
 
-struct Thing<V> {
+struct Thing<K, V> {
+    key: K,
+    hash: u64,
     value: V,
     bytes: usize,
     count: usize,
     used: bool,
+    /// Its neighbours in the row.
+    before: usize,
+    after: usize,
 }
 
-impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
+impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
     pub(crate) fn new() -> Self {
         Self {
             parts: std::array::from_fn(|_| {
                 Mutex::new(Part {
-                    things: HashMap::new(),
-                    row: VecDeque::new(),
+                    places: HashTable::new(),
+                    things: Slab::new(),
+                    front: NONE,
+                    back: NONE,
                 })
             }),
             hasher: DefaultHashBuilder::default(),
@@ -54,10 +67,11 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
         }
     }
 
-    fn part(&self, key: &(impl Hash + ?Sized)) -> &Mutex<Part<K, V>> {
-        // The map goes by the low bits and the top seven.
-        let hash = self.hasher.hash_one(key) >> 40;
-        &self.parts[usize::try_from(hash).unwrap_or(0) % PARTS]
+    fn part(&self, key: &(impl Hash + ?Sized)) -> (u64, &Mutex<Part<K, V>>) {
+        let hash = self.hasher.hash_one(key);
+        // The table goes by the low bits and the top seven.
+        let part = usize::try_from(hash >> 40).unwrap_or(0) % PARTS;
+        (hash, &self.parts[part])
     }
 
     /// Looks at what is there, which counts as use.
@@ -65,16 +79,27 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let mut part = self.part(key).lock();
-        let thing = part.things.get_mut(key)?;
-        thing.used = true;
+        let (hash, part) = self.part(key);
+        let mut part = part.lock();
+        let place = part.find(hash, key)?;
+        let thing = &mut part.things[place];
+        // What is asked for often is only read.
+        if !thing.used {
+            thing.used = true;
+        }
         Some(look(&thing.value))
     }
 
-    /// Whether there is one, which is no use of it.
-    #[cfg(test)]
-    pub(crate) fn peek(&self, key: &(impl Hash + Equivalent<K>)) -> bool {
-        self.part(key).lock().things.contains_key(key)
+    /// Looks at what is there, which is no use of it.
+    pub(crate) fn peek<R>(
+        &self,
+        key: &(impl Hash + Equivalent<K>),
+        look: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
+        let (hash, part) = self.part(key);
+        let part = part.lock();
+        let place = part.find(hash, key)?;
+        Some(look(&part.things[place].value))
     }
 
     /// Changes what is there, or what is made there if the change wants it. Nothing stays of what is nothing then.
@@ -84,41 +109,30 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
         make: impl FnOnce() -> V,
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
-        let mut part = self.part(&key).lock();
-        let Part { things, row } = &mut *part;
-        let is_new = !things.contains_key(&key);
-        let thing = things.entry(key.clone()).or_insert_with(|| Thing {
-            value: make(),
-            bytes: 0,
-            count: 0,
-            used: false,
-        });
+        let (hash, part) = self.part(&key);
+        let mut part = part.lock();
+        let place = match part.find(hash, &key) {
+            Some(place) => place,
+            None => part.add(hash, key, make()),
+        };
+        let thing = &mut part.things[place];
         let result = change(&mut thing.value);
         if !thing.weigh() {
-            things.remove(&key);
-        } else if is_new {
-            row.push_back(key);
-            // Those that were removed stand in the row until their turn comes: not too many of them.
-            if row.len() > 2 * things.len() + 64 {
-                tidy(things, row);
-            }
+            part.take_out(place);
         }
         result
     }
 
-    /// Removes one, after `first` was done where nobody can put it back. How many things it was.
-    pub(crate) fn remove<Q>(&self, key: &Q, first: impl FnOnce()) -> usize
+    /// Removes one, after `first` was done where nobody can put it back.
+    pub(crate) fn remove<Q>(&self, key: &Q, first: impl FnOnce()) -> Option<V>
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let mut part = self.part(key).lock();
+        let (hash, part) = self.part(key);
+        let mut part = part.lock();
         first();
-        let thing = part.things.remove(key);
-        thing.map_or(0, |thing| {
-            let count = thing.count;
-            thing.leave();
-            count
-        })
+        let place = part.find(hash, key)?;
+        Some(part.let_go(place))
     }
 
     /// Goes through all of them; what is nothing afterwards goes. How many things less there are.
@@ -126,58 +140,128 @@ impl<K: Hash + Eq + Clone, V: Weighed> Shelf<K, V> {
         let mut less = 0;
         for part in &self.parts {
             let mut part = part.lock();
-            part.things.retain(|key, thing| {
+            let mut nothing = Vec::new();
+            for (place, thing) in &mut part.things {
                 let before = thing.count;
-                change(key, &mut thing.value);
-                let stays = thing.weigh();
+                change(&thing.key, &mut thing.value);
+                if !thing.weigh() {
+                    nothing.push(place);
+                }
                 less += before.saturating_sub(thing.count);
-                stays
-            });
+            }
+            for place in nothing {
+                part.take_out(place);
+            }
+            part.shrink();
         }
         less
     }
 
-    /// Lets one go. `false` when there is none.
-    pub(crate) fn let_one_go(&self) -> bool {
+    /// Lets one go, after a last look at it where nobody can put another there. `None` when there is none.
+    pub(crate) fn let_one_go<R>(&self, last: impl Fn(&K, &V) -> R) -> Option<R> {
         let first = self.hand.fetch_add(1, Ordering::Relaxed);
         // Whoever is used goes only when all others of all parts are.
-        (0..2 * PARTS).any(|step| {
+        (0..2 * PARTS).find_map(|step| {
             let mut part = self.parts[first.wrapping_add(step) % PARTS].lock();
-            part.let_one_go()
+            part.let_one_go(&last)
         })
     }
 }
 
-impl<K: Hash + Eq + Clone, V: Weighed> Part<K, V> {
-    fn let_one_go(&mut self) -> bool {
-        // Each is asked once: who is used goes to the back unused.
-        for _ in 0..self.row.len() {
-            let Some(key) = self.row.pop_front() else {
-                return false;
-            };
-            let Some(thing) = self.things.get_mut(&key) else {
-                continue;
-            };
-            if std::mem::take(&mut thing.used) {
-                self.row.push_back(key);
-                continue;
-            }
-            if let Some(thing) = self.things.remove(&key) {
-                thing.leave();
-                return true;
-            }
+impl<K: Hash + Eq, V: Weighed> Part<K, V> {
+    fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<usize> {
+        let is_it = |place: &usize| key.equivalent(&self.things[*place].key);
+        self.places.find(hash, is_it).copied()
+    }
+
+    /// Adds what isn't there, at the back.
+    fn add(&mut self, hash: u64, key: K, value: V) -> usize {
+        let place = self.things.insert(Thing {
+            key,
+            hash,
+            value,
+            bytes: 0,
+            count: 0,
+            used: false,
+            before: NONE,
+            after: NONE,
+        });
+        let things = &self.things;
+        self.places
+            .insert_unique(hash, place, |place| things[*place].hash);
+        self.stand_at_the_back(place);
+        place
+    }
+
+    fn stand_at_the_back(&mut self, place: usize) {
+        let last = std::mem::replace(&mut self.back, place);
+        let thing = &mut self.things[place];
+        (thing.before, thing.after) = (last, NONE);
+        match self.things.get_mut(last) {
+            Some(last) => last.after = place,
+            None => self.front = place,
         }
-        false
+    }
+
+    fn leave_the_row(&mut self, place: usize) {
+        let Thing { before, after, .. } = self.things[place];
+        match self.things.get_mut(before) {
+            Some(before) => before.after = after,
+            None => self.front = after,
+        }
+        match self.things.get_mut(after) {
+            Some(after) => after.before = before,
+            None => self.back = before,
+        }
+    }
+
+    fn take_out(&mut self, place: usize) -> Thing<K, V> {
+        self.leave_the_row(place);
+        let thing = self.things.remove(place);
+        let is_it = |there: &usize| *there == place;
+        if let Ok(entry) = self.places.find_entry(thing.hash, is_it) {
+            entry.remove();
+        }
+        thing
+    }
+
+    /// Takes one out that counts as nothing then.
+    fn let_go(&mut self, place: usize) -> V {
+        let thing = self.take_out(place);
+        thing
+            .value
+            .moved(difference(0, thing.bytes), difference(0, thing.count));
+        thing.value
+    }
+
+    fn let_one_go<R>(&mut self, last: impl Fn(&K, &V) -> R) -> Option<R> {
+        // Each is asked once: who is used goes to the back unused.
+        for _ in 0..self.things.len() {
+            let place = self.front;
+            if std::mem::take(&mut self.things[place].used) {
+                self.leave_the_row(place);
+                self.stand_at_the_back(place);
+                continue;
+            }
+            let thing = &self.things[place];
+            let result = last(&thing.key, &thing.value);
+            self.let_go(place);
+            return Some(result);
+        }
+        None
+    }
+
+    /// Gives memory back that so few things don't need.
+    fn shrink(&mut self) {
+        if self.things.capacity() > 4 * self.things.len() {
+            self.things.shrink_to_fit();
+            let things = &self.things;
+            self.places.shrink_to_fit(|place| things[*place].hash);
+        }
     }
 }
 
-/// Leaves in a row each of the things that are there, once.
-fn tidy<K: Hash + Eq + Clone, V>(things: &HashMap<K, Thing<V>>, row: &mut VecDeque<K>) {
-    let mut seen = hashbrown::HashSet::with_capacity(things.len());
-    row.retain(|key| things.contains_key(key) && seen.insert(key.clone()));
-}
-
-impl<V: Weighed> Thing<V> {
+impl<K, V: Weighed> Thing<K, V> {
     /// Counts it anew. `false` when it is nothing, which counts as nothing then.
     fn weigh(&mut self) -> bool {
         let count = self.value.count();
@@ -187,14 +271,130 @@ impl<V: Weighed> Thing<V> {
         (self.bytes, self.count) = (bytes, count);
         count > 0
     }
-
-    fn leave(self) {
-        self.value
-            .moved(difference(0, self.bytes), difference(0, self.count));
-    }
 }
 
 fn difference(now: usize, before: usize) -> i64 {
     let signed = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
     signed(now) - signed(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicI64;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Sums(AtomicI64, AtomicI64);
+
+    struct Thing(usize, Arc<Sums>);
+
+    impl Weighed for Thing {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+
+        fn count(&self) -> usize {
+            usize::from(self.0 > 0)
+        }
+
+        fn moved(&self, bytes: i64, count: i64) {
+            self.1.0.fetch_add(bytes, Ordering::Relaxed);
+            self.1.1.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    #[derive(Hash, PartialEq, Eq)]
+    struct Borrowed(u8);
+
+    impl Equivalent<u8> for Borrowed {
+        fn equivalent(&self, key: &u8) -> bool {
+            self.0 == *key
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Set(u8, usize),
+        Look(u8),
+        Remove(u8),
+        LetOneGo,
+        HalveAll,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0_u8..40, 0_usize..5).prop_map(|(key, size)| Step::Set(key, size)),
+            3 => (0_u8..40).prop_map(Step::Look),
+            2 => (0_u8..40).prop_map(Step::Remove),
+            3 => Just(Step::LetOneGo),
+            1 => Just(Step::HalveAll),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn shelf_has_what_a_map_would_have(steps in prop::collection::vec(step(), 0..200)) {
+            let (shelf, sums) = (Shelf::<u8, Thing>::new(), Arc::new(Sums::default()));
+            let mut model = HashMap::<u8, usize>::new();
+            for step in steps {
+                match step {
+                    Step::Set(key, size) => {
+                        let make = || Thing(0, Arc::clone(&sums));
+                        shelf.change(key, make, |thing| thing.0 = size);
+                        model.remove(&key);
+                        if size > 0 {
+                            model.insert(key, size);
+                        }
+                    }
+                    Step::Look(key) => {
+                        let found = shelf.look(&Borrowed(key), |thing| thing.0);
+                        prop_assert_eq!(found, model.get(&key).copied());
+                    }
+                    Step::Remove(key) => {
+                        let removed = shelf.remove(&Borrowed(key), || ());
+                        prop_assert_eq!(removed.map(|thing| thing.0), model.remove(&key));
+                    }
+                    Step::LetOneGo => {
+                        let gone = shelf.let_one_go(|key, thing| (*key, thing.0));
+                        // Which one is the shelf's to choose.
+                        prop_assert_eq!(gone.is_none(), model.is_empty());
+                        if let Some((key, size)) = gone {
+                            prop_assert_eq!(model.remove(&key), Some(size));
+                        }
+                    }
+                    Step::HalveAll => {
+                        let less = shelf.each(|_, thing| thing.0 /= 2);
+                        let before = model.len();
+                        model.retain(|_, size| { *size /= 2; *size > 0 });
+                        prop_assert_eq!(less, before - model.len());
+                    }
+                }
+                let bytes: usize = model.values().sum();
+                prop_assert_eq!(sums.0.load(Ordering::Relaxed), i64::try_from(bytes).unwrap());
+                prop_assert_eq!(sums.1.load(Ordering::Relaxed), i64::try_from(model.len()).unwrap());
+            }
+            while shelf.let_one_go(|_, _| ()).is_some() {}
+            prop_assert_eq!(sums.0.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[test]
+    fn what_was_used_outlives_what_was_not() {
+        let (shelf, sums) = (Shelf::<u8, Thing>::new(), Arc::new(Sums::default()));
+        for key in 0..100 {
+            shelf.change(key, || Thing(1, Arc::clone(&sums)), |_| ());
+        }
+        for _ in 0..99 {
+            shelf.look(&Borrowed(7), |_| ()).unwrap();
+            assert!(shelf.let_one_go(|_, _| ()).is_some());
+        }
+        assert!(shelf.peek(&Borrowed(7), |_| ()).is_some());
+        assert!(shelf.let_one_go(|_, _| ()).is_some());
+        assert!(shelf.let_one_go(|_, _| ()).is_none());
+    }
 }

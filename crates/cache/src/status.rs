@@ -1,7 +1,10 @@
 //! `Cache-Status` (RFC 9211): what the cache did with a request, in the words of the field. Pure.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::field::FieldText;
 use crate::storable::NotKept;
 
 /// The field.
@@ -33,22 +36,42 @@ pub enum Kept {
     Unasked,
 }
 
-/// Says that an answer was kept, in the place of what was said of it before, for how long it is fresh yet, and, where it stands in for an error, which.
-pub fn hit(headers: &mut HeaderMap, ttl: i64, instead_of: Option<StatusCode>, collapsed: bool) {
-    let mut text = String::with_capacity(48);
-    text.push_str(if collapsed {
+/// How an answer that is kept came to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// The error that it stands in for.
+    pub instead_of: Option<StatusCode>,
+    /// It was waited for.
+    pub collapsed: bool,
+    /// It was read from the disk.
+    pub read: bool,
+}
+
+/// Says that an answer was kept, in the place of what was said of it before, for how long it is fresh yet, and how it came to
+/// be used.
+pub fn hit(headers: &mut HeaderMap, ttl: i64, used: Used) {
+    let mut text = FieldText::default();
+    text.push(if used.collapsed {
         "everwarm; fwd=uri-miss; collapsed; ttl="
     } else {
         "everwarm; hit; ttl="
     });
-    text.push_str(itoa::Buffer::new().format(ttl));
-    if let Some(status) = instead_of {
-        text.push_str("; fwd-status=");
-        text.push_str(status.as_str());
+    text.number(ttl);
+    if let Some(status) = used.instead_of {
+        text.push("; fwd-status=");
+        text.push(status.as_str());
     }
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(CACHE_STATUS, value);
+    if used.read {
+        text.push("; detail=disk");
     }
+    headers.insert(CACHE_STATUS, text.value());
+}
+
+/// `Age` (RFC 9111, section 5.1).
+pub fn age(age: Duration) -> HeaderValue {
+    let mut text = FieldText::default();
+    text.number(age.as_secs());
+    text.value()
 }
 
 /// Says that a function was asked, and what it answered where that isn't what the client gets.

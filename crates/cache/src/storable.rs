@@ -100,7 +100,7 @@ pub fn freshness(
     if is_part || status.is_informational() || headers.contains_key(header::CONTENT_RANGE) {
         return Err(NotKept::Status);
     }
-    if !varies_by_what_is_listed(rules, for_authorization, headers) {
+    if !varies_by_what_is_listed(rules, headers) {
         return Err(NotKept::Vary);
     }
     let default = rules.default_ttl.duration();
@@ -119,7 +119,7 @@ pub fn freshness(
 }
 
 /// Whether all that an answer says it depends on is a part of what it is kept by.
-fn varies_by_what_is_listed(rules: &Cache, for_authorization: bool, headers: &HeaderMap) -> bool {
+fn varies_by_what_is_listed(rules: &Cache, headers: &HeaderMap) -> bool {
     headers.get_all(header::VARY).iter().all(|value| {
         let Ok(value) = value.to_str() else {
             return false;
@@ -131,7 +131,7 @@ fn varies_by_what_is_listed(rules: &Cache, for_authorization: bool, headers: &He
                 .iter()
                 .any(|listed| listed.as_str().eq_ignore_ascii_case(name));
             let is_keyed = name.eq_ignore_ascii_case("host")
-                || (for_authorization && name.eq_ignore_ascii_case("authorization"));
+                || (rules.authorization && name.eq_ignore_ascii_case("authorization"));
             name.is_empty() || is_listed || is_keyed
         })
     })
@@ -298,7 +298,12 @@ mod tests {
         ] {
             let fields = [("cache-control", control), ("vary", "Authorization")];
             assert_eq!(outcome(&rules, true, 200, &fields), expected, "{control}");
+            // Whoever sends none has an answer of his own too.
+            assert_eq!(outcome(&rules, false, 200, &fields), None, "{control}");
         }
+        let fields = [FRESH, ("vary", "Authorization")];
+        let unkeyed = outcome(&Cache::default(), false, 200, &fields);
+        assert_eq!(unkeyed, Some(NotKept::Vary));
     }
 
     #[test]

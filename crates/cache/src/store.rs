@@ -4,25 +4,30 @@
 //! Owns that what was purged doesn't come back: an answer that was asked for before a purge of what it answers isn't kept.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use everwarm_manifest::{AppName, TenantId};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
-use crate::entry::{Entry, Group, Variant};
+use crate::disk::{Disk, Files, Removal, UrlName, tag_name};
+use crate::entry::{Entry, Group, NO_ROOM, Variant};
 use crate::key::{Id, Url, UrlRef, Values};
 use crate::shelf::{Shelf, Weighed};
 use crate::storable::NotKept;
 
+mod app;
+mod filed;
 mod room;
 mod values;
 
+use app::Count;
+pub use app::{AppCache, Since, Usage};
 pub use room::Room;
 pub use values::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// Places in which an app counts what was purged, each for many URLs.
-const PLACES: usize = 1_024;
+/// What a head may take, about.
+const HEAD_BYTES: u64 = 128 << 10;
 /// The part of all bytes that answers may take together which aren't whole yet.
 const PART_IN_PIECES: u64 = 4;
 
@@ -35,6 +40,12 @@ pub struct Bounds {
     pub bytes_of_tenant: u64,
     /// One answer.
     pub bytes_of_entry: u64,
+    /// Bytes of the disk, of all tenants; nothing is kept there for zero.
+    pub disk_bytes: u64,
+    /// The same of one.
+    pub disk_bytes_of_tenant: u64,
+    /// The same of one answer.
+    pub disk_bytes_of_entry: u64,
 }
 
 /// See the module's documentation.
@@ -44,72 +55,38 @@ pub struct Store {
     /// Bytes of answers that aren't whole yet.
     recorded: Arc<AtomicU64>,
     shares: Mutex<HashMap<TenantId, Arc<Share>>>,
+    disk: Mutex<Option<Arc<Disk>>>,
 }
 
 /// What is kept of one tenant.
 struct Share {
     answers: Shelf<Url, Answers>,
     values: Shelf<values::Key, values::Value>,
+    files: Shelf<UrlName, Files>,
     /// Whose turn it is to let one go.
     turn: AtomicU32,
     count: Arc<Count>,
     apps: Mutex<HashMap<AppName, Arc<AppCache>>>,
-}
-
-/// What is kept of one app.
-pub struct AppCache {
-    id: Id,
-    tenant: TenantId,
-    count: Arc<OfApp>,
-    /// Purges of more than a URL.
-    purges: AtomicU64,
-    /// Purges of URLs.
-    places: Box<[AtomicU32]>,
-    /// Requests that were answered with what is kept.
-    hits: AtomicU64,
-    /// Requests that functions answered, of those that may have had an answer here.
-    misses: AtomicU64,
-}
-
-/// How much is there.
-#[derive(Debug, Default)]
-struct Count {
-    bytes: AtomicI64,
-}
-
-#[derive(Debug)]
-struct OfApp {
-    entries: AtomicI64,
-    bytes: AtomicI64,
-    tenant: Arc<Count>,
-    all: Arc<Count>,
-}
-
-/// How much is kept of an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Answers, and values that functions keep.
-    pub entries: u64,
-    /// Bytes of memory that they take, about.
-    pub bytes: u64,
-    /// Requests that were answered with what is kept, since the node started.
-    pub hits: u64,
-    /// Requests that functions answered, of those that may have had an answer here, since the node started.
-    pub misses: u64,
-}
-
-/// What had been purged when an answer was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Since {
-    purges: u64,
-    of_place: u32,
+    /// Apps that were removed.
+    forgotten: AtomicU64,
 }
 
 /// What is kept of a URL.
 struct Answers {
     group: Group,
     url_bytes: usize,
-    count: Arc<OfApp>,
+    app: Arc<AppCache>,
+}
+
+impl Answers {
+    /// What is made to be changed, and is gone at once if nothing comes into it.
+    fn of_nothing(app: &Arc<AppCache>) -> Self {
+        Self {
+            group: Group::default(),
+            url_bytes: 0,
+            app: Arc::clone(app),
+        }
+    }
 }
 
 impl Weighed for Answers {
@@ -122,32 +99,7 @@ impl Weighed for Answers {
     }
 
     fn moved(&self, bytes: i64, count: i64) {
-        self.count.moved(bytes, count);
-    }
-}
-
-impl OfApp {
-    fn moved(&self, bytes: i64, count: i64) {
-        self.entries.fetch_add(count, Ordering::Relaxed);
-        for sum in [&self.bytes, &self.tenant.bytes, &self.all.bytes] {
-            sum.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Share {
-    /// Lets an answer or a value go, in turns. `false` when there is none.
-    fn let_one_go(&self) -> bool {
-        let answers_first = self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
-        (answers_first && self.answers.let_one_go())
-            || self.values.let_one_go()
-            || self.answers.let_one_go()
-    }
-}
-
-impl Count {
-    fn bytes(&self) -> u64 {
-        u64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+        self.app.moved(bytes, count);
     }
 }
 
@@ -159,6 +111,7 @@ impl Store {
             all: Arc::default(),
             recorded: Arc::default(),
             shares: Mutex::default(),
+            disk: Mutex::default(),
         })
     }
 
@@ -167,20 +120,10 @@ impl Store {
         let share = self.share(tenant);
         let mut apps = share.apps.lock();
         let cache = apps.entry(app.clone()).or_insert_with(|| {
-            Arc::new(AppCache {
-                id: Id::of_app(tenant, app),
-                tenant: tenant.clone(),
-                count: Arc::new(OfApp {
-                    entries: AtomicI64::new(0),
-                    bytes: AtomicI64::new(0),
-                    tenant: Arc::clone(&share.count),
-                    all: Arc::clone(&self.all),
-                }),
-                purges: AtomicU64::new(0),
-                places: (0..PLACES).map(|_| AtomicU32::new(0)).collect(),
-                hits: AtomicU64::new(0),
-                misses: AtomicU64::new(0),
-            })
+            let id = Id::of_app(tenant, app);
+            let purges = share.forgotten.load(Ordering::Relaxed);
+            let counts = (&share.count, &self.all);
+            Arc::new(AppCache::new(id, tenant.clone(), purges, counts))
         });
         Arc::clone(cache)
     }
@@ -191,19 +134,26 @@ impl Store {
         share.apps.lock().get(app).cloned()
     }
 
-    /// The app is gone, and what was kept of it.
-    pub fn forget_app(&self, tenant: &TenantId, app: &AppName) {
-        let Some(share) = self.shares.lock().get(tenant).cloned() else {
-            return;
+    /// The app is gone, and what was kept of it once this is done.
+    pub fn forget_app(&self, tenant: &TenantId, app: &AppName) -> Removal {
+        let share = self.share(tenant);
+        let cache = {
+            let mut apps = share.apps.lock();
+            // One of its name that comes is another, and finds nothing of this one.
+            share.forgotten.fetch_add(1, Ordering::Relaxed);
+            apps.remove(app)
         };
-        let cache = share.apps.lock().remove(app);
         if let Some(cache) = cache {
-            self.purge(&cache, &Purge::All);
+            let _ = self.purge(&cache, &Purge::All);
             share.values.each(|key, value| {
-                if key.app == cache.id {
+                if key.app == cache.id() {
                     value.end();
                 }
             });
+        }
+        match self.disk() {
+            Some(disk) => disk.forget(Id::of_app(tenant, app)),
+            None => Removal::nothing(),
         }
     }
 
@@ -230,6 +180,20 @@ impl Store {
         self.all.bytes()
     }
 
+    /// Whether an answer whose content is so long is kept in memory.
+    pub fn has_room_for(&self, length: u64) -> bool {
+        length.saturating_add(HEAD_BYTES) <= self.bounds.bytes_of_entry
+    }
+
+    /// How much room an answer has in memory for codings of its content, which are no longer than that.
+    pub fn room_for_codings(&self, length: usize) -> usize {
+        if self.has_room_for((length as u64).saturating_mul(2)) {
+            length
+        } else {
+            NO_ROOM
+        }
+    }
+
     /// Room for an answer that comes in pieces.
     pub fn room(&self) -> Room {
         let all_max = self.bounds.bytes / PART_IN_PIECES;
@@ -242,9 +206,11 @@ impl Store {
             Arc::new(Share {
                 answers: Shelf::new(),
                 values: Shelf::new(),
+                files: Shelf::new(),
                 turn: AtomicU32::new(0),
                 count: Arc::default(),
                 apps: Mutex::default(),
+                forgotten: AtomicU64::new(0),
             })
         });
         Arc::clone(share)
@@ -253,12 +219,12 @@ impl Store {
     /// Where answers of an app are.
     pub fn place(&self, app: &Arc<AppCache>) -> Place {
         Place {
-            share: self.share(&app.tenant),
+            share: self.share(app.tenant()),
             app: Arc::clone(app),
         }
     }
 
-    /// Keeps an answer.
+    /// Keeps an answer, and says which one is there then: another if that was asked for later.
     ///
     /// # Errors
     /// It is larger than what is kept, or what it answers was purged since it was asked for.
@@ -268,25 +234,34 @@ impl Store {
         url: UrlRef<'_>,
         since: Since,
         entry: Arc<Entry>,
-    ) -> Result<(), NotKept> {
+    ) -> Result<Arc<Entry>, NotKept> {
+        let kept = self.put(place, url, since, entry)?;
+        self.unfile_replaced(place, url, &kept.variant);
+        Ok(kept)
+    }
+
+    fn put(
+        &self,
+        place: &Place,
+        url: UrlRef<'_>,
+        since: Since,
+        entry: Arc<Entry>,
+    ) -> Result<Arc<Entry>, NotKept> {
         let key = url.to_owned();
         let (app, share) = (&place.app, &place.share);
-        if (entry.bytes() + key.bytes()) as u64 > self.bounds.bytes_of_entry {
+        let url_bytes = key.bytes();
+        if (entry.bytes() + url_bytes) as u64 > self.bounds.bytes_of_entry {
             return Err(NotKept::TooLarge);
         }
         let make = || Answers {
             group: Group::default(),
-            url_bytes: key.bytes(),
-            count: Arc::clone(&app.count),
+            url_bytes,
+            app: Arc::clone(app),
         };
-        let kept = share.answers.change(key.clone(), make, |answers| {
+        let kept = share.answers.change(key, make, |answers| {
             // Purges count before they remove, and remove behind the same lock.
-            let is_right = app.since(url) == since;
-            if is_right {
-                answers.group.put(entry);
-            }
-            if is_right {
-                Ok(())
+            if app.since(url) == since {
+                Ok(answers.group.put(entry))
             } else {
                 Err(NotKept::Purged)
             }
@@ -296,58 +271,144 @@ impl Store {
     }
 
     /// Lets go of what is beyond the bounds: of the tenant who has come, and then of the one who has most.
-    fn make_room(&self, share: &Share) {
+    fn make_room(&self, share: &Arc<Share>) {
         while share.count.bytes() > self.bounds.bytes_of_tenant {
-            if !share.let_one_go() {
+            if !self.let_one_go(share) {
                 break;
             }
         }
         while self.all.bytes() > self.bounds.bytes {
-            let largest = {
-                let shares = self.shares.lock();
-                let shares = shares.values();
-                shares.max_by_key(|share| share.count.bytes()).cloned()
-            };
-            if !largest.is_some_and(|share| share.let_one_go()) {
+            let largest = self.largest(|share| share.count.bytes());
+            if !largest.is_some_and(|share| self.let_one_go(&share)) {
                 break;
             }
         }
     }
 
-    /// Purges what an app has kept, and says how many answers that were.
-    pub fn purge(&self, app: &AppCache, what: &Purge<'_>) -> u64 {
-        let share = self.share(&app.tenant);
-        let purged = match what {
+    /// The tenant who has most.
+    fn largest(&self, bytes: impl Fn(&Share) -> u64) -> Option<Arc<Share>> {
+        let shares = self.shares.lock();
+        let shares = shares.values();
+        shares.max_by_key(|share| bytes(share)).cloned()
+    }
+
+    /// Lets an answer or a value go, in turns; an answer to the disk if there is one. `false` when there is none.
+    fn let_one_go(&self, share: &Arc<Share>) -> bool {
+        let disk = self.disk();
+        let let_answer_go = || {
+            let let_go = share.answers.let_one_go(|url, answers| {
+                let disk = disk.as_ref();
+                disk.map(|_| filed::let_go_of(share, url, answers))
+            });
+            if let (Some(Some(let_go)), Some(disk)) = (&let_go, &disk) {
+                for answer in let_go {
+                    disk.offer(answer.clone());
+                }
+            }
+            let_go.is_some()
+        };
+        let answers_first = share.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        (answers_first && let_answer_go())
+            || share.values.let_one_go(|_, _| ()).is_some()
+            || let_answer_go()
+    }
+
+    /// Purges what an app has kept, and says how many answers that were. It is done once its files are removed.
+    pub fn purge(&self, app: &Arc<AppCache>, what: &Purge<'_>) -> (u64, Removal) {
+        let place = self.place(app);
+        match what {
             Purge::Url { host, target } => {
-                let of_scheme = |https| UrlRef {
-                    app: app.id,
-                    https,
-                    host,
-                    target,
-                };
-                let schemes = [false, true].into_iter();
-                schemes
-                    .map(|https| app.invalidate(&share, of_scheme(https)))
-                    .sum()
+                let mut purged = Purged::default();
+                for https in [false, true] {
+                    let url = UrlRef {
+                        app: app.id(),
+                        https,
+                        host,
+                        target,
+                    };
+                    self.take_url(&place, url, &mut purged);
+                }
+                purged.removal(self)
             }
             Purge::Tag(tag) => {
-                app.purges.fetch_add(1, Ordering::SeqCst);
-                share.answers.each(|url, answers| {
-                    if url.app() == app.id {
-                        answers.group.remove_tagged(tag);
-                    }
-                })
+                let name = tag_name(tag);
+                let is_called_so = |entry: &Entry| entry.tags.iter().any(|own| **own == **tag);
+                self.purge_each(&place, is_called_so, |tags| tags.contains(&name))
             }
-            Purge::All => {
-                app.purges.fetch_add(1, Ordering::SeqCst);
-                share.answers.each(|url, answers| {
-                    if url.app() == app.id {
-                        answers.group = Group::default();
-                    }
-                })
+            Purge::All => self.purge_each(&place, |_| true, |_| true),
+        }
+    }
+
+    fn purge_each(
+        &self,
+        place: &Place,
+        is_it: impl Fn(&Entry) -> bool,
+        has_it: impl Fn(&[u64]) -> bool,
+    ) -> (u64, Removal) {
+        let Place { share, app } = place;
+        let _purging = app.purge();
+        let mut purged = Purged::default();
+        purged.answers += share.answers.each(|url, answers| {
+            if url.app() == app.id() {
+                purged.filed.extend(answers.group.take(&is_it));
             }
-        };
-        purged as u64
+        });
+        share.files.each(|url, files| {
+            if url.app == app.id() {
+                purged.files.extend(files.take(|known| has_it(&known.tags)));
+            }
+        });
+        purged.removal(self)
+    }
+
+    /// Something unsafe was done at a URL: what is kept of it isn't true any more (RFC 9111, section 4.4).
+    pub fn invalidate(&self, place: &Place, url: UrlRef<'_>) -> Removal {
+        let mut purged = Purged::default();
+        self.take_url(place, url, &mut purged);
+        purged.removal(self).1
+    }
+
+    fn take_url(&self, place: &Place, url: UrlRef<'_>, purged: &mut Purged) {
+        let Place { share, app } = place;
+        if let Some(answers) = share.answers.remove(&url, || app.purge_url(url)) {
+            purged.answers += answers.group.len();
+            let entries = answers.group.entries().iter();
+            purged.filed.extend(entries.filter_map(|entry| entry.filed));
+        }
+        if app.has_files() {
+            let files = share.files.remove(&UrlName::of(url), || ());
+            purged
+                .files
+                .extend(files.into_iter().flat_map(|files| files.all()));
+        }
+    }
+
+    /// Removes one answer.
+    pub fn remove(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
+        let make = || Answers::of_nothing(&place.app);
+        let remove = |answers: &mut Answers| answers.group.remove(variant);
+        place.share.answers.change(url.to_owned(), make, remove);
+        self.unfile_replaced(place, url, variant);
+    }
+}
+
+/// What goes with a purge.
+#[derive(Default)]
+struct Purged {
+    /// Answers in memory.
+    answers: usize,
+    /// The files that those were read from.
+    filed: HashSet<u64>,
+    /// Files.
+    files: Vec<crate::disk::Place>,
+}
+
+impl Purged {
+    /// How many answers it is, each counted once, and the files on their way.
+    fn removal(self, store: &Store) -> (u64, Removal) {
+        let on_disk_alone = |file: &&crate::disk::Place| !self.filed.contains(&file.number);
+        let count = self.answers + self.files.iter().filter(on_disk_alone).count();
+        (count as u64, store.remove_files(self.files))
     }
 }
 
@@ -384,80 +445,6 @@ impl Place {
     pub fn find(&self, url: UrlRef<'_>, function: Id, values: &Values) -> Option<Arc<Entry>> {
         let find = |answers: &Answers| answers.group.find(function, values).cloned();
         self.share.answers.look(&url, find)?
-    }
-
-    /// Removes one answer.
-    pub fn remove(&self, url: UrlRef<'_>, variant: &Variant) {
-        let count = || Answers {
-            group: Group::default(),
-            url_bytes: 0,
-            count: Arc::clone(&self.app.count),
-        };
-        let remove = |answers: &mut Answers| answers.group.remove(variant);
-        self.share.answers.change(url.to_owned(), count, remove);
-    }
-
-    /// Something unsafe was done at a URL: what is kept of it isn't true any more (RFC 9111, section 4.4).
-    pub fn invalidate(&self, url: UrlRef<'_>) {
-        self.app.invalidate(&self.share, url);
-    }
-}
-
-impl AppCache {
-    /// Its name across the node.
-    pub fn id(&self) -> Id {
-        self.id
-    }
-
-    /// What was purged so far of what a URL has.
-    pub fn since(&self, url: UrlRef<'_>) -> Since {
-        Since {
-            purges: self.purges.load(Ordering::SeqCst),
-            of_place: self.place_of(url).load(Ordering::SeqCst),
-        }
-    }
-
-    /// A request was answered with what is kept.
-    pub fn was_used(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A function is asked.
-    pub fn missed(&self) {
-        self.misses.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How much is kept of it.
-    pub fn usage(&self) -> Usage {
-        let whole = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
-        Usage {
-            entries: whole(&self.count.entries),
-            bytes: whole(&self.count.bytes),
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-        }
-    }
-
-    fn invalidate(&self, share: &Share, url: UrlRef<'_>) -> usize {
-        let count = || {
-            self.place_of(url).fetch_add(1, Ordering::SeqCst);
-        };
-        share.answers.remove(&url, count)
-    }
-
-    fn place_of(&self, url: UrlRef<'_>) -> &AtomicU32 {
-        use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-        // Which URLs share a place changes nothing but what is kept less long.
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(url);
-        &self.places[usize::try_from(hash % PLACES as u64).unwrap_or(0)]
-    }
-}
-
-impl std::fmt::Debug for AppCache {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppCache")
-            .field("usage", &self.usage())
-            .finish_non_exhaustive()
     }
 }
 

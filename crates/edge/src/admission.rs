@@ -32,6 +32,10 @@ impl Gate {
         self.inside.load(Ordering::Relaxed)
     }
 
+    fn is_full(&self) -> bool {
+        self.inside() >= self.bound.load(Ordering::Relaxed)
+    }
+
     fn enter(&self) -> bool {
         if self.inside.fetch_add(1, Ordering::Relaxed) < self.bound.load(Ordering::Relaxed) {
             return true;
@@ -79,7 +83,7 @@ impl TenantGate {
         self.requests.inside()
     }
 
-    fn enter(&self, memory_bytes: u64, now: Instant) -> Result<(), Refusal> {
+    fn enter(&self, memory_bytes: u64, toll: Toll) -> Result<(), Refusal> {
         if !self.requests.enter() {
             return Err(Refusal::Tenant);
         }
@@ -89,7 +93,7 @@ impl TenantGate {
         // The last to be asked: what it lets in counts, also when somebody else refuses then.
         let refusal = if !fits {
             Some(Refusal::TenantMemory)
-        } else if !self.rate.allows(now) {
+        } else if !toll.is_paid(&self.rate) {
             Some(Refusal::TenantRate)
         } else {
             None
@@ -103,6 +107,24 @@ impl TenantGate {
     fn leave(&self, memory_bytes: u64) {
         self.memory_bytes.fetch_sub(memory_bytes, Ordering::Relaxed);
         self.requests.leave();
+    }
+}
+
+/// Whether the tenant's rate is to count a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toll {
+    /// It comes now.
+    Due(Instant),
+    /// It was counted when it came in for the first time.
+    Paid,
+}
+
+impl Toll {
+    fn is_paid(self, rate: &Rate) -> bool {
+        match self {
+            Self::Due(now) => rate.allows(now),
+            Self::Paid => true,
+        }
     }
 }
 
@@ -149,8 +171,8 @@ impl<G: Gated> Permit<G> {
     ///
     /// # Errors
     /// The first gate that is shut, from the outermost inwards, and what was asked for.
-    pub fn take(gated: G, now: Instant) -> Result<Self, (Refusal, G)> {
-        match enter(gated.node(), gated.gates(), now) {
+    pub fn take(gated: G, toll: Toll) -> Result<Self, (Refusal, G)> {
+        match enter(gated.node(), gated.gates(), toll) {
             Ok(()) => Ok(Self(Some(gated))),
             Err(refusal) => Err((refusal, gated)),
         }
@@ -177,7 +199,26 @@ impl<G: Gated> Drop for Permit<G> {
     }
 }
 
-fn enter(node: &Gate, gates: &Gates, now: Instant) -> Result<(), Refusal> {
+/// Whether a request may come in that is answered at once: nobody is inside with it, so nobody counts it there.
+///
+/// # Errors
+/// The first gate that is shut.
+pub fn pass(node: &Gate, gates: &Gates, toll: Toll) -> Result<(), Refusal> {
+    let tenant = &gates.tenant;
+    if node.is_full() {
+        Err(Refusal::Node)
+    } else if gates.function.is_full() {
+        Err(Refusal::Function)
+    } else if tenant.requests.is_full() {
+        Err(Refusal::Tenant)
+    } else if !toll.is_paid(&tenant.rate) {
+        Err(Refusal::TenantRate)
+    } else {
+        Ok(())
+    }
+}
+
+fn enter(node: &Gate, gates: &Gates, toll: Toll) -> Result<(), Refusal> {
     if !node.enter() {
         return Err(Refusal::Node);
     }
@@ -187,7 +228,7 @@ fn enter(node: &Gate, gates: &Gates, now: Instant) -> Result<(), Refusal> {
     }
     gates
         .tenant
-        .enter(gates.memory_bytes, now)
+        .enter(gates.memory_bytes, toll)
         .inspect_err(|_| {
             gates.function.leave();
             node.leave();
@@ -231,8 +272,12 @@ mod tests {
         }
     }
 
+    fn due() -> Toll {
+        Toll::Due(Instant::now())
+    }
+
     fn refusal(node: &Gate, gates: &Gates) -> Option<Refusal> {
-        let permit = Permit::take((node, gates), Instant::now());
+        let permit = Permit::take((node, gates), due());
         permit.err().map(|(refusal, _)| refusal)
     }
 
@@ -246,8 +291,11 @@ mod tests {
             (gates(9, &bounded(9, 9, Some(1)), 1), Refusal::TenantRate),
         ];
         for (gates, expected) in cases {
-            let permit = Permit::take((&node, &gates), Instant::now()).unwrap();
+            let permit = Permit::take((&node, &gates), due()).unwrap();
             assert_eq!(refusal(&node, &gates), Some(expected));
+            let again = Permit::take((&node, &gates), Toll::Paid);
+            assert_eq!(again.is_ok(), expected == Refusal::TenantRate);
+            drop(again);
             let inside = (
                 node.inside(),
                 gates.function.inside(),
@@ -266,13 +314,34 @@ mod tests {
     }
 
     #[test]
+    fn who_passes_is_let_in_as_all_others_and_stays_nowhere() {
+        let node = Gate::new(10);
+        for (gates, expected) in [
+            (gates(1, &TenantGate::open(), 0), Some(Refusal::Function)),
+            (gates(9, &bounded(1, 9, None), 0), Some(Refusal::Tenant)),
+            (
+                gates(9, &bounded(9, 9, Some(1)), 0),
+                Some(Refusal::TenantRate),
+            ),
+            (gates(9, &bounded(9, 9, None), 0), None),
+        ] {
+            let _permit = Permit::take((&node, &gates), due()).unwrap();
+            assert_eq!(pass(&node, &gates, due()).err(), expected);
+            assert_eq!((node.inside(), gates.tenant.inside()), (1, 1));
+        }
+        let shut = Gate::new(0);
+        let open = gates(9, &TenantGate::open(), 0);
+        assert_eq!(pass(&shut, &open, due()), Err(Refusal::Node));
+    }
+
+    #[test]
     fn tenants_do_not_take_each_others_places() {
         let node = Gate::new(10);
         let (one, two) = (
             gates(9, &bounded(1, 9, None), 1),
             gates(9, &bounded(1, 9, None), 1),
         );
-        let _permit = Permit::take((&node, &one), Instant::now()).unwrap();
+        let _permit = Permit::take((&node, &one), due()).unwrap();
         assert_eq!(refusal(&node, &one), Some(Refusal::Tenant));
         assert_eq!(refusal(&node, &two), None);
     }
@@ -290,7 +359,7 @@ mod tests {
             let mut permits = Vec::new();
             for enter in steps {
                 if enter {
-                    permits.extend(Permit::take((&node, &gates), Instant::now()));
+                    permits.extend(Permit::take((&node, &gates), due()));
                 } else {
                     permits.pop();
                 }

@@ -308,7 +308,7 @@ async fn serve(
     chain: Chain,
 ) -> Result<Response<GuestBody>, Failure> {
     // May it come in, and is its body small enough as far as it says?
-    let asked = visit.reached.enter(edge, target, visit.started)?;
+    let asked = visit.reached.enter(edge, target, &mut visit.toll)?;
     let spec = asked.target.slot.spec();
     check_declared_body(&request, spec)?;
 
@@ -324,7 +324,7 @@ async fn serve(
 
     // The sandbox and the guest. The head comes as soon as the guest gives it, the body follows as
     // the guest writes it, and the books close when the last of it is over.
-    let tells_timing = edge.policy.server_timing || spec.server_timing;
+    let tells_timing = tells_timing(edge, &asked.target);
     let on_end = visit.hand_over_books();
     let more = visit.more.take().unwrap_or_else(|| Box::new(|_| {}));
     let chain = Chain {
@@ -409,6 +409,11 @@ async fn preview(edge: &Edge, origin: &Origin, request: &Request) -> Result<Serv
         // A version shares nothing with itself.
         Route::Split(_) => Err(Failure::NoRoute),
     }
+}
+
+/// Whether responses say how their requests started and how long they took.
+fn tells_timing(edge: &Edge, target: &Target) -> bool {
+    edge.policy.server_timing || target.slot.spec().server_timing
 }
 
 fn check_declared_body(request: &Request, spec: &FunctionSpec) -> Result<(), Failure> {

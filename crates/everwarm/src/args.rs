@@ -239,6 +239,13 @@ pub(crate) struct BoundsArgs {
     /// Machine code that stays in memory; what is used least goes first [default: 1GiB]
     #[arg(long, value_name = "SIZE", env = "EVERWARM_RESIDENT_MAX")]
     pub(crate) resident_max: Option<ByteSize>,
+    /// Memory for answers that are kept, and for values that functions keep; a tenant has half of it [default: 128MiB]
+    #[arg(long, value_name = "SIZE", env = "EVERWARM_CACHE_MEMORY_MAX")]
+    pub(crate) cache_memory_max: Option<ByteSize>,
+    /// Room in the data folder for answers that memory has let go of, 0B for none; a tenant has half of it [default: 1GiB, and
+    /// none for `up`]
+    #[arg(long, value_name = "SIZE", env = "EVERWARM_CACHE_DISK_MAX")]
+    pub(crate) cache_disk_max: Option<ByteSize>,
 }
 
 /// What is logged.

@@ -104,6 +104,12 @@ pub(crate) fn set_bounds(config: &mut NodeConfig, bounds: BoundsArgs) {
     if let Some(bytes) = bounds.resident_max {
         config.resident_bytes_max = bytes.as_u64();
     }
+    if let Some(bytes) = bounds.cache_memory_max {
+        config.cache.memory_bytes = bytes.as_u64();
+    }
+    if let Some(bytes) = bounds.cache_disk_max {
+        config.cache.disk_bytes = bytes.as_u64();
+    }
 }
 
 /// How many instances may be alive at once.

@@ -15,6 +15,7 @@ use everwarm_engine::inspect::InspectLimits;
 use everwarm_host::EgressConfig;
 
 use crate::domain::Domain;
+use crate::kept_answers::CacheRoom;
 use crate::listeners::TlsConfig;
 use crate::s3::S3Config;
 use crate::secrets::KeySource;
@@ -51,6 +52,8 @@ pub struct NodeConfig {
     pub lanes: NonZeroUsize,
     /// Machine code that may stay mapped, in bytes.
     pub resident_bytes_max: u64,
+    /// How much is kept of functions' answers.
+    pub cache: CacheRoom,
     /// Requests that may be worked on at once.
     pub requests_max: u32,
     /// Instances that may be alive at once, in each world.
@@ -101,6 +104,7 @@ impl NodeConfig {
             versions_max: VERSIONS_MAX,
             lanes: available_parallelism().unwrap_or(NonZeroUsize::MIN),
             resident_bytes_max: RESIDENT_BYTES_MAX,
+            cache: CacheRoom::IN_MEMORY,
             requests_max: REQUESTS_MAX,
             pool: PoolSize::default(),
             ingress: Limits::default(),
@@ -132,6 +136,7 @@ impl NodeConfig {
         Self {
             domain,
             restore: true,
+            cache: CacheRoom::ON_DISK,
             server_timing: false,
             incremental: false,
             lines_on_disk: true,

@@ -54,5 +54,6 @@ pub use everwarm_store::accounts::Quotas;
 pub use everwarm_store::sql::{Migration, Migrations};
 pub use everwarm_tls::Source;
 pub use everwarm_tls::acme::AcmeConfig;
+pub use kept_answers::CacheRoom;
 pub use listeners::{Bound, TlsConfig};
 pub use node::{Node, StartError};

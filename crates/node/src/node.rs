@@ -34,6 +34,7 @@ use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
 use crate::handover::{HandoverError, Predecessor};
+use crate::kept_answers;
 use crate::kv_keeping::KvKeeping;
 use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
@@ -215,7 +216,7 @@ impl Node {
             heavy_threads: config.lanes.get(),
         };
         let services = Arc::<ServiceCalls>::default();
-        let stores = Arc::<NodeStores>::default();
+        let stores = Arc::new(NodeStores::new(config.cache));
         let secrets = Arc::<SecretBook>::default();
         let otlp = config.otlp.as_ref().map(Otlp::start);
         let policy = policy(&config);
@@ -300,6 +301,7 @@ impl Node {
             ending: AtomicBool::new(false),
         };
         node.serve_again(&served)?;
+        node.open_cache_disk();
         Ok(node)
     }
 
@@ -323,6 +325,7 @@ impl Node {
     pub async fn let_store_go(&self) -> Result<(), UsageError> {
         self.flush_usage().await?;
         self.rest_triggers().await;
+        kept_answers::close_disk(self.targets.kept()).await;
         let store = Arc::clone(&self.store);
         // It finishes jobs and joins threads, which blocks.
         let _ = tokio::task::spawn_blocking(move || store.let_go()).await;
@@ -343,8 +346,13 @@ impl Node {
             show_secrets(vault, &self.store).await?;
         }
         self.serve_again(&Served::read(&self.store).await?)?;
+        self.open_cache_disk();
         self.triggers.go_on();
         Ok(())
+    }
+
+    fn open_cache_disk(&self) {
+        kept_answers::open_disk(self.targets.kept(), self.store.data_dir().root());
     }
 
     /// Whether the node was told to end.
@@ -418,6 +426,7 @@ impl Node {
         if let Err(error) = self.flush_usage().await {
             tracing::error!(%error, "the last usage can't be stored");
         }
+        kept_answers::close_disk(self.targets.kept()).await;
     }
 }
 

@@ -26,6 +26,7 @@ use crate::apps::{AppKey, LiveApp, LiveVersion, specs};
 use crate::deploy::{
     Components, Deploy, DeployError, DeployFailure, Deployed, Rollout, Stage, Stopwatch,
 };
+use crate::kept_answers::are_removed;
 use crate::node::Node;
 
 /// Who asks, as the audit log has it.
@@ -218,7 +219,9 @@ impl Node {
         self.edge.switch_routes(table);
         self.triggers.remove(tenant, app);
         self.secrets.forget(tenant, app);
-        self.targets.kept().forget_app(tenant, app);
+        let removal = self.targets.kept().forget_app(tenant, app);
+        // Where that fails there is a warning, and the next process begins with nothing.
+        are_removed(vec![removal]).await;
         let functions = self.apps.lock().functions_of(&key);
         self.apps.lock().remove(&key);
         self.previews.forget(&key);

@@ -21,21 +21,31 @@ use everwarm_triggers::Runner;
 
 use crate::app_quotas::AppQuotas;
 use crate::config::NodeConfig;
-use crate::kept_answers::KeptAnswers;
+use crate::kept_answers::{CacheRoom, KeptAnswers};
 use crate::telemetry::otlp::{Both, Otlp};
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct NodeStores {
     store: OnceLock<Arc<Embedded>>,
     library: OnceLock<Arc<Library>>,
     /// Weak: it calls functions, which have what leads here.
     triggers: OnceLock<Weak<Runner>>,
-    pub(crate) kept: KeptAnswers,
+    pub(crate) kept: Arc<KeptAnswers>,
     pub(crate) quotas: Arc<AppQuotas>,
 }
 
 impl NodeStores {
+    pub(crate) fn new(cache: CacheRoom) -> Self {
+        Self {
+            store: OnceLock::new(),
+            library: OnceLock::new(),
+            triggers: OnceLock::new(),
+            kept: Arc::new(KeptAnswers::new(cache)),
+            quotas: Arc::default(),
+        }
+    }
+
     /// The store is open, and files are read through `library`. Only the first ones count.
     pub(crate) fn open(&self, store: &Arc<Embedded>, library: &Arc<Library>) {
         self.store.get_or_init(|| Arc::clone(store));
@@ -85,7 +95,7 @@ impl Stores for NodeStores {
     }
 
     fn kept(&self) -> &Arc<Store> {
-        &self.kept.0
+        &self.kept.store
     }
 
     fn kv_quota(&self, tenant: &TenantId) -> KvQuota {

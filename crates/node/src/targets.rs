@@ -27,7 +27,7 @@ use crate::kept_answers::KeptAnswers;
 pub(crate) struct Targets {
     resident: Arc<ResidentSet>,
     library: Arc<Library>,
-    kept: Arc<Store>,
+    kept: Arc<KeptAnswers>,
     state: Mutex<State>,
 }
 
@@ -55,12 +55,12 @@ impl Targets {
     pub(crate) fn new(
         resident: Arc<ResidentSet>,
         library: Arc<Library>,
-        kept: &KeptAnswers,
+        kept: &Arc<KeptAnswers>,
     ) -> Self {
         Self {
             resident,
             library,
-            kept: Arc::clone(&kept.0),
+            kept: Arc::clone(kept),
             state: Mutex::default(),
         }
     }
@@ -90,7 +90,7 @@ impl Targets {
                         tenant: Arc::clone(&tenant),
                         memory_bytes: 0,
                     };
-                    Cached::new(&spec, rules, &self.kept, gates)
+                    Cached::new(&spec, rules, (&self.kept.store, &self.kept.reads), gates)
                 });
                 Arc::new(Target {
                     cache,
@@ -137,7 +137,7 @@ impl Targets {
 
     /// What is kept of answers.
     pub(crate) fn kept(&self) -> &Arc<Store> {
-        &self.kept
+        &self.kept.store
     }
 
     /// What is kept of files in memory.

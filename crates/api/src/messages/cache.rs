@@ -9,12 +9,18 @@ pub const PURGED_AT_ONCE_MAX: usize = 100;
 /// How much is kept of an app, on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CacheUsage {
-    /// Answers that are kept.
+    /// Answers that are kept in memory.
     pub entries: u64,
     /// Bytes of memory that they take, about.
     pub bytes: u64,
+    /// Answers on the disk, some of which are in memory too.
+    pub disk_entries: u64,
+    /// Bytes of the disk that they count for.
+    pub disk_bytes: u64,
     /// Requests that were answered with them, since the node started.
     pub hits: u64,
+    /// Those of them that one was read from the disk for.
+    pub disk_hits: u64,
     /// Requests that functions were asked for although they may have had an answer here.
     pub misses: u64,
 }

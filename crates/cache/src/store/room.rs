@@ -22,6 +22,11 @@ impl Room {
         }
     }
 
+    /// The most that one answer may have.
+    pub fn bytes_max(&self) -> usize {
+        usize::try_from(self.bytes_max).unwrap_or(usize::MAX)
+    }
+
     /// Takes so much more. `false` when there isn't as much.
     pub fn take(&mut self, bytes: usize) -> bool {
         let bytes = bytes as u64;

@@ -16,6 +16,9 @@ const BOUNDS: Bounds = Bounds {
     bytes: 60_000,
     bytes_of_tenant: 40_000,
     bytes_of_entry: 10_000,
+    disk_bytes: 0,
+    disk_bytes_of_tenant: 0,
+    disk_bytes_of_entry: 0,
 };
 
 fn entry(version: &str, size: usize, tags: &[&str]) -> Arc<Entry> {
@@ -36,6 +39,7 @@ fn entry(version: &str, size: usize, tags: &[&str]) -> Arc<Entry> {
         headers,
         body: Bytes::from(vec![0; size]),
         coded: Coded::default(),
+        filed: None,
         tags: tags.iter().map(|tag| (*tag).into()).collect(),
     })
 }
@@ -52,7 +56,7 @@ fn place(store: &Store, tenant: &str, app: &str) -> Place {
 
 fn url(place: &Place, target: &'static str) -> UrlRef<'static> {
     UrlRef {
-        app: place.app.id,
+        app: place.app.id(),
         https: false,
         host: "a.example",
         target,
@@ -66,7 +70,8 @@ fn keep(
     entry: Arc<Entry>,
 ) -> Result<(), NotKept> {
     let url = url(place, target);
-    store.keep(place, url, place.app.since(url), entry)
+    let since = place.app.since(url);
+    store.keep(place, url, since, entry).map(|_| ())
 }
 
 fn is_kept(place: &Place, target: &'static str, version: &str) -> bool {
@@ -120,16 +125,33 @@ fn purge_is_of_what_was_asked_for_before_it_too() {
         keep(&store, &one, "/", entry("v1", 10, &["t"])).expect("it fits");
         keep(&store, &one, "/", entry("v2", 10, &["t", "u"])).expect("it fits");
         let since = one.app.since(at);
-        assert_eq!(store.purge(&one.app, &what), 2);
+        assert_eq!(store.purge(&one.app, &what).0, 2);
         let late = store.keep(&one, at, since, entry("v1", 10, &["t"]));
-        assert_eq!(late, Err(NotKept::Purged));
+        assert_eq!(late.err(), Some(NotKept::Purged));
         assert!(!is_kept(&one, "/", "v1"));
         assert_eq!(one.app.usage().bytes, 0);
     }
     let since = one.app.since(at);
-    one.invalidate(at);
+    assert!(store.invalidate(&one, at).wait());
     let late = store.keep(&one, at, since, entry("v1", 10, &[]));
-    assert_eq!(late, Err(NotKept::Purged));
+    assert_eq!(late.err(), Some(NotKept::Purged));
+}
+
+#[test]
+fn answer_that_was_asked_for_earlier_does_not_take_the_place_of_a_later_one() {
+    let store = Store::new(BOUNDS);
+    let one = place(&store, "one", "shop");
+    let at = url(&one, "/");
+    let asked = |tag: &str| entry("v", 10, &[tag]);
+    let (earlier, later) = (asked("earlier"), asked("later"));
+    let since = one.app.since(at);
+    let tag_of = |entry: Result<Arc<Entry>, NotKept>| entry.expect("it fits").tags[0].clone();
+    assert_eq!(&*tag_of(store.keep(&one, at, since, later)), "later");
+    assert_eq!(&*tag_of(store.keep(&one, at, since, earlier)), "later");
+    assert_eq!(
+        &*tag_of(store.keep(&one, at, since, asked("latest"))),
+        "latest"
+    );
 }
 
 #[test]
@@ -167,7 +189,7 @@ fn values_are_kept_for_their_time_and_within_the_same_bounds() {
         "one".parse().expect("a tenant"),
         AppName::new("shop").expect("a name"),
     );
-    store.forget_app(&tenant, &app);
+    assert!(store.forget_app(&tenant, &app).wait());
     assert_eq!((one.value("99", now), store.bytes()), (None, 0));
 }
 
@@ -211,7 +233,7 @@ proptest! {
                 }
                 Step::PurgeTag(number) => {
                     let place = app(number);
-                    store.purge(&place.app, &Purge::Tag("odd"));
+                    prop_assert!(store.purge(&place.app, &Purge::Tag("odd")).1.wait());
                     for (index, target) in TARGETS.iter().enumerate() {
                         prop_assert!(index % 2 == 0 || !is_kept(&place, target, "v"));
                     }
@@ -219,13 +241,13 @@ proptest! {
                 Step::PurgeUrl(number, url) => {
                     let place = app(number);
                     let what = Purge::Url { host: "a.example", target: TARGETS[url] };
-                    store.purge(&place.app, &what);
+                    prop_assert!(store.purge(&place.app, &what).1.wait());
                     prop_assert!(!is_kept(&place, TARGETS[url], "v"));
                 }
                 Step::Forget(number) => {
                     let (tenant, name) = APPS[number];
                     let (tenant, name) = (tenant.parse().expect("a tenant"), AppName::new(name).expect("a name"));
-                    store.forget_app(&tenant, &name);
+                    prop_assert!(store.forget_app(&tenant, &name).wait());
                 }
             }
             prop_assert!(store.bytes() <= BOUNDS.bytes);
@@ -235,7 +257,7 @@ proptest! {
                 let there = TARGETS.iter().filter(|target| {
                     let at = url(&place, target);
                     // Looking in another way counts as no use.
-                    place.share.answers.peek(&at)
+                    place.share.answers.peek(&at, |_| ()).is_some()
                 });
                 let usage = place.app.usage();
                 prop_assert_eq!(there.count() as u64, usage.entries);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{OfApp, Place, Store};
+use super::{AppCache, Place, Store};
 use crate::control::TIME_MAX;
 use crate::key::Id;
 use crate::shelf::Weighed;
@@ -29,7 +29,7 @@ pub(super) struct Key {
 pub(super) struct Value {
     kept: Option<(Bytes, Instant)>,
     key_bytes: usize,
-    count: Arc<OfApp>,
+    app: Arc<AppCache>,
 }
 
 impl Value {
@@ -50,14 +50,14 @@ impl Weighed for Value {
     }
 
     fn moved(&self, bytes: i64, count: i64) {
-        self.count.moved(bytes, count);
+        self.app.moved(bytes, count);
     }
 }
 
 impl Place {
     fn key(&self, name: &str) -> Key {
         Key {
-            app: self.app.id,
+            app: self.app.id(),
             name: name.into(),
         }
     }
@@ -76,7 +76,7 @@ impl Place {
         let make = || Value {
             kept: None,
             key_bytes: name.len(),
-            count: Arc::clone(&self.app.count),
+            app: Arc::clone(&self.app),
         };
         let ends = now + ttl.min(TIME_MAX);
         let set = |value: &mut Value| value.kept = Some((bytes, ends));

@@ -56,7 +56,7 @@ pub(crate) async fn reply(
             }),
         });
     }
-    if has_already(headers, content.etag()) {
+    if has_already(headers, Some(content.etag())) {
         return Ok(Reply::empty(
             StatusCode::NOT_MODIFIED,
             file.fields(content.etag()),

@@ -1,6 +1,7 @@
 //! What a request says of the content that it wants: which it has already, which part of it, of which kind (RFC 9110,
 //! sections 12.5.1, 13.1 and 14). Pure.
 
+use everwarm_cache::entry::strength_apart;
 use http::{HeaderMap, HeaderValue, header};
 
 /// Elements that are looked at of a list.
@@ -17,10 +18,9 @@ pub enum Range {
     None,
 }
 
-/// Whether the client has the content with this tag already.
-pub(crate) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let etag = etag.as_bytes();
-    let etag = etag.strip_prefix(b"W/").unwrap_or(etag);
+/// Whether the client has the content already, by its tag; one who has any has one without a tag too.
+pub(crate) fn has_already(headers: &HeaderMap, etag: Option<&HeaderValue>) -> bool {
+    let etag = etag.map(|etag| strength_apart(etag.as_bytes()));
     let tags = headers.get_all(header::IF_NONE_MATCH).iter();
     let mut tags = tags
         .filter_map(|value| value.to_str().ok())
@@ -28,7 +28,7 @@ pub(crate) fn has_already(headers: &HeaderMap, etag: &HeaderValue) -> bool {
         .take(ELEMENTS_MAX)
         .map(str::trim);
     // The comparison is the weak one (section 13.1.2).
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+    tags.any(|tag| tag == "*" || etag == Some(strength_apart(tag.as_bytes())))
 }
 
 /// The part that is asked for of so many bytes. Several parts are answered with the whole, and so is what isn't
@@ -140,7 +140,8 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[(header::IF_NONE_MATCH, value)]);
-            assert_eq!(has_already(&headers, &ETAG), expected, "{value}");
+            assert_eq!(has_already(&headers, Some(&ETAG)), expected, "{value}");
+            assert_eq!(has_already(&headers, None), value == "*", "{value}");
         }
     }
 

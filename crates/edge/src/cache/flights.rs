@@ -68,6 +68,26 @@ pub(crate) struct Lead {
     sender: watch::Sender<Landing>,
 }
 
+/// Until when somebody waits for another's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For its head.
+    head: Instant,
+    /// For all of it.
+    whole: Instant,
+}
+
+impl Patience {
+    /// That of a request which may take so long in all: half of it is left for an answer of its own.
+    pub(crate) fn of(started: Instant, wall_time: Duration) -> Self {
+        let half = wall_time / 2;
+        Self {
+            head: started + WAIT_MAX.min(half),
+            whole: started + (WAIT_MAX + WAIT_FOR_PIECES_MAX).min(half),
+        }
+    }
+}
+
 /// Waits for another's answer.
 pub(crate) struct Wait {
     receiver: watch::Receiver<Landing>,
@@ -174,13 +194,15 @@ impl Drop for Lead {
 
 impl Wait {
     /// What came of it. `None` when whoever led gave up, and somebody else has to.
-    pub(crate) async fn landing(mut self) -> Option<Landing> {
-        let head = self.until(WAIT_MAX, |landing| !matches!(landing, Landing::Flying));
+    pub(crate) async fn landing(mut self, patience: Patience) -> Option<Landing> {
+        let head = self.until(patience.head, |landing| !matches!(landing, Landing::Flying));
         match head.await {
             Some(Landing::Coming) => {
                 let is_over =
                     |landing: &Landing| !matches!(landing, Landing::Flying | Landing::Coming);
-                self.until(WAIT_FOR_PIECES_MAX, is_over).await
+                let now = tokio::time::Instant::now().into_std();
+                let pieces = now + WAIT_FOR_PIECES_MAX;
+                self.until(patience.whole.min(pieces), is_over).await
             }
             other => other,
         }
@@ -188,10 +210,10 @@ impl Wait {
 
     async fn until(
         &mut self,
-        time: Duration,
+        end: Instant,
         is_it: impl FnMut(&Landing) -> bool,
     ) -> Option<Landing> {
-        match tokio::time::timeout(time, self.receiver.wait_for(is_it)).await {
+        match tokio::time::timeout_at(end.into(), self.receiver.wait_for(is_it)).await {
             Ok(Ok(landing)) => Some(landing.clone()),
             Ok(Err(_)) => None,
             Err(_) => Some(Landing::NotKept),
@@ -218,6 +240,11 @@ mod tests {
         (url.to_owned(), values.unwrap())
     }
 
+    fn patience() -> Patience {
+        let now = tokio::time::Instant::now().into_std();
+        Patience::of(now, Duration::from_secs(60))
+    }
+
     fn leads(flights: &Flights, target: &str) -> Lead {
         flights.lead(key(target)).expect("nobody leads")
     }
@@ -236,7 +263,7 @@ mod tests {
         let wait = follows(&flights, "/a");
         drop(leads(&flights, "/b"));
         drop(lead);
-        assert!(wait.landing().await.is_none());
+        assert!(wait.landing(patience()).await.is_none());
         drop(leads(&flights, "/a"));
         assert!(flights.0.flying.lock().is_empty());
     }
@@ -247,7 +274,10 @@ mod tests {
         let lead = leads(&flights, "/a");
         let wait = follows(&flights, "/a");
         lead.land(Landing::NotKept);
-        assert!(matches!(wait.landing().await, Some(Landing::NotKept)));
+        assert!(matches!(
+            wait.landing(patience()).await,
+            Some(Landing::NotKept)
+        ));
         assert!(matches!(flights.join(key("/a")), Joined::Alone));
         assert!(matches!(flights.join(key("/b")), Joined::Leads(_)));
     }
@@ -259,10 +289,25 @@ mod tests {
         let waits = [follows(&flights, "/a"), follows(&flights, "/a")];
         let [early, late] = waits;
         let began = tokio::time::Instant::now();
-        assert!(matches!(early.landing().await, Some(Landing::NotKept)));
-        assert_eq!(began.elapsed(), WAIT_MAX);
+        let patience = patience();
+        let landing = early.landing(patience).await;
+        assert!(matches!(landing, Some(Landing::NotKept)));
+        assert!(began.elapsed() >= WAIT_MAX && began.elapsed() < WAIT_MAX + WAIT_FOR_PIECES_MAX);
         slow.comes_in_pieces();
-        assert!(matches!(late.landing().await, Some(Landing::NotKept)));
-        assert_eq!(began.elapsed(), WAIT_MAX + WAIT_FOR_PIECES_MAX);
+        let landing = late.landing(patience).await;
+        assert!(matches!(landing, Some(Landing::NotKept)));
+        assert!(began.elapsed() < WAIT_MAX + 2 * WAIT_FOR_PIECES_MAX);
+    }
+
+    #[test]
+    fn half_of_a_requests_time_is_left_to_it() {
+        let now = Instant::now();
+        let short = Patience::of(now, Duration::from_secs(4));
+        assert_eq!(
+            (short.head, short.whole),
+            (now + Duration::from_secs(2), now + Duration::from_secs(2))
+        );
+        let long = Patience::of(now, Duration::from_secs(600));
+        assert_eq!(long.head, now + WAIT_MAX);
     }
 }

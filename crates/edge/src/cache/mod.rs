@@ -2,10 +2,13 @@
 //!
 //! What is kept and for how long is the cache crate's; the way of such a request is `dispatch/cached`'s.
 
+mod disk;
 mod flights;
 mod recording;
 mod reply;
+mod streamed;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use everwarm_cache::control::Asks;
@@ -22,9 +25,12 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use crate::admission::Gates;
 use crate::head;
 
-pub(crate) use flights::{Joined, Landing, Lead};
+pub use disk::DiskReads;
+pub(crate) use disk::{Large, Read, read};
+pub(crate) use flights::{Joined, Landing, Lead, Patience};
 pub(crate) use recording::{Head, Recording};
-pub(crate) use reply::reply;
+pub(crate) use reply::{Reply, reply};
+pub(crate) use streamed::Streamed;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -35,6 +41,7 @@ pub struct Cached {
     pub(crate) place: Place,
     pub(crate) store: Arc<Store>,
     pub(crate) flights: flights::Flights,
+    pub(crate) reads: DiskReads,
     /// Bounds on requests that no instance is needed for.
     pub gates: Gates,
 }
@@ -46,6 +53,52 @@ pub(crate) enum Pass {
     Method { is_safe: bool },
     /// It has this, which answers aren't kept by.
     Has(&'static str),
+}
+
+/// What is wanted of the cache, as the request has it.
+pub(crate) struct WantedRef<'r> {
+    pub(crate) asks: Asks,
+    pub(crate) values: Values,
+    request: &'r Request,
+    host: Cow<'r, str>,
+    target: &'r str,
+}
+
+impl<'r> WantedRef<'r> {
+    /// What it gets of an answer goes by these.
+    pub(crate) fn asked(&self) -> (&'r Method, &'r HeaderMap) {
+        (self.request.method(), self.request.headers())
+    }
+
+    /// Where it goes.
+    pub(crate) fn url(&self, app: Id) -> UrlRef<'_> {
+        UrlRef {
+            app,
+            https: is_https(self.request.uri()),
+            host: &self.host,
+            target: self.target,
+        }
+    }
+
+    /// The same for a request that has these fields, all that it came with.
+    pub(crate) fn with_fields(&self, headers: HeaderMap) -> Wanted {
+        let uri = self.request.uri();
+        Wanted {
+            method: self.request.method().clone(),
+            headers,
+            asks: self.asks,
+            address: Address {
+                https: is_https(uri),
+                host: (*self.host).into(),
+                uri: uri.clone(),
+            },
+            values: self.values.clone(),
+        }
+    }
+}
+
+fn is_https(uri: &Uri) -> bool {
+    uri.scheme() == Some(&Scheme::HTTPS)
 }
 
 /// What is wanted of the cache.
@@ -71,15 +124,11 @@ pub(crate) struct Address {
 impl Address {
     /// `None` for a request without a host or a path.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        let uri = request.uri();
-        uri.path_and_query()
-            .filter(|target| target.as_str().starts_with('/'))?;
-        let mut host: Box<str> = head::host(request)?.into();
-        host.make_ascii_lowercase();
+        target(request)?;
         Some(Self {
-            https: uri.scheme() == Some(&Scheme::HTTPS),
-            host,
-            uri: uri.clone(),
+            https: is_https(request.uri()),
+            host: host(request)?.into(),
+            uri: request.uri().clone(),
         })
     }
 
@@ -114,12 +163,32 @@ impl Address {
     }
 }
 
+fn target(request: &Request) -> Option<&str> {
+    let target = request.uri().path_and_query()?.as_str();
+    target.starts_with('/').then_some(target)
+}
+
+/// In lower case, which nearly all are as they come.
+fn host(request: &Request) -> Option<Cow<'_, str>> {
+    let host = head::host(request)?;
+    Some(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    })
+}
+
 /// Fields that say that the answer is only wanted if the resource is in some state. The cache can't know.
 static STATES: [HeaderName; 2] = [header::IF_MATCH, header::IF_UNMODIFIED_SINCE];
 
 impl Cached {
     /// The cache in front of a function.
-    pub fn new(spec: &FunctionSpec, rules: &Cache, store: &Arc<Store>, gates: Gates) -> Self {
+    pub fn new(
+        spec: &FunctionSpec,
+        rules: &Cache,
+        (store, reads): (&Arc<Store>, &DiskReads),
+        gates: Gates,
+    ) -> Self {
         let app = store.app(&spec.tenant, &spec.app);
         Self {
             listed: Listed::of(rules),
@@ -128,15 +197,16 @@ impl Cached {
             place: store.place(&app),
             store: Arc::clone(store),
             flights: flights::Flights::default(),
+            reads: reads.clone(),
             gates,
         }
     }
 
-    /// What a request wants of the cache; one that the cache may answer is left without its fields.
+    /// What a request wants of the cache.
     ///
     /// # Errors
     /// Why it is the function's.
-    pub(crate) fn plan(&self, request: &mut Request) -> Result<Wanted, Pass> {
+    pub(crate) fn plan<'r>(&self, request: &'r Request) -> Result<WantedRef<'r>, Pass> {
         let method = request.method();
         if !matches!(*method, Method::GET | Method::HEAD) {
             let is_safe = method.is_safe();
@@ -163,21 +233,21 @@ impl Cached {
         if asks.no_store {
             return Err(Pass::Has("no-store"));
         }
-        let Some(address) = Address::of(request) else {
+        let (Some(target), Some(host)) = (target(request), host(request)) else {
             return Err(Pass::Has("target"));
         };
-        if address.url(self.place.app().id()).target.len() > TARGET_BYTES_MAX {
+        if target.len() > TARGET_BYTES_MAX {
             return Err(Pass::Has("long-target"));
         }
         let Some(values) = self.listed.values(headers) else {
             return Err(Pass::Has("long-fields"));
         };
-        Ok(Wanted {
-            method: method.clone(),
+        Ok(WantedRef {
             asks,
-            address,
             values,
-            headers: std::mem::take(request.headers_mut()),
+            request,
+            host,
+            target,
         })
     }
 

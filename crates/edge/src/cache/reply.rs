@@ -1,21 +1,24 @@
 //! From an answer that is kept to the response to one request: the whole, a part, or that the client has it (RFC 9111,
 //! section 4.3.2). Pure.
 
+use std::ops::Range as Bytes;
 use std::time::Instant;
 
-use bytes::Bytes;
 use everwarm_cache::entry::Entry;
 use everwarm_cache::freshness;
+use everwarm_cache::status;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::Wanted;
 use crate::assets::{Range, has_already, range};
 
 /// A response without its books.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    /// Which bytes of the content it has.
+    pub(crate) bytes: Bytes<u64>,
+    /// Whether it is the content as it is, and no part.
+    pub(crate) is_whole: bool,
 }
 
 /// Fields about the content, of which a 304 has none.
@@ -26,79 +29,79 @@ static OF_THE_CONTENT: [HeaderName; 4] = [
     header::CONTENT_LANGUAGE,
 ];
 
-pub(crate) fn reply(entry: &Entry, wanted: &Wanted, now: Instant) -> Reply {
+/// What a request of this method and with these fields gets of an answer whose content is so long.
+pub(crate) fn reply(
+    entry: &Entry,
+    length: u64,
+    (method, asked): (&Method, &HeaderMap),
+    now: Instant,
+) -> Reply {
     let mut headers = entry.headers.clone();
-    headers.insert(header::AGE, entry.freshness.age(now).as_secs().into());
-    let is_head = wanted.method == Method::HEAD;
+    headers.insert(header::AGE, status::age(entry.freshness.age(now)));
+    let is_head = *method == Method::HEAD;
     if entry.status == StatusCode::OK {
-        if not_modified(&wanted.headers, &entry.headers) {
+        if not_modified(asked, &entry.headers) {
             for name in &OF_THE_CONTENT {
                 headers.remove(name);
             }
             return Reply {
                 status: StatusCode::NOT_MODIFIED,
                 headers,
-                body: Bytes::new(),
+                bytes: 0..0,
+                is_whole: false,
             };
         }
-        if !is_head && wanted.headers.contains_key(header::RANGE) {
-            return part(entry, wanted, headers);
+        if !is_head && asked.contains_key(header::RANGE) {
+            return part(entry, length, asked, headers);
         }
     }
-    let body = if is_head {
-        if !entry.body.is_empty() {
-            headers.insert(header::CONTENT_LENGTH, entry.body.len().into());
-        }
-        Bytes::new()
-    } else {
-        entry.body.clone()
-    };
+    if is_head && length > 0 {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
     Reply {
         status: entry.status,
         headers,
-        body,
+        bytes: if is_head { 0..0 } else { 0..length },
+        is_whole: !is_head,
     }
 }
 
-fn part(entry: &Entry, wanted: &Wanted, mut headers: HeaderMap) -> Reply {
-    let length = entry.body.len();
+fn part(entry: &Entry, length: u64, asked: &HeaderMap, mut headers: HeaderMap) -> Reply {
     let etag = entry.headers.get(header::ETAG);
     let strong = etag.filter(|etag| etag.as_bytes().starts_with(b"\""));
-    let (status, body, told) = match range(&wanted.headers, strong, length as u64) {
-        Range::Whole => (StatusCode::OK, entry.body.clone(), None),
+    let (status, bytes, told) = match range(asked, strong, length) {
+        Range::Whole => (StatusCode::OK, 0..length, None),
         Range::Part(first, last) => {
-            // Neither is larger than what is in memory.
-            let at = |byte: u64| usize::try_from(byte).unwrap_or(0).min(length);
-            let body = entry.body.slice(at(first)..at(last.saturating_add(1)));
+            let bytes = first..last.saturating_add(1).min(length);
             let told = format!("bytes {first}-{last}/{length}");
-            (StatusCode::PARTIAL_CONTENT, body, Some(told))
+            (StatusCode::PARTIAL_CONTENT, bytes, Some(told))
         }
         Range::None => {
             let told = format!("bytes */{length}");
-            let status = StatusCode::RANGE_NOT_SATISFIABLE;
-            (status, Bytes::new(), Some(told))
+            (StatusCode::RANGE_NOT_SATISFIABLE, 0..0, Some(told))
         }
     };
     if let Some(told) = told.and_then(|told| HeaderValue::try_from(told).ok()) {
         headers.insert(header::CONTENT_RANGE, told);
-        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        headers.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
     }
     Reply {
+        is_whole: status == StatusCode::OK,
         status,
         headers,
-        body,
+        bytes,
     }
 }
 
 /// Whether the client has it (RFC 9110, section 13.2.2).
 fn not_modified(asked: &HeaderMap, kept: &HeaderMap) -> bool {
     if asked.contains_key(header::IF_NONE_MATCH) {
-        let etag = kept.get(header::ETAG);
-        return etag.is_some_and(|etag| has_already(asked, etag));
+        return has_already(asked, kept.get(header::ETAG));
     }
-    let since = freshness::date(asked.get(header::IF_MODIFIED_SINCE));
+    // Dates are read only where one was sent.
+    let Some(since) = freshness::date(asked.get(header::IF_MODIFIED_SINCE)) else {
+        return false;
+    };
     let modified = freshness::date(kept.get(header::LAST_MODIFIED));
-    since
-        .zip(modified)
-        .is_some_and(|(since, modified)| modified <= since)
+    modified.is_some_and(|modified| modified <= since)
 }

@@ -12,7 +12,7 @@ use http::{Method, Response, StatusCode};
 
 use super::visit::{Record, Visit};
 use super::{Edge, Target};
-use crate::admission::{Gate, Gated, Gates, Permit};
+use crate::admission::{Gate, Gated, Gates, Permit, Toll};
 use crate::assets::{Content, FileBody, Found, Mount, Reply, accepts_html, redirect, reply};
 use crate::compress::ResponseBody;
 use crate::head;
@@ -73,7 +73,7 @@ pub(super) async fn answer(
         edge: edge.clone(),
         mount,
     };
-    let permit = match Permit::take(asked, visit.started) {
+    let permit = match Permit::take(asked, Toll::Due(visit.started)) {
         Ok(permit) => permit,
         Err((refusal, asked)) => {
             visit.reached.refused_by(asked.mount.site.answerer());

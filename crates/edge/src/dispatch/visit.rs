@@ -4,15 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use everwarm_cache::entry::SERVER_TIMING;
+use everwarm_cache::field::FieldText;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::{MoreFields, Request};
 use everwarm_engine::resident::StartLevel;
 use everwarm_engine::usage::{OnEnd, Usage};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{Method, Response, StatusCode, Uri};
 
 use super::{Asked, Edge, Target};
-use crate::admission::Permit;
+use crate::admission::{Permit, Toll};
 use crate::head::{self, Arrival};
 use crate::meter::{AccessEvent, Answerer, RequestId, Start};
 use crate::respond::Failure;
@@ -25,6 +27,8 @@ pub(super) struct Visit {
     /// What the function is told besides, until it has been.
     pub(super) more: Option<MoreFields>,
     pub(super) started: Instant,
+    /// What it has yet to pay to come in: nothing a second time.
+    pub(super) toll: Toll,
     /// `None` once the books have it: from then on they make the access event.
     record: Option<Record>,
     pub(super) reached: Reached,
@@ -45,11 +49,14 @@ impl Reached {
         &mut self,
         edge: &Own<Edge>,
         target: Arc<Target>,
-        now: Instant,
+        toll: &mut Toll,
     ) -> Result<&Asked, Failure> {
         let edge = edge.clone();
-        match Permit::take(Asked { edge, target }, now) {
-            Ok(permit) => Ok(self.inside.insert(permit).gated()),
+        match Permit::take(Asked { edge, target }, *toll) {
+            Ok(permit) => {
+                *toll = Toll::Paid;
+                Ok(self.inside.insert(permit).gated())
+            }
             Err((refusal, asked)) => {
                 self.refused_by = Some(asked.target.answerer.clone());
                 Err(Failure::Refused(refusal))
@@ -78,11 +85,13 @@ pub(super) struct Record {
 
 impl Visit {
     pub(super) fn begin(arrival: Arrival, request: &Request) -> Self {
+        let started = Instant::now();
         Self {
             request_id: arrival.request_id,
             refused: arrival.refused,
             more: Some(arrival.more),
-            started: Instant::now(),
+            started,
+            toll: Toll::Due(started),
             record: Some(Record {
                 client: arrival.client,
                 method: request.method().clone(),
@@ -178,18 +187,22 @@ impl Visit {
     /// took to the head.
     pub(super) fn add_server_timing(&self, response: &mut Response<GuestBody>, start: Start) {
         let took_us = self.started.elapsed().as_micros();
-        let mut text = String::with_capacity(48);
-        text.push_str("everwarm;desc=\"");
-        text.push_str(start.as_str());
-        text.push_str("\";dur=");
+        let took_us = u64::try_from(took_us).unwrap_or(u64::MAX);
+        let mut text = FieldText::default();
+        text.push("everwarm;desc=\"");
+        text.push(start.as_str());
+        text.push("\";dur=");
         // By hand: this is on every request, and formatting a float was 1 % of one.
-        let mut digits = itoa::Buffer::new();
-        text.push_str(digits.format(took_us / 1_000));
-        let thousandths = digits.format(1_000 + took_us % 1_000);
-        text.push('.');
-        text.push_str(&thousandths[1..]);
-        if let Ok(value) = HeaderValue::try_from(text) {
-            response.headers_mut().append("server-timing", value);
+        text.number(took_us / 1_000);
+        text.push(".");
+        text.push(&itoa::Buffer::new().format(1_000 + took_us % 1_000)[1..]);
+        let headers = response.headers_mut();
+        // What is kept has a place for it.
+        match headers.get_mut(SERVER_TIMING) {
+            Some(place) if place.is_empty() => *place = text.value(),
+            _ => {
+                headers.append(SERVER_TIMING, text.value());
+            }
         }
     }
 }

@@ -15,17 +15,31 @@ use crate::pipe::{Chunk, Pipe};
 /// A response's body. Dropping it before its end cancels the guest.
 pub struct GuestBody(Kind);
 
-/// Sees a body on its way. Dropped before [`Tap::complete`], it has seen one that broke off.
+/// Sees a body on its way. Dropped before it was told the end, it has seen one whose reader left.
 pub trait Tap {
+    /// Whether the next piece may come: whoever writes it waits until then.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Ready(())
+    }
     /// A piece of it goes by.
     fn take(&mut self, bytes: &Bytes);
     /// All of it has gone by, and there is nothing behind it.
     fn complete(self: Box<Self>);
+    /// There is no more of it, and it isn't whole by itself: it broke off, or there are trailers.
+    fn fail(self: Box<Self>);
+}
+
+/// A body that no guest writes, and that isn't there yet.
+pub trait OtherBody: Body<Data = Bytes, Error = Fault> {
+    /// When it ends, whoever hasn't taken all of it by then.
+    fn deadline(&self) -> Instant;
 }
 
 enum Kind {
     Full(Option<Bytes>),
     Streaming(Box<Streaming>),
+    Other(Pin<Box<dyn OtherBody>>),
 }
 
 struct Streaming {
@@ -43,11 +57,16 @@ impl GuestBody {
         Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
     }
 
+    /// A body that comes from elsewhere.
+    pub fn other(body: Pin<Box<dyn OtherBody>>) -> Self {
+        Self(Kind::Other(body))
+    }
+
     /// How long it is, if it is there already.
     pub fn whole_len(&self) -> Option<usize> {
         match &self.0 {
             Kind::Full(bytes) => Some(bytes.as_ref().map_or(0, Bytes::len)),
-            Kind::Streaming(_) => None,
+            Kind::Streaming(_) | Kind::Other(_) => None,
         }
     }
 
@@ -59,7 +78,7 @@ impl GuestBody {
     pub fn into_whole(self) -> Result<Bytes, Self> {
         match self.0 {
             Kind::Full(bytes) => Ok(bytes.unwrap_or_default()),
-            streaming @ Kind::Streaming(_) => Err(Self(streaming)),
+            other @ (Kind::Streaming(_) | Kind::Other(_)) => Err(Self(other)),
         }
     }
 
@@ -68,6 +87,7 @@ impl GuestBody {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Streaming(streaming) => streaming.call.is_none() || streaming.left == Some(0),
+            Kind::Other(body) => body.is_end_stream(),
         }
     }
 
@@ -76,6 +96,7 @@ impl GuestBody {
         match &self.0 {
             Kind::Full(_) => None,
             Kind::Streaming(streaming) => Some(streaming.call.as_ref()?.deadline.at),
+            Kind::Other(body) => Some(body.deadline()),
         }
     }
 
@@ -98,6 +119,8 @@ impl GuestBody {
                 tap.complete();
             }
             Kind::Streaming(streaming) => streaming.tap = Some(tap),
+            // What is read from elsewhere isn't kept again.
+            Kind::Other(_) => {}
         }
         self
     }
@@ -124,17 +147,23 @@ impl Body for GuestBody {
         match &mut self.get_mut().0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Streaming(streaming) => streaming.poll_frame(cx),
+            Kind::Other(body) => body.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Full(None))
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Streaming(_) => false,
+            Kind::Other(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Kind::Streaming(_) => SizeHint::default(),
+            Kind::Other(body) => body.size_hint(),
         }
     }
 }
@@ -145,7 +174,12 @@ impl Streaming {
             return Poll::Ready(None);
         };
         call.guest.poll_on(cx);
-        match self.pipe.poll_read(cx) {
+        let tap = self.tap.as_mut();
+        let read = match tap.map(|tap| tap.poll_ready(cx)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(())) | None => self.pipe.poll_read(cx),
+        };
+        match read {
             Poll::Ready(Chunk::Data(bytes)) => {
                 self.left = self
                     .left
@@ -162,8 +196,10 @@ impl Streaming {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Poll::Ready(Chunk::End(trailers)) => {
-                if let Some(tap) = self.tap.take().filter(|_| trailers.is_none()) {
-                    tap.complete();
+                match self.tap.take() {
+                    Some(tap) if trailers.is_none() => tap.complete(),
+                    Some(tap) => tap.fail(),
+                    None => {}
                 }
                 call.guest.complete(self.pipe.written());
                 self.call = None;
@@ -181,7 +217,11 @@ impl Streaming {
         if let Some(mut call) = self.call.take() {
             call.guest.break_off(self.pipe.written(), fault.clone());
         }
-        self.tap = None;
+        if let Some(tap) = self.tap.take()
+            && !matches!(fault, Fault::ClientGone)
+        {
+            tap.fail();
+        }
         fault
     }
 }

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-pub use body::{GuestBody, Tap};
+pub use body::{GuestBody, OtherBody, Tap};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;

@@ -19,8 +19,8 @@ async fn show(args: CacheShowArgs, printer: &Printer) -> Result<Exit, Failure> {
     let usage = client.cache(&args.app).await?;
     printer.data(&usage, || {
         format!(
-            "{} answers are kept, about {} bytes; {} requests were answered with them, {} by functions\n",
-            usage.entries, usage.bytes, usage.hits, usage.misses
+            "{} answers are kept, about {} bytes, {} on the disk, {} bytes; {} requests were answered with them, {} by functions\n",
+            usage.entries, usage.bytes, usage.disk_entries, usage.disk_bytes, usage.hits, usage.misses
         )
     });
     Ok(Exit::Success)

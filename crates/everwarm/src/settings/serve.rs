@@ -35,6 +35,8 @@ pub(super) struct File {
     requests_max: Option<NonZeroU32>,
     instances_max: Option<NonZeroU32>,
     resident_max: Option<String>,
+    cache_memory_max: Option<String>,
+    cache_disk_max: Option<String>,
     trusted_proxies: Option<String>,
     connections_max: Option<NonZeroU32>,
     connections_per_address_max: Option<NonZeroU32>,
@@ -89,6 +91,10 @@ pub(crate) struct Serve {
     pub(crate) instances_max: Option<NonZeroU32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resident_max: Option<ByteSize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_memory_max: Option<ByteSize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_disk_max: Option<ByteSize>,
     #[serde(flatten)]
     pub(crate) clients: Clients,
     #[serde(flatten)]
@@ -130,6 +136,8 @@ impl Serve {
             requests_max: self.requests_max,
             instances_max: self.instances_max,
             resident_max: self.resident_max,
+            cache_memory_max: self.cache_memory_max,
+            cache_disk_max: self.cache_disk_max,
         }
     }
 }
@@ -262,6 +270,16 @@ fn resolved(
             .clone()
             .or(file.secrets_key_file),
         resident_max: size(args.bounds.resident_max, file.resident_max, "resident-max")?,
+        cache_memory_max: size(
+            args.bounds.cache_memory_max,
+            file.cache_memory_max,
+            "cache-memory-max",
+        )?,
+        cache_disk_max: size(
+            args.bounds.cache_disk_max,
+            file.cache_disk_max,
+            "cache-disk-max",
+        )?,
         compile_time_max: args.compile_time_max.or(compile_time_max),
         compile_memory_max: size(
             args.compile_memory_max,

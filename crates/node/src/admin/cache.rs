@@ -16,6 +16,7 @@ use super::apps::app_name;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::sent::{Name, Sent};
+use crate::kept_answers::are_removed;
 use crate::operate::note;
 
 /// An app that is there.
@@ -38,7 +39,10 @@ pub(super) async fn usage(
     Ok(Json(messages::CacheUsage {
         entries: usage.entries,
         bytes: usage.bytes,
+        disk_entries: usage.disk_entries,
+        disk_bytes: usage.disk_bytes,
         hits: usage.hits,
+        disk_hits: usage.disk_hits,
         misses: usage.misses,
     }))
 }
@@ -73,8 +77,13 @@ pub(super) async fn purge(
         .map(|(host, target)| Purge::Url { host, target });
     let tags = tags.iter().map(|tag| Purge::Tag(tag));
     let what = everything.into_iter().chain(urls).chain(tags);
-    let purged = what.map(|what| kept.purge(&cache, &what)).sum();
-    Ok(Json(CachePurged { purged }))
+    let (purged, removals): (Vec<u64>, Vec<_>) = what.map(|what| kept.purge(&cache, &what)).unzip();
+    if !are_removed(removals).await {
+        return Err(Failed::not_purged());
+    }
+    Ok(Json(CachePurged {
+        purged: purged.iter().sum(),
+    }))
 }
 
 /// What is purged, as it was understood.

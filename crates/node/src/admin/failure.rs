@@ -186,6 +186,12 @@ impl Failed {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "EW5021", "Too large", detail)
     }
 
+    /// Files of the cache can't be removed, and the next process might have them again. The log says why.
+    pub(super) fn not_purged() -> Self {
+        let error = std::io::Error::other("files of the response cache can't be removed");
+        Self::coded("EW4003", &error)
+    }
+
     /// What a store's error with a code of its own becomes.
     fn coded(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let (status, title) = match code {

@@ -1,7 +1,7 @@
 //! Answers as a test says, and counts how often it was asked: what a cache in front of it does is seen by that.
 //!
 //! `PUT /plan?/path` with a [`Plan`] in JSON says how `/path` is answered from then on, `PUT /calls?/path` how often it was,
-//! and `PUT /go?/path` lets those go on that a plan holds. `PUT /values` does with the cache of values what its body says, an
+//! and `PUT /go?/path` lets those go on that a plan holds, up to the call that its body names, if it names one. `PUT /values` does with the cache of values what its body says, an
 //! [`Ask`] in JSON. All else is answered by its plan: the body says which call it was,
 //! and, if the plan wants it, all that the function sees of the request.
 
@@ -83,11 +83,18 @@ async fn cached(request: Request) -> Result {
     let call = store.increment(&format!("calls:{path}"), 1).await?;
     let plan = store.get_json::<Plan>(&format!("plan:{path}")).await?;
     let plan = plan.unwrap_or_default();
-    while plan.holds && !store.exists(&format!("go:{path}")).await? {
+    while plan.holds && !goes_on(&store, &path, call).await? {
         sleep(PAUSE).await;
     }
     assert!(!plan.traps, "on purpose");
     answer(&request, plan, call)
+}
+
+/// Whether a test lets a call go on.
+async fn goes_on(store: &Store, path: &str, call: i64) -> Result<bool> {
+    let last = store.get(&format!("go:{path}")).await?;
+    let last = last.map(|last| String::from_utf8_lossy(&last).parse());
+    Ok(last.is_some_and(|last| last.map_or(true, |last: i64| call <= last)))
 }
 
 /// What a test says, or asks.
@@ -101,7 +108,8 @@ async fn told(store: &Store, request: Request) -> Result {
             Ok("planned\n".into_response())
         }
         "/go" => {
-            store.set(&format!("go:{about}"), "").await?;
+            let last: String = request.into_body().text().await?;
+            store.set(&format!("go:{about}"), &last).await?;
             Ok("gone on\n".into_response())
         }
         "/calls" => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use everwarm_cache::control::Asks;
 use everwarm_cache::entry::{self, Entry};
 use everwarm_cache::freshness::Times;
@@ -15,12 +15,12 @@ use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::outbound::Chain;
 use everwarm_engine::own::Own;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use super::super::visit::Visit;
-use super::super::{Edge, Target, serve};
-use super::hit::{Hit, stand_in, whole};
+use super::super::{Edge, Target, serve, tells_timing};
+use super::hit::{stand_in, whole};
 use crate::cache::{Cached, Head, Landing, Lead, Recording, Wanted};
 use crate::head;
 use crate::respond::Failure;
@@ -43,7 +43,7 @@ pub(super) async fn fetch(
     edge: &Own<Edge>,
     lane: &Lane,
     visit: &mut Visit,
-    errand: Errand,
+    mut errand: Errand,
 ) -> Result<Response<GuestBody>, Failure> {
     let target = Arc::clone(&errand.target);
     let Some(cached) = &target.cache else {
@@ -72,19 +72,28 @@ pub(super) async fn fetch(
         Err(failure) => failure.status(),
     };
     if storable::is_error(status)
+        && let Some(lead) = errand.lead.take()
+    {
+        // Those who wait ask at once then, and not one after the other.
+        lead.land(Landing::NotKept);
+    }
+    if storable::is_error(status)
         && errand.for_client
         && let Some(stale) = &errand.stale
         && stale
             .freshness
             .stands_in_for_an_error(&errand.wanted.asks, now)
     {
-        let hit = Hit {
-            instead_of: Some(status),
-            ..Hit::default()
-        };
-        return stand_in(edge, visit, &errand, stale, hit);
+        return stand_in(edge, visit, &errand, stale, status);
     }
-    let response = result?;
+    let response = match result {
+        Ok(response) => response,
+        Err(failure) => {
+            land_unkept(errand.lead);
+            return Err(failure);
+        }
+    };
+    let tells_timing = tells_timing(edge, &target);
     match &errand.stale {
         Some(stale) if is_asked_after && status == StatusCode::NOT_MODIFIED => {
             let stale = Arc::clone(stale);
@@ -93,11 +102,17 @@ pub(super) async fn fetch(
                 cached,
                 &stale,
                 response.headers(),
-                times,
+                (times, tells_timing),
                 since,
             ))
         }
-        _ => Ok(answered(errand, cached, response, times, since)),
+        _ => Ok(answered(
+            errand,
+            cached,
+            response,
+            (times, tells_timing),
+            since,
+        )),
     }
 }
 
@@ -107,7 +122,7 @@ fn freshened(
     cached: &Cached,
     stale: &Arc<Entry>,
     told: &HeaderMap,
-    times: Times,
+    (times, tells_timing): (Times, bool),
     since: Since,
 ) -> Response<GuestBody> {
     let Errand {
@@ -117,6 +132,7 @@ fn freshened(
         why,
         ..
     } = errand;
+    let timing = timing(told);
     let mut told = told.clone();
     // An answer keeps the tags that it has, unless it gets others.
     let tags = storable::take_tags(&mut told);
@@ -138,10 +154,9 @@ fn freshened(
             &headers,
             times,
         )?;
-        entry::prepare(&mut headers, times.received_at);
         Ok(Head {
             status: stale.status,
-            headers,
+            headers: entry::prepare(&headers, times.received_at, tells_timing),
             freshness,
             tags: if tags.is_empty() {
                 stale.tags.clone()
@@ -161,12 +176,16 @@ fn freshened(
                 head,
                 lead,
                 room: None,
-                body: BytesMut::new(),
+                body: Vec::new(),
+                filing: None,
+                stalled: None,
             };
             recording.keep(stale.body.clone())
         }
         Err(reason) => {
-            cached.place.remove(cached.url(&wanted), &stale.variant);
+            cached
+                .store
+                .remove(&cached.place, cached.url(&wanted), &stale.variant);
             land_unkept(lead);
             Err(reason)
         }
@@ -175,8 +194,8 @@ fn freshened(
         Ok(entry) => (Kept::Stored, entry),
         Err(reason) => (Kept::Not(reason), Arc::clone(stale)),
     };
-    let mut response = whole(&entry, &asked, times.received);
-    response.headers_mut().remove(status::CACHE_STATUS);
+    let mut response = whole(&entry, (&asked.method, &asked.headers), times.received);
+    say_of_now(&mut response, timing);
     say(&mut response, why, not_modified, kept);
     response
 }
@@ -186,7 +205,7 @@ fn answered(
     errand: Errand,
     cached: &Cached,
     response: Response<GuestBody>,
-    times: Times,
+    (times, tells_timing): (Times, bool),
     since: Since,
 ) -> Response<GuestBody> {
     let Errand {
@@ -201,14 +220,16 @@ fn answered(
     let for_authorization = wanted.headers.contains_key(header::AUTHORIZATION);
     let tags = storable::take_tags(&mut parts.headers);
     let head = tags.and_then(|tags| {
+        // One that comes in pieces is told here that it isn't kept, and not when all of it has gone by.
+        if cached.place.app().since(cached.url(&wanted)) != since {
+            return Err(NotKept::Purged);
+        }
         let (status, headers) = (parts.status, &parts.headers);
         let freshness =
             storable::freshness(&cached.rules, for_authorization, status, headers, times)?;
-        let mut headers = headers.clone();
-        entry::prepare(&mut headers, times.received_at);
         Ok(Head {
             status,
-            headers,
+            headers: entry::prepare(headers, times.received_at, tells_timing),
             freshness,
             tags,
         })
@@ -218,7 +239,9 @@ fn answered(
         Err(reason) => {
             // What was kept has been replaced, unless this is an error that passes.
             if let Some(stale) = stale.filter(|_| !storable::is_error(parts.status)) {
-                cached.place.remove(cached.url(&wanted), &stale.variant);
+                cached
+                    .store
+                    .remove(&cached.place, cached.url(&wanted), &stale.variant);
             }
             land_unkept(lead);
             let mut response = Response::from_parts(parts, body);
@@ -234,15 +257,21 @@ fn answered(
         head,
         lead,
         room: Some(cached.store.room()),
-        body: BytesMut::new(),
+        body: Vec::new(),
+        filing: None,
+        stalled: None,
     };
     match body.into_whole() {
         Ok(body) => {
-            let as_it_was = Response::from_parts(parts, GuestBody::full(body.clone()));
-            match recording.keep(body) {
+            let timing = timing(&parts.headers);
+            // A copy is kept: the body may be a part of more.
+            let own = Bytes::copy_from_slice(&body);
+            let as_it_was = Response::from_parts(parts, GuestBody::full(body));
+            match recording.keep(own) {
                 Ok(entry) => {
-                    let mut response = whole(&entry, &asked, times.received);
-                    response.headers_mut().remove(status::CACHE_STATUS);
+                    let mut response =
+                        whole(&entry, (&asked.method, &asked.headers), times.received);
+                    say_of_now(&mut response, timing);
                     if entry.freshness.age(times.received).as_secs() == 0 {
                         // It comes from the function.
                         response.headers_mut().remove(header::AGE);
@@ -269,6 +298,22 @@ fn answered(
     }
 }
 
+/// What the response of a function says of its time, which isn't kept.
+fn timing(headers: &HeaderMap) -> Vec<HeaderValue> {
+    let values = headers.get_all(entry::SERVER_TIMING).iter();
+    values.cloned().collect()
+}
+
+/// Has a response that is made of what is kept say what the function's own said of its time, and nothing of a hit.
+fn say_of_now(response: &mut Response<GuestBody>, timing: Vec<HeaderValue>) {
+    let headers = response.headers_mut();
+    headers.remove(status::CACHE_STATUS);
+    headers.remove(entry::SERVER_TIMING);
+    for value in timing {
+        headers.append(entry::SERVER_TIMING, value);
+    }
+}
+
 fn land_unkept(lead: Option<Lead>) {
     if let Some(lead) = lead {
         lead.land(Landing::NotKept);
@@ -291,15 +336,14 @@ pub(super) fn revalidate(
     edge: &Own<Edge>,
     lane: &Lane,
     target: &Arc<Target>,
-    wanted: &Wanted,
+    mut wanted: Wanted,
     stale: &Arc<Entry>,
 ) {
     let Some(cached) = &target.cache else { return };
-    let key = (cached.url(wanted).to_owned(), wanted.values.clone());
+    let key = (cached.url(&wanted).to_owned(), wanted.values.clone());
     let Some(lead) = cached.flights.lead(key) else {
         return;
     };
-    let mut wanted = wanted.clone();
     cached.listed.withhold(&mut wanted.headers);
     (wanted.method, wanted.asks) = (Method::GET, Asks::default());
     let errand = Errand {

@@ -1,22 +1,24 @@
-//! Answers with what is kept: a permit, no instance, and books that close at once.
+//! Answers with what is kept: no instance, and books that close at once, or with the last byte that is read from the disk.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use everwarm_cache::entry::Entry;
-use everwarm_cache::status;
+use everwarm_cache::status::{self, Used};
+use everwarm_engine::fault::Fault;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::usage::Usage;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 
-use super::super::visit::Visit;
-use super::super::{Edge, Target};
+use super::super::visit::{Record, Visit};
+use super::super::{Edge, Target, tells_timing};
 use super::fetch::Errand;
-use crate::admission::{Gate, Gated, Gates, Permit};
-use crate::cache::{Wanted, reply};
+use crate::admission::{Gate, Gated, Gates, Permit, Toll, pass};
+use crate::cache::{Cached, Large, Reply, Streamed, Wanted, reply};
 use crate::compress::{self, OfKept};
-use crate::meter::{AccessEvent, Start};
+use crate::meter::{AccessEvent, RequestId, Start};
 use crate::respond::Failure;
 
 /// What is kept of a function, and the node that is asked.
@@ -31,39 +33,51 @@ impl Gated for AskedCache {
     }
 
     fn gates(&self) -> &Gates {
-        let cached = self.target.cache.as_ref();
-        cached.map_or(&self.target.gates, |cached| &cached.gates)
+        gates(&self.target)
     }
 }
 
+fn gates(target: &Target) -> &Gates {
+    let cached = target.cache.as_ref();
+    cached.map_or(&target.gates, |cached| &cached.gates)
+}
+
+/// A request's method and fields: what it gets of an answer goes by them.
+type Asked<'r> = (&'r Method, &'r HeaderMap);
+
 /// The response to whoever asked for what is kept now.
-pub(super) fn whole(entry: &Arc<Entry>, wanted: &Wanted, now: Instant) -> Response<GuestBody> {
-    let reply = reply(entry, wanted, now);
-    let is_all = compress::is_whole_and_worth_it(reply.status, &reply.headers, reply.body.len());
-    let mut response = Response::new(GuestBody::full(reply.body));
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
-    if reply.status == StatusCode::NOT_MODIFIED && entry.coded.has_room() {
-        // As the answer would (RFC 9110, section 15.4.5).
-        compress::vary(response.headers_mut());
-    }
-    if is_all {
+pub(super) fn whole(entry: &Arc<Entry>, asked: Asked<'_>, now: Instant) -> Response<GuestBody> {
+    let length = entry.body.len();
+    let reply = reply(entry, length as u64, asked, now);
+    // All of it is in memory.
+    let at = |byte: u64| usize::try_from(byte).unwrap_or(length).min(length);
+    let (start, end) = (at(reply.bytes.start), at(reply.bytes.end));
+    let body = if start == end {
+        Bytes::new()
+    } else {
+        entry.body.slice(start..end)
+    };
+    let is_coded = reply.is_whole && entry.coded.has_room();
+    let mut response = responded(reply, entry, GuestBody::full(body));
+    if is_coded {
         let kept = OfKept(Arc::clone(entry));
         response.extensions_mut().insert(kept);
     }
     response
 }
 
-/// How it came to be answered from what is kept.
-#[derive(Default)]
-pub(super) struct Hit {
-    pub(super) permit: Option<Permit<AskedCache>>,
-    /// The error that it stands in for.
-    pub(super) instead_of: Option<StatusCode>,
-    /// It was waited for.
-    pub(super) collapsed: bool,
+fn responded(reply: Reply, entry: &Entry, body: GuestBody) -> Response<GuestBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    if reply.status == StatusCode::NOT_MODIFIED && entry.coded.has_room() {
+        // As the answer would (RFC 9110, section 15.4.5).
+        compress::vary(response.headers_mut());
+    }
+    response
 }
 
+/// The right to be answered with what is waited for, or is read while it goes out.
 pub(super) fn admitted(
     edge: &Own<Edge>,
     visit: &mut Visit,
@@ -73,72 +87,190 @@ pub(super) fn admitted(
         edge: edge.clone(),
         target: Arc::clone(target),
     };
-    Permit::take(asked, visit.started).map_err(|(refusal, asked)| {
-        visit.reached.refused_by(&asked.target.answerer);
-        Failure::Refused(refusal)
-    })
+    match Permit::take(asked, visit.toll) {
+        Ok(permit) => {
+            visit.toll = Toll::Paid;
+            Ok(permit)
+        }
+        Err((refusal, asked)) => {
+            visit.reached.refused_by(&asked.target.answerer);
+            Err(Failure::Refused(refusal))
+        }
+    }
 }
 
-/// Answers with what is kept: a permit, no instance, and books that close at once.
+/// Answers with what is kept in memory.
 pub(super) fn hit(
     edge: &Own<Edge>,
     visit: &mut Visit,
     target: &Arc<Target>,
     kept: &Arc<Entry>,
-    wanted: &Wanted,
-    how: Hit,
+    asked: Asked<'_>,
+    used: Used,
 ) -> Result<Response<GuestBody>, Failure> {
-    let now = if how.collapsed {
-        Instant::now()
-    } else {
-        visit.started
-    };
-    let permit = match how.permit {
-        Some(permit) => permit,
-        None => admitted(edge, visit, target)?,
-    };
-    let mut response = whole(kept, wanted, now);
-    let ttl = kept.freshness.ttl(now);
-    status::hit(response.headers_mut(), ttl, how.instead_of, how.collapsed);
-    if edge.policy.server_timing || target.slot.spec().server_timing {
-        visit.add_server_timing(&mut response, Start::Cache);
+    if let Err(refusal) = pass(&edge.node, gates(target), visit.toll) {
+        visit.reached.refused_by(&target.answerer);
+        return Err(Failure::Refused(refusal));
     }
+    visit.toll = Toll::Paid;
+    let now = if used == Used::default() {
+        visit.started
+    } else {
+        Instant::now()
+    };
+    let mut response = whole(kept, asked, now);
+    say(
+        edge,
+        visit,
+        target,
+        &mut response,
+        kept.freshness.ttl(now),
+        used,
+    );
     let bytes_out = response.body().whole_len().unwrap_or(0) as u64;
-    close(visit, permit, response.status(), bytes_out);
+    let record = visit.take_record();
+    let books = Books {
+        record,
+        request_id: &visit.request_id,
+        started: visit.started,
+    };
+    books.close(edge, target, response.status(), bytes_out, None);
     Ok(response)
 }
 
-fn close(visit: &mut Visit, permit: Permit<AskedCache>, status: StatusCode, bytes_out: u64) {
-    let AskedCache { edge, target } = permit.give_back();
-    if let Some(cached) = &target.cache {
-        cached.place.app().was_used();
+/// Answers with what stays on the disk.
+pub(super) fn hit_large(
+    edge: &Own<Edge>,
+    visit: &mut Visit,
+    target: &Arc<Target>,
+    large: Large,
+    wanted: &Wanted,
+) -> Result<Response<GuestBody>, Failure> {
+    let permit = admitted(edge, visit, target)?;
+    let (now, kept) = (Instant::now(), Arc::clone(&large.head));
+    let asked = (&wanted.method, &wanted.headers);
+    let mut reply = reply(&kept, large.content.length(), asked, now);
+    let (status, bytes) = (reply.status, reply.bytes.clone());
+    let length = bytes.end - bytes.start;
+    if length > 0 {
+        reply.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    let usage = Usage {
-        cpu: Duration::ZERO,
-        wall: visit.started.elapsed(),
-        memory_peak_bytes: 0,
-        bytes_in: 0,
-        bytes_out,
-        status: Some(status),
-        fault: None,
+    let (record, request_id, started) =
+        (visit.take_record(), visit.request_id.clone(), visit.started);
+    let on_end = move |sent: u64, fault: Option<Fault>| {
+        let AskedCache { edge, target } = permit.give_back();
+        let books = Books {
+            record,
+            request_id: &request_id,
+            started,
+        };
+        books.close(&edge, &target, status, sent, fault);
     };
-    target.tally.add(Start::Cache, status, &usage);
-    let Some(record) = visit.take_record() else {
-        return;
+    let body = if length == 0 {
+        on_end(0, None);
+        GuestBody::full(Bytes::new())
+    } else {
+        let (damaged, address) = (Arc::clone(target), wanted.clone());
+        let filed = large.filed.clone();
+        let on_damage = move || {
+            if let Some(cached) = &damaged.cache {
+                tracing::warn!("what is kept on the disk isn't what was written");
+                let url = cached.url(&address);
+                cached.store.forget_damaged(&cached.place, url, &filed);
+            }
+        };
+        let streamed = Streamed::new(large, bytes, Box::new(on_end), Box::new(on_damage));
+        GuestBody::other(Box::pin(streamed))
     };
-    edge.log.record(&AccessEvent {
-        request_id: visit.request_id.clone(),
-        client: record.client,
-        method: record.method,
-        uri: record.uri,
-        status,
-        function: Some(&target.answerer),
-        start: Some(Start::Cache),
-        took: usage.wall,
-        code: None,
-        detail: None,
-        usage: Some(usage),
-    });
+    let mut response = responded(reply, &kept, body);
+    let used = Used {
+        read: true,
+        ..Used::default()
+    };
+    say(
+        edge,
+        visit,
+        target,
+        &mut response,
+        kept.freshness.ttl(now),
+        used,
+    );
+    Ok(response)
+}
+
+/// What a response says of having been kept.
+fn say(
+    edge: &Own<Edge>,
+    visit: &Visit,
+    target: &Target,
+    response: &mut Response<GuestBody>,
+    ttl: i64,
+    used: Used,
+) {
+    status::hit(response.headers_mut(), ttl, used);
+    if tells_timing(edge, target) {
+        visit.add_server_timing(response, Start::Cache);
+    }
+    if let Some(cached) = &target.cache {
+        count(cached, used);
+    }
+}
+
+fn count(cached: &Cached, used: Used) {
+    let app = cached.place.app();
+    app.was_used();
+    if used.read {
+        app.was_read();
+    }
+}
+
+/// The books of a request that no function was asked for.
+struct Books<'v> {
+    record: Option<Record>,
+    request_id: &'v RequestId,
+    started: Instant,
+}
+
+impl Books<'_> {
+    fn close(
+        self,
+        edge: &Edge,
+        target: &Target,
+        status: StatusCode,
+        bytes_out: u64,
+        fault: Option<Fault>,
+    ) {
+        let failure = fault.map(Failure::from);
+        let usage = Usage {
+            cpu: Duration::ZERO,
+            wall: self.started.elapsed(),
+            memory_peak_bytes: 0,
+            bytes_in: 0,
+            bytes_out,
+            status: Some(status),
+            fault: None,
+        };
+        target.tally.add(Start::Cache, status, &usage);
+        if let Some(failure) = &failure {
+            edge.failures.count(failure.code());
+        }
+        let Some(record) = self.record else {
+            return;
+        };
+        edge.log.record(&AccessEvent {
+            request_id: self.request_id.clone(),
+            client: record.client,
+            method: record.method,
+            uri: record.uri,
+            status,
+            function: Some(&target.answerer),
+            start: Some(Start::Cache),
+            took: usage.wall,
+            code: failure.as_ref().map(Failure::code),
+            detail: failure.as_ref().and_then(Failure::detail_for_log),
+            usage: Some(usage),
+        });
+    }
 }
 
 /// What is stale stands in for an error. Where the function was asked, its books are those of the request.
@@ -147,14 +279,22 @@ pub(super) fn stand_in(
     visit: &mut Visit,
     errand: &Errand,
     stale: &Arc<Entry>,
-    how: Hit,
+    error: StatusCode,
 ) -> Result<Response<GuestBody>, Failure> {
+    let used = Used {
+        instead_of: Some(error),
+        ..Used::default()
+    };
+    let asked = (&errand.wanted.method, &errand.wanted.headers);
     if visit.has_books() {
-        return hit(edge, visit, &errand.target, stale, &errand.wanted, how);
+        return hit(edge, visit, &errand.target, stale, asked, used);
     }
     let now = Instant::now();
-    let mut response = whole(stale, &errand.wanted, now);
-    let ttl = stale.freshness.ttl(now);
-    status::hit(response.headers_mut(), ttl, how.instead_of, false);
+    let mut response = whole(stale, asked, now);
+    status::hit(response.headers_mut(), stale.freshness.ttl(now), used);
+    if tells_timing(edge, &errand.target) {
+        let start = visit.start_level.map_or(Start::Cache, Start::from);
+        visit.add_server_timing(&mut response, start);
+    }
     Ok(response)
 }

@@ -29,7 +29,7 @@ impl Reading {
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let gauges: [Metric; 2] = [
+        let gauges: [Metric; 4] = [
             ("cache_entries", "Answers that are kept", |usage| {
                 usage.entries
             }),
@@ -37,6 +37,16 @@ impl Collector for Reading {
                 "cache_bytes",
                 "Bytes that answers take which are kept, about",
                 |usage| usage.bytes,
+            ),
+            (
+                "cache_disk_entries",
+                "Answers that are kept on the disk, some of which are in memory too",
+                |usage| usage.disk_entries,
+            ),
+            (
+                "cache_disk_bytes",
+                "Bytes of the disk that answers count for which are kept there",
+                |usage| usage.disk_bytes,
             ),
         ];
         for (name, help, of) in gauges {
@@ -48,11 +58,16 @@ impl Collector for Reading {
                     .encode_gauge(&value)?;
             }
         }
-        let counters: [Metric; 2] = [
+        let counters: [Metric; 3] = [
             (
                 "cache_hits",
                 "Requests that were answered with what is kept",
                 |usage| usage.hits,
+            ),
+            (
+                "cache_disk_hits",
+                "Those of them that it was read from the disk for",
+                |usage| usage.disk_hits,
             ),
             (
                 "cache_misses",

@@ -1,0 +1,299 @@
+//! What is kept on the disk: what memory has let go of, and what is too large for it. One file an answer, in a folder of its
+//! app; which there are is known without a read.
+//!
+//! Writing, removing and the look through what an earlier process left are done by one thread ([`keeper`]), one after the
+//! other: what is purged is removed before the purge is answered, and nothing that was begun before comes back behind it.
+//! Reading blocks whoever reads, and checks every byte.
+//!
+//! Nothing is synced. What the process before left is used while the machine runs on, since the kernel has all that was
+//! written and removed; after that it is thrown away, since what was purged might be there again.
+
+mod clock;
+mod file;
+mod files;
+mod filing;
+mod form;
+mod keeper;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::entry::{Coded, Entry, NO_ROOM, Variant};
+use crate::key::{Id, Url};
+use crate::store::{self, Since, Store};
+use clock::Clock;
+use file::Reading;
+use form::End;
+
+pub use file::Damage;
+pub(crate) use files::{Files, Known, Place, UrlName, tag_name, variant_name};
+pub use filing::Filing;
+pub use form::PIECE_BYTES;
+
+/// Bytes of answers that wait to be written; what memory lets go of beyond that is gone.
+const QUEUE_BYTES_MAX: u64 = 16 << 20;
+/// How long a purge waits until its files are removed.
+const REMOVAL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// An answer that memory has let go of.
+#[derive(Clone)]
+pub(crate) struct LetGo {
+    pub(crate) place: store::Place,
+    pub(crate) url: Url,
+    /// What had been purged when it was there.
+    pub(crate) since: Since,
+    pub(crate) entry: Arc<Entry>,
+}
+
+/// What the thread is asked to do.
+enum Job {
+    Keep(Box<LetGo>),
+    /// Files that nothing leads to any more.
+    Remove(Vec<Place>, mpsc::Sender<()>),
+    /// All that an app has.
+    Forget(Id, mpsc::Sender<()>),
+    /// A part of an answer that comes in pieces.
+    Piece(u64, Bytes, Arc<filing::State>),
+    Finish(Box<LetGo>, u64, Arc<filing::State>),
+    GiveUp(u64),
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: u64,
+    has_ended: bool,
+}
+
+/// See the module's documentation. Ends with [`Disk::close`].
+pub(crate) struct Disk {
+    root: PathBuf,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    next: AtomicU64,
+    /// Answers that come in pieces.
+    filings: AtomicUsize,
+}
+
+impl Disk {
+    /// Opens a folder, which is nobody else's. What is in it is looked through meanwhile.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub(crate) fn open(root: PathBuf, store: Weak<Store>) -> std::io::Result<Arc<Self>> {
+        let disk = Arc::new(Self {
+            root,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            thread: Mutex::default(),
+            // Beyond all that earlier processes gave, since they are of the same run of the machine.
+            next: AtomicU64::new(Clock::now().nanoseconds()),
+            filings: AtomicUsize::new(0),
+        });
+        let keeper = keeper::Keeper::new(Arc::clone(&disk), store);
+        let thread = std::thread::Builder::new()
+            .name("everwarm-cache".into())
+            .spawn(move || keeper.run())?;
+        *disk.thread.lock() = Some(thread);
+        Ok(disk)
+    }
+
+    /// Does what is to be removed yet, and no more. The folder may be another's then. Blocks.
+    pub(crate) fn close(&self) {
+        self.end();
+        if let Some(thread) = self.thread.lock().take() {
+            // It panicked, then: what it wrote is checked by whoever reads it.
+            let _ = thread.join();
+        }
+    }
+
+    /// The same without waiting for it.
+    pub(crate) fn end(&self) {
+        self.queue.lock().has_ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Keeps what memory has let go of, if there is room in the queue.
+    pub(crate) fn offer(&self, let_go: LetGo) {
+        let bytes = let_go.entry.bytes() as u64;
+        let mut queue = self.queue.lock();
+        if queue.bytes + bytes > QUEUE_BYTES_MAX || queue.has_ended {
+            return;
+        }
+        queue.bytes += bytes;
+        queue.jobs.push_back(Job::Keep(Box::new(let_go)));
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    /// Removes files that nothing leads to any more.
+    pub(crate) fn remove(&self, files: Vec<Place>) -> Removal {
+        if files.is_empty() {
+            return Removal(None);
+        }
+        let (done, is_done) = mpsc::channel();
+        self.push(Job::Remove(files, done));
+        Removal(Some(is_done))
+    }
+
+    /// Removes all that an app has.
+    pub(crate) fn forget(&self, app: Id) -> Removal {
+        let (done, is_done) = mpsc::channel();
+        self.push(Job::Forget(app, done));
+        Removal(Some(is_done))
+    }
+
+    fn push(&self, job: Job) {
+        let mut queue = self.queue.lock();
+        // Whatever is sent after the end is dropped, and whoever waits for it hears so.
+        if !queue.has_ended {
+            queue.jobs.push_back(job);
+        }
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Files that are being removed.
+#[derive(Debug)]
+#[must_use = "what is purged is there until this is done"]
+pub struct Removal(Option<mpsc::Receiver<()>>);
+
+impl Removal {
+    /// Nothing has to be removed.
+    pub(crate) fn nothing() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is nothing to wait for.
+    pub fn is_done(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Waits until they are gone. `false` when that can't be said. Blocks.
+    pub fn wait(self) -> bool {
+        self.wait_for(REMOVAL_TIME_MAX)
+    }
+
+    /// The same for somebody who has less time. They are removed all the same. Blocks.
+    pub fn wait_for(self, time: Duration) -> bool {
+        match self.0 {
+            Some(is_done) => is_done.recv_timeout(time).is_ok(),
+            None => true,
+        }
+    }
+}
+
+/// An answer that is on the disk.
+#[derive(Debug, Clone)]
+pub struct Filed {
+    disk: Arc<Disk>,
+    pub(crate) place: Place,
+    end: End,
+    bytes: u64,
+}
+
+impl Filed {
+    pub(crate) fn new(disk: Arc<Disk>, place: Place, known: &Known) -> Self {
+        Self {
+            disk,
+            place,
+            end: known.end,
+            bytes: known.bytes,
+        }
+    }
+
+    /// How long its file is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Opens it and reads its head. Blocks.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't the answer to this: then it should be [forgotten](store::Place::forget).
+    pub fn open(&self, url: &Url, variant: &Variant) -> Result<Opened, Damage> {
+        let path = self.place.path(&self.disk.root);
+        let (reading, _, _) = Reading::open(&path, Some(self.end), Clock::now())?;
+        if reading.head.url != *url || reading.head.variant != *variant {
+            return Err(Damage::Torn);
+        }
+        Ok(Opened {
+            reading,
+            number: self.place.number,
+        })
+    }
+}
+
+/// An answer whose file is open.
+#[derive(Debug)]
+pub struct Opened {
+    reading: Reading,
+    number: u64,
+}
+
+impl Opened {
+    /// How long its content is.
+    pub fn length(&self) -> u64 {
+        self.reading.head.length
+    }
+
+    /// So many bytes of the content at once, by their place among all such pieces. Blocks.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't what was written.
+    pub fn piece(&self, number: usize) -> Result<Bytes, Damage> {
+        self.reading.piece(number)
+    }
+
+    /// The answer, with all of its content, and so much room for codings if it is for clients that take one. Blocks.
+    ///
+    /// # Errors
+    /// It can't be read, or isn't what was written.
+    pub fn whole(&self, room: usize) -> Result<Entry, Damage> {
+        Ok(self.entry(self.reading.whole()?, room))
+    }
+
+    /// The answer without its content.
+    pub fn head(&self) -> Entry {
+        self.entry(Bytes::new(), NO_ROOM)
+    }
+
+    fn entry(&self, body: Bytes, room: usize) -> Entry {
+        let head = &self.reading.head;
+        Entry {
+            variant: head.variant.clone(),
+            status: head.status,
+            headers: head.headers.clone(),
+            body,
+            freshness: head.freshness,
+            tags: head.tags.clone(),
+            coded: Coded::with_room(if head.is_coded { room } else { 0 }),
+            filed: Some(self.number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
