@@ -57,7 +57,8 @@ fn tree(paths: &[&str]) -> Tree {
         .collect();
     let packed = Packed::new(&files);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let opened = packed.open(&packed.library(1 << 20));
+    let library = packed.library(1 << 20);
+    let opened = packed.open(&library);
     runtime.unwrap().block_on(opened).unwrap()
 }
 
@@ -154,7 +155,8 @@ fn hash_changes_with_what_is_in_a_file_and_is_no_other_files() {
         ];
         let packed = Packed::new(&files);
         let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let opened = packed.open(&packed.library(1 << 20));
+        let library = packed.library(1 << 20);
+        let opened = packed.open(&library);
         let tree = runtime.unwrap().block_on(opened).unwrap();
         ["data/a", "data/b", "data/c", "data"]
             .map(|path| tree.hash(tree.walk(Tree::root(), path).unwrap()))
