@@ -302,9 +302,9 @@ async fn server_that_fails_is_told_of_in_time_and_loses_nothing() {
     put(&store, &id("kept"), b"kept").await;
     for failing in [Failing::Silent, Failing::Garbage, Failing::Gone] {
         s3.fail(failing);
-        let large = bytes(9 << 20);
+        let (new, large) = (id("new"), bytes(9 << 20));
         for asked in [&b"small"[..], &large] {
-            let put = try_put(store.blobs(), &id("new"), asked);
+            let put = try_put(store.blobs(), &new, asked);
             let put = within("an error", put).await;
             let is_told = matches!(put, Err(BlobError::Unavailable { .. }));
             assert!(is_told, "{failing:?}: {put:?}");
