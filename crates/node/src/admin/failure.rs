@@ -351,9 +351,10 @@ impl From<BlobError> for Failed {
             }
             // Nothing here is moved.
             BlobError::OtherApp => Self::bad_request(error.to_string()),
-            BlobError::Refused(_) | BlobError::Damaged { .. } | BlobError::Failed { .. } => {
-                Self::coded("EW4003", &error)
-            }
+            BlobError::Refused(_)
+            | BlobError::Unavailable { .. }
+            | BlobError::Damaged { .. }
+            | BlobError::Failed { .. } => Self::coded("EW4003", &error),
         }
     }
 }
