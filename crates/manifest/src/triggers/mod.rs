@@ -12,7 +12,7 @@ use crate::limits::Bounds;
 use crate::names::{FunctionName, QueueName, ScheduleName};
 use crate::quantity::Millis;
 
-pub use cron::{CRON_BYTES_MAX, Cron, CronError, Zone, ZoneError};
+pub use cron::{CRON_BYTES_MAX, Cron, CronError, FIXED_TIMES_MAX, Zone, ZoneError};
 pub use path::{CALL_PATH_BYTES_MAX, CallPath, CallPathError};
 
 /// The most queues of one app.
