@@ -187,6 +187,13 @@ fn blobs_in(file: &mut File) -> blobs::FromFile {
     }
 }
 
+fn otlp_in(file: &mut File) -> otlp::FromFile {
+    otlp::FromFile {
+        otlp_endpoint: file.otlp_endpoint.take(),
+        otlp_sample_ratio: file.otlp_sample_ratio.take(),
+    }
+}
+
 fn resolved(
     args: &ServeArgs,
     mut file: File,
