@@ -273,10 +273,10 @@ async fn quota_of_a_tenant_bounds_the_messages_of_each_of_its_apps() {
     // Functions too.
     let one = json!([{"body": "a"}]).to_string();
     let request = Request::post("/send?jobs", one).header("host", "shop.example.com");
-    let sent = server
+    let answered = server
         .node
         .send(request.header("content-type", "application/json"));
-    assert_eq!(sent.await.json()["error"], "full");
+    assert_eq!(answered.await.json()["error"], "full");
     says(
         &server,
         &["tenant", "set", "default", "--queue-bytes", "12B"],

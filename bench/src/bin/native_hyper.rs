@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .map(|listener| {
             let body = body.clone();
-            std::thread::spawn(|| serve(listener, body))
+            std::thread::spawn(|| serve(listener, &body))
         })
         .collect();
     for thread in threads {
@@ -69,7 +69,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn serve(listener: TcpListener, body: Bytes) -> anyhow::Result<()> {
+fn serve(listener: TcpListener, body: &Bytes) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;

@@ -112,12 +112,12 @@ mod tests {
 
     async fn put(library: &Library, kept: &Arc<Kept<u32>>, made: &AtomicUsize) -> u32 {
         let owner: Weak<Kept<u32>> = Arc::downgrade(kept);
-        let make = async {
+        let read = async {
             made.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             Ok::<_, ()>((7, 60))
         };
-        **kept.get_or_make(library, owner, make).await.unwrap()
+        **kept.get_or_make(library, owner, read).await.unwrap()
     }
 
     #[tokio::test]

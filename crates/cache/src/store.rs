@@ -103,6 +103,22 @@ impl Weighed for Answers {
     }
 }
 
+/// Takes what is kept of a URL.
+fn take_url(place: &Place, url: UrlRef<'_>, purged: &mut Purged) {
+    let Place { share, app } = place;
+    if let Some(answers) = share.answers.remove(&url, || app.purge_url(url)) {
+        purged.answers += answers.group.len();
+        let entries = answers.group.entries().iter();
+        purged.filed.extend(entries.filter_map(|entry| entry.filed));
+    }
+    if app.has_files() {
+        let files = share.files.remove(&UrlName::of(url), || ());
+        purged
+            .files
+            .extend(files.into_iter().flat_map(|files| files.all()));
+    }
+}
+
 impl Store {
     /// An empty one.
     pub fn new(bounds: Bounds) -> Arc<Self> {
@@ -326,7 +342,7 @@ impl Store {
                         host,
                         target,
                     };
-                    self.take_url(&place, url, &mut purged);
+                    take_url(&place, url, &mut purged);
                 }
                 purged.removal(self)
             }
@@ -364,23 +380,8 @@ impl Store {
     /// Something unsafe was done at a URL: what is kept of it isn't true any more (RFC 9111, section 4.4).
     pub fn invalidate(&self, place: &Place, url: UrlRef<'_>) -> Removal {
         let mut purged = Purged::default();
-        self.take_url(place, url, &mut purged);
+        take_url(place, url, &mut purged);
         purged.removal(self).1
-    }
-
-    fn take_url(&self, place: &Place, url: UrlRef<'_>, purged: &mut Purged) {
-        let Place { share, app } = place;
-        if let Some(answers) = share.answers.remove(&url, || app.purge_url(url)) {
-            purged.answers += answers.group.len();
-            let entries = answers.group.entries().iter();
-            purged.filed.extend(entries.filter_map(|entry| entry.filed));
-        }
-        if app.has_files() {
-            let files = share.files.remove(&UrlName::of(url), || ());
-            purged
-                .files
-                .extend(files.into_iter().flat_map(|files| files.all()));
-        }
     }
 
     /// Removes one answer.

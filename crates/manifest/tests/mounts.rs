@@ -119,9 +119,8 @@ fn mistakes_are_told_with_their_place() {
 
 #[test]
 fn too_many_and_tables_of_another_form_are_told() {
-    let many: String = (0..17)
-        .map(|number| format!("[[function.mounts]]\npath = \"d{number}\"\n"))
-        .collect();
+    let many = (0..17).map(|number| format!("[[function.mounts]]\npath = \"d{number}\"\n"));
+    let many = many.collect::<Vec<_>>().concat();
     let errors = mistakes(&format!("name = \"a\"\n[[function]]\n{many}"));
     assert_eq!(
         errors.diagnostics()[0].code,

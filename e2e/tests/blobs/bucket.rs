@@ -22,7 +22,7 @@ async fn told(node: &Node, text: &str) {
         fault.is_some_and(|fault| fault.contains(text))
     };
     node.log()
-        .patient(Duration::from_secs(60))
+        .patient(Duration::from_mins(1))
         .value(text, says)
         .await;
 }
@@ -163,7 +163,7 @@ async fn bucket_is_reached_by_tls_from_an_authority_that_the_node_trusts() {
     assert!(put.contains("can't be reached"), "{put}");
     let folder = tempfile::tempdir().unwrap();
     let pem = folder.path().join("authority.pem");
-    fs::write(&pem, authority.pem()).unwrap();
+    std::fs::write(&pem, authority.pem()).unwrap();
     let app = place.app().flag("--trusted-cas", &pem.to_string_lossy());
     let node = app.start().await;
     assert_eq!(ask(&node, parsed(PUT)).await["ok"]["size"], 5);

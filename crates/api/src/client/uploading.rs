@@ -57,7 +57,7 @@ type Piece = Option<Bytes>;
 
 /// A body that comes piece by piece.
 pub(super) struct Pieces {
-    pieces: mpsc::Receiver<Piece>,
+    come: mpsc::Receiver<Piece>,
     left: Option<u64>,
     is_over: bool,
 }
@@ -90,7 +90,7 @@ impl Body for Pieces {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let next = ready!(self.pieces.poll_recv(cx)).and_then(|piece| self.check(piece));
+        let next = ready!(self.come.poll_recv(cx)).and_then(|piece| self.check(piece));
         let Some(piece) = next else {
             self.is_over = true;
             return Poll::Ready(Some(Err(GivenUp)));
@@ -116,10 +116,10 @@ impl Client {
         request: Request<()>,
         mut source: impl Source,
     ) -> Result<Response<Bytes>, UploadError> {
-        let (send, pieces) = mpsc::channel(1);
+        let (send, come) = mpsc::channel(1);
         let mut request = request.map(|()| {
             Either::Right(Pieces {
-                pieces,
+                come,
                 left: source.size(),
                 is_over: false,
             })
@@ -196,7 +196,7 @@ mod tests {
         }
         drop(send);
         let body = Pieces {
-            pieces: receive,
+            come: receive,
             left: said,
             is_over: false,
         };

@@ -155,8 +155,8 @@ impl Head {
         let (asked, received) = (time()?, time()?);
         let (age_then, lifetime, while_revalidate, if_error) = (time()?, time()?, time()?, time()?);
         let freshness = Freshness::from_parts(Parts {
-            asked: clock.from_machine(asked)?,
-            received: clock.from_machine(received)?,
+            asked: clock.time_of(asked)?,
+            received: clock.time_of(received)?,
             age_then,
             lifetime,
             while_revalidate,
@@ -263,9 +263,13 @@ mod tests {
             let name: HeaderName = name.parse().expect("a name");
             headers.append(name, HeaderValue::from_str(value).expect("a value"));
         }
+        let ago = |seconds| {
+            let time = clock.instant().checked_sub(Duration::from_secs(seconds));
+            time.expect("the machine runs longer")
+        };
         let times = Times {
-            asked: clock.instant() - Duration::from_secs(2),
-            received: clock.instant() - Duration::from_secs(1),
+            asked: ago(2),
+            received: ago(1),
             received_at: SystemTime::now(),
         };
         let said = Directives::of(&headers);

@@ -232,8 +232,7 @@ impl Keeper {
     /// Whether so much may be written. The store is on the same disk, and comes first.
     fn has_room(&mut self, bytes: u64) -> bool {
         let free = rustix::fs::statvfs(&self.disk.root)
-            .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-            .unwrap_or(0);
+            .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         let has_room = free >= FREE_BYTES_MIN.saturating_add(bytes);
         if !has_room {
             self.pause("be written", &io::ErrorKind::StorageFull.into());

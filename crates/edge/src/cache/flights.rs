@@ -242,7 +242,7 @@ mod tests {
 
     fn patience() -> Patience {
         let now = tokio::time::Instant::now().into_std();
-        Patience::of(now, Duration::from_secs(60))
+        Patience::of(now, Duration::from_mins(1))
     }
 
     fn leads(flights: &Flights, target: &str) -> Lead {
@@ -307,7 +307,7 @@ mod tests {
             (short.head, short.whole),
             (now + Duration::from_secs(2), now + Duration::from_secs(2))
         );
-        let long = Patience::of(now, Duration::from_secs(600));
+        let long = Patience::of(now, Duration::from_mins(10));
         assert_eq!(long.head, now + WAIT_MAX);
     }
 }

@@ -8,6 +8,7 @@ use everwarm_node::s3::{BucketName, ObjectPrefix, S3Endpoint};
 
 /// Where blobs are; files in the data folder unless a server is said.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "the names are the flags'")]
 pub(crate) struct BlobsArgs {
     /// An S3 server that keeps blobs, as in https://s3.eu-central-1.amazonaws.com [default: none, they are files]
     #[arg(long, value_name = "URL", env = "EVERWARM_BLOBS_S3_ENDPOINT")]

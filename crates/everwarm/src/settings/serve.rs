@@ -187,6 +187,16 @@ fn blobs_in(file: &mut File) -> blobs::FromFile {
     }
 }
 
+fn clients_in(file: &mut File) -> clients::FromFile {
+    clients::FromFile {
+        trusted_proxies: file.trusted_proxies.take(),
+        connections_max: file.connections_max.take(),
+        connections_per_address_max: file.connections_per_address_max.take(),
+        head_time_max: file.head_time_max.take(),
+        body_idle_max: file.body_idle_max.take(),
+    }
+}
+
 fn otlp_in(file: &mut File) -> otlp::FromFile {
     otlp::FromFile {
         otlp_endpoint: file.otlp_endpoint.take(),
@@ -214,16 +224,7 @@ fn resolved(
         };
     let base_domain = args.base_domain.clone().or(file.base_domain);
     let base_domain = base_domain.as_deref().unwrap_or(BASE_DOMAIN_DEFAULT);
-    let clients = Clients::resolve(
-        &args.clients,
-        clients::FromFile {
-            trusted_proxies: file.trusted_proxies,
-            connections_max: file.connections_max,
-            connections_per_address_max: file.connections_per_address_max,
-            head_time_max: file.head_time_max,
-            body_idle_max: file.body_idle_max,
-        },
-    );
+    let clients = Clients::resolve(&args.clients, clients_in(&mut file));
     let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
     let egress = Egress::resolve(
         &args.egress,

@@ -37,7 +37,7 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<(Input, String), Failure> {
         Failure::uncoded(Exit::Usage, format!("couldn't read {called}: {error}"))
     })?;
     // What isn't a file of its own, a pipe or a device, doesn't say how long it is.
-    let size = metadata.is_file().then(|| metadata.len());
+    let size = metadata.is_file().then_some(metadata.len());
     Ok((Input::read(size, || Ok(file)), called))
 }
 

@@ -120,7 +120,7 @@ mod tests {
     }
 
     impl Bytewise {
-        fn new(size: u64, is_damaged: bool) -> Box<dyn Download> {
+        fn boxed(size: u64, is_damaged: bool) -> Box<dyn Download> {
             let blob = Blob {
                 name: BlobName::new("a").unwrap(),
                 size,
@@ -164,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn client_that_leaves_a_piece_for_too_long_is_given_up() {
         let (turn, returned) = oneshot::channel::<()>();
-        let mut body = Outgoing::start(Bytewise::new(100, false), turn);
+        let mut body = Outgoing::start(Bytewise::boxed(100, false), turn);
         assert!(body.frame().await.unwrap().is_ok());
         returned.await.unwrap_err();
         // What was read already comes, and then no end.
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn turn_is_given_back_with_the_body() {
         let (turn, mut returned) = oneshot::channel::<()>();
-        let body = Outgoing::start(Bytewise::new(2, false), turn);
+        let body = Outgoing::start(Bytewise::boxed(2, false), turn);
         assert_eq!(body.size_hint().exact(), Some(2));
         let mut body = Box::pin(body);
         assert!(body.frame().await.unwrap().is_ok());
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn blob_that_can_not_be_read_breaks_off() {
-        let mut body = Outgoing::start(Bytewise::new(2, true), ());
+        let mut body = Outgoing::start(Bytewise::boxed(2, true), ());
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());
     }

@@ -108,10 +108,10 @@ impl Inner {
             .index
             .read(|connection| look::removed(connection, SWEEP_MAX))?;
         // One that began before that has what was removed since.
-        if let Some(removed) = removed.filter(|_| !self.is_backed_up()) {
-            if self.sweep_removed(removed).await? {
-                return Ok(true);
-            }
+        if let Some(removed) = removed.filter(|_| !self.is_backed_up())
+            && self.sweep_removed(removed).await?
+        {
+            return Ok(true);
         }
         let next = self.walk().folders.pop();
         let Some(folder) = next else {

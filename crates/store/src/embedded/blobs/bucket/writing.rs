@@ -86,12 +86,11 @@ impl Writing {
 
     /// Sends a part.
     pub(in super::super) async fn send(&mut self, part: Part) -> Result<(), BucketFault> {
-        let upload = match &self.sent.upload {
-            Some(upload) => upload.clone(),
-            None => {
-                let upload = self.bucket.begin(self.path.clone()).await?;
-                self.sent.upload.insert(upload).clone()
-            }
+        let upload = if let Some(upload) = &self.sent.upload {
+            upload.clone()
+        } else {
+            let upload = self.bucket.begin(self.path.clone()).await?;
+            self.sent.upload.insert(upload).clone()
         };
         let number = self.sent.parts.len();
         let to = (self.path.clone(), upload);
