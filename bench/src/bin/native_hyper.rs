@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         .into_iter()
         .map(|listener| {
             let body = body.clone();
-            std::thread::spawn(|| serve(listener, &body))
+            std::thread::spawn(move || serve(listener, &body))
         })
         .collect();
     for thread in threads {

@@ -69,9 +69,9 @@ impl Domain {
         }
     }
 
-    /// The port that the node got, where it is the one that counts.
-    pub(crate) fn bound_to(mut self, port: u16) -> Self {
-        if let Some(base) = &mut self.base
+    /// The port that the node got, if it got one, where it is the one that counts.
+    pub(crate) fn bound_to(mut self, port: Option<u16>) -> Self {
+        if let (Some(base), Some(port)) = (&mut self.base, port)
             && base.port == 0
         {
             base.port = port;

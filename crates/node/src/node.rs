@@ -226,11 +226,7 @@ impl Node {
         let library = bundles::library(&store);
         stores.open(&store, &library);
         let vault = open_vault(config.secrets_key, &store, &secrets).await?;
-        let port = listeners.main_port();
-        let domain = port.map_or_else(
-            || config.domain.clone(),
-            |port| config.domain.bound_to(port),
-        );
+        let domain = config.domain.bound_to(listeners.main_port());
         listeners.open_acme(store.data_dir().root())?;
         let compiled = Arc::new(open_compiled(&store)?);
         let (report_missing, missing) = mpsc::channel(MISSING_MAX);

@@ -214,6 +214,8 @@ fn resolved(
         |name: &str, reason: String| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}"));
     let otlp = Otlp::resolve(&args.otlp, otlp_in(&mut file));
     let otlp = otlp.map_err(|(name, reason)| wrong(name, reason))?;
+    let clients = Clients::resolve(&args.clients, clients_in(&mut file));
+    let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
     let blobs = Blobs::resolve(&args.blobs, blobs_in(&mut file));
     let blobs = blobs.map_err(|(name, reason)| wrong(name, reason))?;
     let address =
@@ -224,8 +226,6 @@ fn resolved(
         };
     let base_domain = args.base_domain.clone().or(file.base_domain);
     let base_domain = base_domain.as_deref().unwrap_or(BASE_DOMAIN_DEFAULT);
-    let clients = Clients::resolve(&args.clients, clients_in(&mut file));
-    let clients = clients.map_err(|(name, reason)| wrong(name, reason))?;
     let egress = Egress::resolve(
         &args.egress,
         egress::FromFile {
