@@ -174,7 +174,10 @@ async fn answer_that_memory_has_let_go_of_is_read_from_the_disk() {
         .header("host", HOST)
         .header("cache-control", "no-cache");
     assert_eq!(server.node.send(newer).await.header("x-call"), Some("2"));
-    assert_eq!(read(&server, "/a", PLAIN).await.header("x-call"), Some("2"));
+    let newest = read(&server, "/a", PLAIN).await;
+    let call: u32 = newest.header("x-call").unwrap().parse().unwrap();
+    // Memory may let go of it before it is filed: then the function is asked once more.
+    assert!(call >= 2, "{call}");
     let line = "everwarm_cache_disk_hits_total{tenant=\"default\",app=\"cached\"}";
     let token = format!("Bearer {}", server.first_token().expose());
     let metrics = Request::get("/metrics").header("authorization", &token);
@@ -310,7 +313,7 @@ async fn file_that_is_not_what_was_written_is_a_miss_and_is_removed() {
     };
     let mut bytes = fs::read(file).unwrap();
     bytes[BYTES / 2] ^= 1;
-    fs::write(file, bytes).unwrap();
+    fs::write(file, &bytes).unwrap();
     // If memory has it again by now, it is pressed out, and the file isn't written again while it is known.
     eventually("the function is asked", async || {
         let reply = get(&server, "/a").await;
@@ -322,7 +325,11 @@ async fn file_that_is_not_what_was_written_is_a_miss_and_is_removed() {
         None
     })
     .await;
-    eventually("its file is gone", async || (!file.exists()).then_some(())).await;
+    eventually("what was in its file is gone", async || {
+        let is_there = fs::read(file).is_ok_and(|now| now == bytes);
+        (!is_there).then_some(())
+    })
+    .await;
     assert!(server.node.log().contains("isn't what was written"));
 }
 

@@ -60,6 +60,8 @@ async fn answer(mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
     let authority = request.uri().authority().unwrap().to_string();
     let path = request.uri().path_and_query().unwrap().as_str();
     *request.uri_mut() = path.parse().unwrap();
+    let host = authority.parse().unwrap();
+    request.headers_mut().insert(hyper::header::HOST, host);
     let stream = TcpStream::connect(&authority).await;
     let stream = stream.map_err(|error| HttpError::new(HttpErrorKind::Connect, error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))

@@ -24,7 +24,7 @@ pub(crate) enum BlobCommand {
 pub(crate) struct ContainerArgs {
     /// The app
     pub(crate) app: String,
-    /// The container, as in [[blobs]] of its manifest
+    /// The container, as its manifest declares it
     pub(crate) container: String,
 }
 

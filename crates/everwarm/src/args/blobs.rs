@@ -10,7 +10,7 @@ use everwarm_node::s3::{BucketName, ObjectPrefix, S3Endpoint};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[expect(clippy::struct_field_names, reason = "the names are the flags'")]
 pub(crate) struct BlobsArgs {
-    /// An S3 server that keeps blobs, as in https://s3.eu-central-1.amazonaws.com [default: none, they are files]
+    /// An S3 server that keeps blobs, by its `https://` address [default: none, they are files]
     #[arg(long, value_name = "URL", env = "EVERWARM_BLOBS_S3_ENDPOINT")]
     pub(crate) blobs_s3_endpoint: Option<S3Endpoint>,
     /// The bucket that they are in
