@@ -74,7 +74,10 @@ fn version(command: &mut Command) -> String {
     let Ok(output) = command.output() else {
         return String::new();
     };
-    let text = String::from_utf8_lossy(&output.stdout);
+    // nginx says it on standard error.
+    let mut said = [&output.stdout, &output.stderr].into_iter();
+    let said = said.find(|said| !said.is_empty());
+    let text = said.map_or_else(Default::default, |said| String::from_utf8_lossy(said));
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 

@@ -13,7 +13,7 @@ mod workerd;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -90,11 +90,7 @@ pub(crate) fn version_commands(settings: &Settings) -> Vec<(&'static str, Comman
         ("workerd", versioned(&workerd::program(settings))),
         ("deno", versioned(&deno::program(settings))),
         ("node", versioned(Path::new("node"))),
-        ("nginx", {
-            let mut command = Command::new("nginx");
-            command.arg("-v");
-            command
-        }),
+        ("nginx", nginx::versioned()),
     ]
 }
 
@@ -189,6 +185,12 @@ pub(crate) fn start_command(
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?)
+}
+
+/// Whether a program on the PATH can be asked for its version.
+fn tells_its_version(mut command: Command) -> bool {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// The plain words for a program that isn't there.

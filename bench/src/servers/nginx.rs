@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::Server;
+use super::{Server, tells_its_version};
 use crate::settings::Settings;
 
 /// Serves the files of `public`, which is in the folder that it is started in.
@@ -15,19 +15,21 @@ pub(crate) struct Nginx;
 /// Where its files are.
 pub(crate) const FILES: &str = "public";
 
+/// How it is asked for its version.
+pub(super) fn versioned() -> Command {
+    let mut command = Command::new("nginx");
+    command.arg("-v");
+    command
+}
+
 impl Server for Nginx {
     fn name(&self) -> String {
         "nginx".to_owned()
     }
 
     fn missing(&self, _settings: &Settings) -> Option<String> {
-        let runs = Command::new("nginx")
-            .arg("-v")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        (!runs).then(|| "nginx is not on the PATH: `apt-get install nginx` on Debian".to_owned())
+        (!tells_its_version(versioned()))
+            .then(|| "nginx is not on the PATH: `apt-get install nginx` on Debian".to_owned())
     }
 
     fn command(

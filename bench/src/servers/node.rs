@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use super::{HELLO, Server};
+use super::{HELLO, Server, tells_its_version, versioned};
 use crate::settings::Settings;
 
 /// `http.createServer`.
@@ -17,13 +17,7 @@ impl Server for Node {
     }
 
     fn missing(&self, _settings: &Settings) -> Option<String> {
-        let runs = Command::new("node")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        (!runs)
+        (!tells_its_version(versioned(Path::new("node"))))
             .then(|| "node is not on the PATH: install Node.js, which also brings npm".to_owned())
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Touches no component and no code, so that a start costs little whatever the apps are.
 
+use std::collections::HashSet;
+
 use everwarm_store::Store as _;
 use everwarm_store::accounts::Tenant;
 use everwarm_store::catalog::Serving;
@@ -65,10 +67,12 @@ impl Node {
         self.edge.switch_routes(table);
         *self.apps.lock() = apps;
         // Another process may have had the store, and removed some.
-        self.triggers.remove_all_but(|tenant, app| {
-            let mut apps = served.apps.iter();
-            apps.any(|it| it.tenant == *tenant && it.main.manifest.name == *app)
-        });
+        let names = served.apps.iter();
+        let names: HashSet<_> = names
+            .map(|serving| (&serving.tenant, &serving.main.manifest.name))
+            .collect();
+        self.triggers
+            .remove_all_but(|tenant, app| names.contains(&(tenant, app)));
         for serving in &served.apps {
             self.set_triggers(&serving.tenant, &serving.main.manifest, Occasion::Start);
         }
