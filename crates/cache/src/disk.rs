@@ -1,12 +1,13 @@
 //! What is kept on the disk: what memory has let go of, and what is too large for it. One file an answer, in a folder of its
 //! app; which there are is known without a read.
 //!
-//! Writing, removing and the look through what an earlier process left are done by one thread ([`keeper`]), one after the
+//! Writing, removing and the look through what an earlier process left are done by one thread (`keeper`), one after the
 //! other: what is purged is removed before the purge is answered, and nothing that was begun before comes back behind it.
 //! Reading blocks whoever reads, and checks every byte.
 //!
 //! Nothing is synced. What the process before left is used while the machine runs on, since the kernel has all that was
-//! written and removed; after that it is thrown away, since what was purged might be there again.
+//! written and removed; after that it is thrown away, since what was purged might be there again. So it is where a process serves
+//! on that has given the folder to another one.
 
 mod clock;
 mod file;
@@ -63,7 +64,7 @@ enum Job {
     /// A part of an answer that comes in pieces.
     Piece(u64, Bytes, Arc<filing::State>),
     Finish(Box<LetGo>, u64, Arc<filing::State>),
-    GiveUp(u64),
+    GiveUp(u64, Arc<filing::State>),
 }
 
 #[derive(Default)]
@@ -81,7 +82,7 @@ pub(crate) struct Disk {
     thread: Mutex<Option<JoinHandle<()>>>,
     next: AtomicU64,
     /// Answers that come in pieces.
-    filings: AtomicUsize,
+    filings: Arc<AtomicUsize>,
 }
 
 impl Disk {
@@ -97,7 +98,7 @@ impl Disk {
             thread: Mutex::default(),
             // Beyond all that earlier processes gave, since they are of the same run of the machine.
             next: AtomicU64::new(Clock::now().nanoseconds()),
-            filings: AtomicUsize::new(0),
+            filings: Arc::default(),
         });
         let keeper = keeper::Keeper::new(Arc::clone(&disk), store);
         let thread = std::thread::Builder::new()
@@ -114,6 +115,15 @@ impl Disk {
             // It panicked, then: what it wrote is checked by whoever reads it.
             let _ = thread.join();
         }
+    }
+
+    /// The same; whoever has the folder then begins with nothing. Blocks.
+    ///
+    /// # Errors
+    /// It may take up what is there.
+    pub(crate) fn close_for_good(&self) -> std::io::Result<()> {
+        self.close();
+        keeper::distrust(&self.root)
     }
 
     /// The same without waiting for it.
@@ -152,14 +162,20 @@ impl Disk {
         Removal(Some(is_done))
     }
 
-    fn push(&self, job: Job) {
+    /// `false` after the end: then the job is dropped, and whoever waits for it hears so.
+    fn push(&self, job: Job) -> bool {
         let mut queue = self.queue.lock();
-        // Whatever is sent after the end is dropped, and whoever waits for it hears so.
-        if !queue.has_ended {
-            queue.jobs.push_back(job);
+        if queue.has_ended {
+            return false;
         }
+        queue.jobs.push_back(job);
         drop(queue);
         self.changed.notify_all();
+        true
+    }
+
+    fn has_ended(&self) -> bool {
+        self.queue.lock().has_ended
     }
 
     fn next_number(&self) -> u64 {
@@ -232,7 +248,8 @@ impl Filed {
     /// Opens it and reads its head. Blocks.
     ///
     /// # Errors
-    /// It can't be read, or isn't the answer to this: then it should be [forgotten](store::Place::forget).
+    /// It can't be read, or isn't the answer to this: then it should be [forgotten](crate::Store::forget_damaged) if that
+    /// [lasts](Damage::is_lasting).
     pub fn open(&self, url: &Url, variant: &Variant) -> Result<Opened, Damage> {
         let path = self.place.path(&self.disk.root);
         let (reading, _, _) = Reading::open(&path, Some(self.end), Clock::now())?;

@@ -115,12 +115,23 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
             Some(place) => place,
             None => part.add(hash, key, make()),
         };
-        let thing = &mut part.things[place];
-        let result = change(&mut thing.value);
-        if !thing.weigh() {
-            part.take_out(place);
-        }
+        let (result, _gone) = part.change(place, change);
+        // What is let go of is dropped where nobody waits for it.
+        drop(part);
         result
+    }
+
+    /// Changes what is there, if anything is. Nothing stays of what is nothing then.
+    pub(crate) fn change_there<Q, R>(&self, key: &Q, change: impl FnOnce(&mut V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let (hash, part) = self.part(key);
+        let mut part = part.lock();
+        let place = part.find(hash, key)?;
+        let (result, _gone) = part.change(place, change);
+        drop(part);
+        Some(result)
     }
 
     /// Removes one, after `first` was done where nobody can put it back.
@@ -132,7 +143,9 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
         let mut part = part.lock();
         first();
         let place = part.find(hash, key)?;
-        Some(part.let_go(place))
+        let thing = part.let_go(place);
+        drop(part);
+        Some(thing.value)
     }
 
     /// Goes through all of them; what is nothing afterwards goes. How many things less there are.
@@ -149,10 +162,12 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
                 }
                 less += before.saturating_sub(thing.count);
             }
-            for place in nothing {
-                part.take_out(place);
-            }
+            let _gone: Vec<_> = nothing
+                .into_iter()
+                .map(|place| part.take_out(place))
+                .collect();
             part.shrink();
+            drop(part);
         }
         less
     }
@@ -163,7 +178,9 @@ impl<K: Hash + Eq, V: Weighed> Shelf<K, V> {
         // Whoever is used goes only when all others of all parts are.
         (0..2 * PARTS).find_map(|step| {
             let mut part = self.parts[first.wrapping_add(step) % PARTS].lock();
-            part.let_one_go(&last)
+            let (result, _gone) = part.let_one_go(&last)?;
+            drop(part);
+            Some(result)
         })
     }
 }
@@ -225,16 +242,28 @@ impl<K: Hash + Eq, V: Weighed> Part<K, V> {
         thing
     }
 
+    /// Changes one, which is taken out if it is nothing then.
+    fn change<R>(
+        &mut self,
+        place: usize,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> (R, Option<Thing<K, V>>) {
+        let thing = &mut self.things[place];
+        let result = change(&mut thing.value);
+        let is_nothing = !thing.weigh();
+        (result, is_nothing.then(|| self.take_out(place)))
+    }
+
     /// Takes one out that counts as nothing then.
-    fn let_go(&mut self, place: usize) -> V {
+    fn let_go(&mut self, place: usize) -> Thing<K, V> {
         let thing = self.take_out(place);
         thing
             .value
             .moved(difference(0, thing.bytes), difference(0, thing.count));
-        thing.value
+        thing
     }
 
-    fn let_one_go<R>(&mut self, last: impl Fn(&K, &V) -> R) -> Option<R> {
+    fn let_one_go<R>(&mut self, last: impl Fn(&K, &V) -> R) -> Option<(R, Thing<K, V>)> {
         // Each is asked once: who is used goes to the back unused.
         for _ in 0..self.things.len() {
             let place = self.front;
@@ -245,8 +274,7 @@ impl<K: Hash + Eq, V: Weighed> Part<K, V> {
             }
             let thing = &self.things[place];
             let result = last(&thing.key, &thing.value);
-            self.let_go(place);
-            return Some(result);
+            return Some((result, self.let_go(place)));
         }
         None
     }
@@ -320,6 +348,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Set(u8, usize),
+        SetThere(u8, usize),
         Look(u8),
         Remove(u8),
         LetOneGo,
@@ -329,6 +358,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             6 => (0_u8..40, 0_usize..5).prop_map(|(key, size)| Step::Set(key, size)),
+            2 => (0_u8..40, 0_usize..5).prop_map(|(key, size)| Step::SetThere(key, size)),
             3 => (0_u8..40).prop_map(Step::Look),
             2 => (0_u8..40).prop_map(Step::Remove),
             3 => Just(Step::LetOneGo),
@@ -348,6 +378,13 @@ mod tests {
                         shelf.change(key, make, |thing| thing.0 = size);
                         model.remove(&key);
                         if size > 0 {
+                            model.insert(key, size);
+                        }
+                    }
+                    Step::SetThere(key, size) => {
+                        let before = shelf.change_there(&Borrowed(key), |thing| std::mem::replace(&mut thing.0, size));
+                        prop_assert_eq!(before, model.remove(&key));
+                        if before.is_some() && size > 0 {
                             model.insert(key, size);
                         }
                     }

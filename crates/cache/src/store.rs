@@ -78,17 +78,6 @@ struct Answers {
     app: Arc<AppCache>,
 }
 
-impl Answers {
-    /// What is made to be changed, and is gone at once if nothing comes into it.
-    fn of_nothing(app: &Arc<AppCache>) -> Self {
-        Self {
-            group: Group::default(),
-            url_bytes: 0,
-            app: Arc::clone(app),
-        }
-    }
-}
-
 impl Weighed for Answers {
     fn bytes(&self) -> usize {
         self.group.bytes() + self.url_bytes
@@ -111,12 +100,11 @@ fn take_url(place: &Place, url: UrlRef<'_>, purged: &mut Purged) {
         let entries = answers.group.entries().iter();
         purged.filed.extend(entries.filter_map(|entry| entry.filed));
     }
-    if app.has_files() {
-        let files = share.files.remove(&UrlName::of(url), || ());
-        purged
-            .files
-            .extend(files.into_iter().flat_map(|files| files.all()));
-    }
+    // Even where nothing is known to be there: a file that is being written counts only once it is in.
+    let files = share.files.remove(&UrlName::of(url), || ());
+    purged
+        .files
+        .extend(files.into_iter().flat_map(|files| files.all()));
 }
 
 impl Store {
@@ -386,9 +374,8 @@ impl Store {
 
     /// Removes one answer.
     pub fn remove(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
-        let make = || Answers::of_nothing(&place.app);
         let remove = |answers: &mut Answers| answers.group.remove(variant);
-        place.share.answers.change(url.to_owned(), make, remove);
+        place.share.answers.change_there(&url, remove);
         self.unfile_replaced(place, url, variant);
     }
 }

@@ -86,6 +86,19 @@ pub(crate) async fn close_disk(store: &Arc<Store>) {
     let _ = tokio::task::spawn_blocking(move || store.close_disk()).await;
 }
 
+/// Lets another process have the folder while this one serves on: it begins with nothing.
+pub(crate) async fn give_disk_up(store: &Arc<Store>) {
+    let store = Arc::clone(store);
+    // As above.
+    let given_up = tokio::task::spawn_blocking(move || store.give_disk_up()).await;
+    if let Ok(Err(error)) = given_up {
+        tracing::error!(
+            %error,
+            "the process that takes over may give kept answers that are changed meanwhile: purge them there"
+        );
+    }
+}
+
 /// Waits until files are removed. `false` when one may be there again for the next process.
 pub(crate) async fn are_removed(removals: Vec<Removal>) -> bool {
     if removals.iter().all(Removal::is_done) {

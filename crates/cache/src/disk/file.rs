@@ -22,6 +22,17 @@ pub enum Damage {
     Torn,
 }
 
+impl Damage {
+    /// Whether the file is of no use any more, and not this one read of it.
+    pub fn is_lasting(&self) -> bool {
+        use io::ErrorKind::{NotFound, UnexpectedEof};
+        match self {
+            Self::Io(error) => matches!(error.kind(), NotFound | UnexpectedEof),
+            Self::Torn => true,
+        }
+    }
+}
+
 /// A file that is written.
 #[derive(Debug)]
 pub(super) struct Writing {

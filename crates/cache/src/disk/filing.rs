@@ -1,7 +1,7 @@
 //! An answer that is too large for memory, on its way to the disk while it comes in pieces. Owns how much of it waits.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,9 +14,12 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Answers that come in pieces, at once.
 const FILINGS_MAX: usize = 16;
 
-/// What is known of it by both sides.
-#[derive(Debug, Default)]
-pub(super) struct State(Mutex<Waiting>);
+/// What is known of it by both sides. It is one of those at once until neither side has it.
+#[derive(Debug)]
+pub(super) struct State {
+    waiting: Mutex<Waiting>,
+    filings: Arc<AtomicUsize>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -29,7 +32,7 @@ impl State {
     /// So much was written, or can't be.
     pub(super) fn written(&self, bytes: usize, failed: bool) {
         let waker = {
-            let mut waiting = self.0.lock();
+            let mut waiting = self.waiting.lock();
             waiting.bytes = waiting.bytes.saturating_sub(bytes);
             waiting.has_failed |= failed;
             waiting.waker.take()
@@ -37,6 +40,17 @@ impl State {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether a part of it is missing.
+    pub(super) fn has_failed(&self) -> bool {
+        self.waiting.lock().has_failed
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.filings.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -61,7 +75,10 @@ impl Filing {
         Some(Self {
             disk: Arc::clone(disk),
             number: disk.next_number(),
-            state: Arc::default(),
+            state: Arc::new(State {
+                waiting: Mutex::default(),
+                filings: Arc::clone(&disk.filings),
+            }),
             length: 0,
             length_max,
             is_finished: false,
@@ -73,20 +90,23 @@ impl Filing {
     pub fn push(&mut self, bytes: Bytes) -> bool {
         self.length += bytes.len() as u64;
         {
-            let mut waiting = self.state.0.lock();
+            let mut waiting = self.state.waiting.lock();
             if waiting.has_failed || self.length > self.length_max {
                 return false;
             }
             waiting.bytes += bytes.len();
         }
-        let state = Arc::clone(&self.state);
-        self.disk.push(Job::Piece(self.number, bytes, state));
-        true
+        let (length, state) = (bytes.len(), Arc::clone(&self.state));
+        let is_taken = self.disk.push(Job::Piece(self.number, bytes, state));
+        if !is_taken {
+            self.state.written(length, true);
+        }
+        is_taken
     }
 
     /// Whether there is room for more.
     pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut waiting = self.state.0.lock();
+        let mut waiting = self.state.waiting.lock();
         if waiting.has_failed || waiting.bytes < WAITING_BYTES_MAX {
             return Poll::Ready(());
         }
@@ -98,6 +118,7 @@ impl Filing {
     pub(crate) fn finish(mut self, answer: LetGo) {
         self.is_finished = true;
         let state = Arc::clone(&self.state);
+        // After the end it isn't kept, which nobody waits to hear.
         self.disk
             .push(Job::Finish(Box::new(answer), self.number, state));
     }
@@ -105,9 +126,10 @@ impl Filing {
 
 impl Drop for Filing {
     fn drop(&mut self) {
-        self.disk.filings.fetch_sub(1, Ordering::Relaxed);
         if !self.is_finished {
-            self.disk.push(Job::GiveUp(self.number));
+            let state = Arc::clone(&self.state);
+            // After the end what was begun goes with the thread.
+            self.disk.push(Job::GiveUp(self.number, state));
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The thread that writes and removes files, one after the other, and looks through what an earlier process left.
 //!
-//! Owns that a disk that is full, or nearly so, or broken ends nothing but keeping: it is tried again after a while.
+//! Owns that a disk that is full, or nearly so, or broken ends nothing but keeping: it is tried again after a while. And that
+//! the next process takes up what is there only where this one had looked through all of it, and removed what it was to.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::clock::{self, Clock};
 use super::file::{Reading, Writing};
@@ -24,10 +25,18 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Says which run of the machine files are of.
 const RUN: &str = "run";
 
+/// What can't be done with files, and what comes of that.
+const WRITE: &str = "be written";
+const REMOVE: &str = "be removed: the next process of the node begins with none of them";
+const LEAVE: &str = "be left to the next process of the node, which begins with none of them";
+const LOOK_THROUGH: &str = "be looked through: all of them go before others are written";
+
 pub(super) struct Keeper {
     disk: Arc<Disk>,
     store: Weak<Store>,
     paused_until: Option<Instant>,
+    /// Whether all that is in the folder is known.
+    is_in_order: bool,
     /// Answers that come in pieces, by their numbers.
     filings: HashMap<u64, Writing>,
 }
@@ -38,21 +47,22 @@ impl Keeper {
             disk,
             store,
             paused_until: None,
+            is_in_order: false,
             filings: HashMap::new(),
         }
     }
 
     pub(super) fn run(mut self) {
         if let Err(error) = self.take_up() {
-            self.pause("be looked through", &error);
+            self.pause(LOOK_THROUGH, &error);
         }
-        while let Some(job) = self.next() {
-            self.work(job);
+        while let Some((job, has_ended)) = self.next() {
+            self.work(job, has_ended);
         }
     }
 
-    /// What is next. After the end what is to be removed yet, and nothing else.
-    fn next(&self) -> Option<Job> {
+    /// What is next, and whether that is after the end.
+    fn next(&self) -> Option<(Job, bool)> {
         let mut queue = self.disk.queue.lock();
         loop {
             match queue.jobs.pop_front() {
@@ -60,10 +70,7 @@ impl Keeper {
                     if let Job::Keep(let_go) = &job {
                         queue.bytes -= let_go.entry.bytes() as u64;
                     }
-                    let removes = matches!(job, Job::Remove(..) | Job::Forget(..));
-                    if removes || !queue.has_ended {
-                        return Some(job);
-                    }
+                    return Some((job, queue.has_ended));
                 }
                 None if queue.has_ended => return None,
                 None => self.disk.changed.wait(&mut queue),
@@ -71,9 +78,9 @@ impl Keeper {
         }
     }
 
-    fn work(&mut self, job: Job) {
+    /// After the end that does what is to be removed yet, and nothing else.
+    fn work(&mut self, job: Job, has_ended: bool) {
         match job {
-            Job::Keep(let_go) => self.keep(&let_go),
             Job::Remove(files, done) => {
                 if self.remove(&files) {
                     // Whoever waited may have left.
@@ -86,14 +93,25 @@ impl Keeper {
                 }
             }
             Job::Piece(number, bytes, state) => {
-                let failed = !self.piece(number, &bytes);
-                state.written(bytes.len(), failed);
+                // Of one that has failed nothing is begun again in the middle.
+                let goes_on = !has_ended && !state.has_failed();
+                let is_written = goes_on && self.piece(number, &bytes);
+                if !is_written {
+                    self.filings.remove(&number);
+                }
+                state.written(bytes.len(), !is_written);
             }
-            Job::Finish(answer, number, state) => {
-                self.finish(&answer, number);
-                state.written(0, false);
+            Job::GiveUp(number, state) => {
+                self.filings.remove(&number);
+                // It was one of those at once as long as it had a file.
+                drop(state);
             }
-            Job::GiveUp(number) => drop(self.filings.remove(&number)),
+            Job::Finish(_, number, state) if has_ended || state.has_failed() => {
+                self.filings.remove(&number);
+            }
+            Job::Finish(answer, number, _) => self.finish(&answer, number),
+            Job::Keep(_) if has_ended => {}
+            Job::Keep(let_go) => self.keep(&let_go),
         }
     }
 
@@ -104,10 +122,9 @@ impl Keeper {
         let Some(store) = self.store.upgrade() else {
             return;
         };
-        if self.is_paused() || place.has_file(url.borrowed(), &entry.variant, entry.filed) {
-            return;
-        }
-        if !self.has_room(entry.bytes() as u64) {
+        if place.has_file(url.borrowed(), &entry.variant, entry.filed)
+            || !self.may_write(entry.bytes() as u64)
+        {
             return;
         }
         let number = self.disk.next_number();
@@ -122,34 +139,30 @@ impl Keeper {
                 let gone = store.file(let_go, known);
                 self.remove(&gone);
             }
-            Err(error) => self.pause("be written", &error),
+            Err(error) => self.pause(WRITE, &error),
         }
     }
 
+    /// Whether it was written.
     fn piece(&mut self, number: u64, bytes: &[u8]) -> bool {
-        if !self.filings.contains_key(&number) {
-            if self.is_paused() || !self.has_room(bytes.len() as u64) {
-                return false;
-            }
-            match self.begin_filing(number) {
-                Ok(writing) => self.filings.insert(number, writing),
-                Err(error) => {
-                    self.pause("be written", &error);
-                    return false;
-                }
-            };
-        }
-        let Some(writing) = self.filings.get_mut(&number) else {
+        if !self.may_write(bytes.len() as u64) {
             return false;
-        };
-        match writing.push(bytes) {
-            Ok(()) => true,
-            Err(error) => {
-                self.filings.remove(&number);
-                self.pause("be written", &error);
-                false
-            }
         }
+        let written = self.push_piece(number, bytes);
+        if let Err(error) = &written {
+            self.pause(WRITE, error);
+        }
+        written.is_ok()
+    }
+
+    fn push_piece(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(writing) = self.filings.get_mut(&number) {
+            return writing.push(bytes);
+        }
+        let mut writing = self.begin_filing(number)?;
+        writing.push(bytes)?;
+        self.filings.insert(number, writing);
+        Ok(())
     }
 
     fn finish(&mut self, answer: &LetGo, number: u64) {
@@ -166,7 +179,7 @@ impl Keeper {
                 let gone = store.file(answer, known);
                 self.remove(&gone);
             }
-            Err(error) => self.pause("be written", &error),
+            Err(error) => self.pause(WRITE, &error),
         }
     }
 
@@ -191,31 +204,41 @@ impl Keeper {
 
     /// Removes files. `false` when one may be there again for the next process.
     fn remove(&mut self, files: &[Place]) -> bool {
+        let removed = self.removed(files);
+        self.is_done(removed)
+    }
+
+    /// Tries to remove each of them.
+    fn removed(&self, files: &[Place]) -> io::Result<()> {
         let paths = files.iter().map(|file| file.path(&self.disk.root));
-        let removed = paths.map(fs::remove_file).collect();
-        self.is_removed(removed)
+        let removed = paths.map(|path| unless_gone(fs::remove_file(path)));
+        removed.fold(Ok(()), io::Result::and)
     }
 
     fn forget(&mut self, folder: &Path) -> bool {
-        self.is_removed(vec![fs::remove_dir_all(folder)])
+        self.is_done(unless_gone(fs::remove_dir_all(folder)))
     }
 
-    fn is_removed(&mut self, removed: Vec<io::Result<()>>) -> bool {
-        let mut failed = removed.into_iter().filter_map(Result::err);
-        let Some(error) = failed.find(|error| error.kind() != io::ErrorKind::NotFound) else {
-            return true;
-        };
-        self.pause("be removed", &error);
+    fn is_done(&mut self, removed: io::Result<()>) -> bool {
+        let Err(error) = removed else { return true };
+        self.pause(REMOVE, &error);
         // Something is there that shouldn't be: the next process is to begin with nothing.
-        fs::remove_file(self.disk.root.join(RUN)).is_ok()
+        distrust(&self.disk.root).is_ok()
     }
 
-    fn is_paused(&mut self) -> bool {
-        let is_paused = self.paused_until.is_some_and(|end| Instant::now() < end);
-        if !is_paused {
-            self.paused_until = None;
+    /// Whether so much may be written now. What couldn't be looked through goes first, since no bound has it.
+    fn may_write(&mut self, bytes: u64) -> bool {
+        if self.paused_until.is_some_and(|end| Instant::now() < end) {
+            return false;
         }
-        is_paused
+        self.paused_until = None;
+        if !self.is_in_order
+            && let Err(error) = self.begin_anew()
+        {
+            self.pause(LOOK_THROUGH, &error);
+            return false;
+        }
+        self.has_room(bytes)
     }
 
     fn pause(&mut self, what: &str, error: &io::Error) {
@@ -224,18 +247,18 @@ impl Keeper {
         tracing::warn!(
             %error,
             %folder,
-            "a file of the response cache can't {what}: nothing is kept on the disk for {seconds} seconds"
+            "files of the response cache can't {what}. Nothing more is kept on the disk for {seconds} seconds; then it is tried again"
         );
         self.paused_until = Some(Instant::now() + PAUSE);
     }
 
-    /// Whether so much may be written. The store is on the same disk, and comes first.
+    /// The store is on the same disk, and comes first.
     fn has_room(&mut self, bytes: u64) -> bool {
         let free = rustix::fs::statvfs(&self.disk.root)
             .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         let has_room = free >= FREE_BYTES_MIN.saturating_add(bytes);
         if !has_room {
-            self.pause("be written", &io::ErrorKind::StorageFull.into());
+            self.pause(WRITE, &io::ErrorKind::StorageFull.into());
         }
         has_room
     }
@@ -244,83 +267,122 @@ impl Keeper {
     fn take_up(&mut self) -> io::Result<()> {
         let root = self.disk.root.clone();
         make_folder(&root)?;
+        let left = fs::read_to_string(root.join(RUN)).ok();
+        // What is purged from now on may be in a file that nobody has come to yet: until all are looked through, and if that
+        // ends in the middle of it, the next process begins with nothing.
+        distrust(&root)?;
         let run = this_run(&root)?;
-        let is_same = run.is_some() && fs::read_to_string(root.join(RUN)).ok() == run;
-        if !is_same {
-            empty(&root)?;
-            if let Some(run) = run {
-                fs::write(root.join(RUN), run)?;
-            }
-            return Ok(());
+        if run.is_none() || left != run {
+            return self.begin_anew();
         }
-        for folder in fs::read_dir(&root)? {
+        if self.look_through(&root)? {
+            self.came_into_order(&root);
+        }
+        Ok(())
+    }
+
+    /// Removes all that is there.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        let root = self.disk.root.clone();
+        make_folder(&root)?;
+        distrust(&root)?;
+        for entry in fs::read_dir(&root)? {
+            throw_away(&entry?.path())?;
+        }
+        if let Some(store) = self.store.upgrade() {
+            store.forget_files();
+        }
+        self.came_into_order(&root);
+        Ok(())
+    }
+
+    /// All that is in the folder is known: the next process may take it up.
+    fn came_into_order(&mut self, root: &Path) {
+        self.is_in_order = true;
+        let written = this_run(root).and_then(|run| match run {
+            Some(run) => fs::write(root.join(RUN), run),
+            None => Ok(()),
+        });
+        if let Err(error) = written {
+            self.pause(LEAVE, &error);
+        }
+    }
+
+    /// `false` when this ended, or there is no store any more, before all was looked through.
+    fn look_through(&self, root: &Path) -> io::Result<bool> {
+        for folder in fs::read_dir(root)? {
             let folder = folder?;
+            let Some(store) = self.store.upgrade() else {
+                return Ok(false);
+            };
             let name = folder.file_name();
-            if name == RUN {
-                continue;
-            }
             let app = name.to_str().and_then(app_of_folder);
-            let store = self.store.upgrade();
-            let cache = app.and_then(|app| store?.app_with(app));
-            match cache {
-                Some(place) => self.take_up_app(&folder.path(), &place)?,
+            let place = app.and_then(|app| store.app_with(app));
+            drop(store);
+            match place {
+                Some(place) => {
+                    if !self.take_up_app(&folder.path(), &place)? {
+                        return Ok(false);
+                    }
+                }
                 None => throw_away(&folder.path())?,
             }
         }
-        Ok(())
+        Ok(!self.disk.has_ended())
     }
 
-    fn take_up_app(&mut self, folder: &Path, place: &crate::store::Place) -> io::Result<()> {
+    /// `false` as above.
+    fn take_up_app(&self, folder: &Path, place: &crate::store::Place) -> io::Result<bool> {
         for file in fs::read_dir(folder)? {
             let file = file?;
+            let Some(store) = self.store.upgrade() else {
+                return Ok(false);
+            };
+            if self.disk.has_ended() {
+                return Ok(false);
+            }
             let name = file.file_name();
             let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
-            let taken = number.and_then(|number| self.take_up_file(&file.path(), number, place));
+            let taken = number.and_then(|number| take_up_file(&file.path(), number, place, &store));
             match taken {
-                Some(gone) => {
-                    self.remove(&gone);
-                }
+                Some(gone) => self.removed(&gone)?,
                 None => throw_away(&file.path())?,
             }
-            if self.disk.queue.lock().has_ended {
-                break;
-            }
         }
-        Ok(())
+        Ok(true)
     }
+}
 
-    /// The files that go for it. `None` when it is of no use.
-    fn take_up_file(
-        &self,
-        path: &Path,
-        number: u64,
-        place: &crate::store::Place,
-    ) -> Option<Vec<Place>> {
-        let store = self.store.upgrade()?;
-        let (reading, end, bytes) = Reading::open(path, None, Clock::now()).ok()?;
-        let head = reading.head;
-        if head.url.app() != place.app().id() {
-            return None;
-        }
-        let answer = LetGo {
-            place: place.clone(),
-            url: head.url,
-            // Nothing was purged since this process began.
-            since: Since::default(),
-            entry: Arc::new(Entry {
-                variant: head.variant,
-                status: head.status,
-                headers: head.headers,
-                body: bytes::Bytes::new(),
-                freshness: head.freshness,
-                tags: head.tags,
-                coded: crate::entry::Coded::default(),
-                filed: Some(number),
-            }),
-        };
-        let known = known(&answer.entry, number, bytes, end);
-        Some(store.file(&answer, known))
+/// The files that go for it. `None` when it is of no use.
+fn take_up_file(
+    path: &Path,
+    number: u64,
+    place: &crate::store::Place,
+    store: &Store,
+) -> Option<Vec<Place>> {
+    let (reading, end, bytes) = Reading::open(path, None, Clock::now()).ok()?;
+    let head = reading.head;
+    if head.url.app() != place.app().id() {
+        return None;
     }
+    let answer = LetGo {
+        place: place.clone(),
+        url: head.url,
+        // Nothing was purged since this process began.
+        since: Since::default(),
+        entry: Arc::new(Entry {
+            variant: head.variant,
+            status: head.status,
+            headers: head.headers,
+            body: bytes::Bytes::new(),
+            freshness: head.freshness,
+            tags: head.tags,
+            coded: crate::entry::Coded::default(),
+            filed: Some(number),
+        }),
+    };
+    let known = known(&answer.entry, number, bytes, end);
+    Some(store.file(&answer, known))
 }
 
 fn head(of: &LetGo) -> Head {
@@ -363,16 +425,24 @@ fn this_run(root: &Path) -> io::Result<Option<String>> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = fs::metadata(root)?;
     let (device, inode) = (metadata.dev(), metadata.ino());
-    Ok(clock::run_of_the_machine().map(|run| format!("1 {run} {device} {inode}\n")))
+    // An inode is given again, and then its folder was made later.
+    let made = metadata.created().ok();
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    let made = made.map_or(0, |made| made.as_nanos());
+    Ok(clock::run_of_the_machine().map(|run| format!("2 {run} {device} {inode} {made}\n")))
 }
 
-fn empty(root: &Path) -> io::Result<()> {
-    // First of all what says that it can be used.
-    let _ = fs::remove_file(root.join(RUN));
-    for entry in fs::read_dir(root)? {
-        throw_away(&entry?.path())?;
+/// Has whoever opens the folder next begin with nothing.
+pub(super) fn distrust(root: &Path) -> io::Result<()> {
+    unless_gone(fs::remove_file(root.join(RUN)))
+}
+
+/// What isn't there need not be removed.
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
-    Ok(())
 }
 
 fn throw_away(path: &Path) -> io::Result<()> {

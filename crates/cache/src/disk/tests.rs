@@ -16,6 +16,8 @@ use crate::freshness::{Freshness, Times};
 use crate::key::{UrlRef, Values};
 use crate::store::{Bounds, Purge};
 
+mod next_process;
+
 const BOUNDS: Bounds = Bounds {
     bytes: 40_000,
     bytes_of_tenant: 20_000,
@@ -138,7 +140,7 @@ impl Kept {
         };
         let opened = filed.open(&at.to_owned(), &variant);
         let read = opened.and_then(|opened| opened.whole(NO_ROOM));
-        if read.is_err() {
+        if read.as_ref().is_err_and(Damage::is_lasting) {
             self.store.forget_damaged(place, at, &filed);
         }
         Some(read)
@@ -146,6 +148,11 @@ impl Kept {
 
     fn has(&self, place: &store::Place, target: &str) -> bool {
         self.read(place, target).is_some_and(|read| read.is_ok())
+    }
+
+    /// Says which run the files are of, for the next process.
+    fn run(&self) -> PathBuf {
+        self.root().join("run")
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -229,81 +236,29 @@ fn what_was_replaced_or_purged_is_not_on_the_disk() {
 }
 
 #[test]
-fn next_process_has_what_was_not_purged_and_no_more() {
-    let kept = Kept::new();
-    let one = kept.place("one", "a");
-    let other = kept.place("two", "a");
-    for target in ["/stays", "/goes"] {
-        kept.keep(&one, target, entry(9_000, target));
-    }
-    kept.keep(&other, "/forgotten", entry(9_000, "tag"));
-    kept.press_out(&one, &["/stays", "/goes"]);
-    kept.press_out(&other, &["/forgotten"]);
-    assert!(kept.has(&one, "/goes") && kept.has(&other, "/forgotten"));
-    let (_, removal) = kept.store.purge(one.app(), &Purge::Tag("/goes"));
-    assert!(removal.wait());
-    let (tenant, app) = (
-        "two".parse().expect("a tenant"),
-        AppName::new("a").expect("a name"),
-    );
-    assert!(kept.store.forget_app(&tenant, &app).wait());
-    let kept = kept.again();
-    let one = kept.place("one", "a");
-    assert!(kept.has(&one, "/stays") && !kept.has(&one, "/goes"));
-    assert!(!kept.has(&kept.place("two", "a"), "/forgotten"));
-    let read = kept
-        .read(&one, "/stays")
-        .expect("it is there")
-        .expect("it is right");
-    assert!(read.freshness.age(Instant::now()) < Duration::from_mins(1));
-    let count = kept.files().len() as u64;
-    let counted: u64 = APPS
-        .iter()
-        .map(|(tenant, app)| kept.place(tenant, app).app().usage().disk_entries)
-        .sum();
-    assert_eq!(count, counted);
-}
-
-#[test]
-fn another_run_of_the_machine_or_a_copy_begins_with_nothing() {
-    for change in [
-        (|root: &Path| fs::write(root.join("run"), "1 another 1 1\n").expect("it is written"))
-            as fn(&Path),
-        |root| fs::remove_file(root.join("run")).expect("it is there"),
-        |root| {
-            let moved = root.with_extension("moved");
-            fs::rename(root, &moved).expect("it moves");
-            fs::create_dir(root).expect("it is made");
-            for entry in fs::read_dir(moved).expect("it is there").flatten() {
-                fs::rename(entry.path(), root.join(entry.file_name())).expect("it moves");
-            }
-        },
-    ] {
-        let kept = Kept::new();
-        let one = kept.place("one", "a");
-        kept.keep(&one, "/", entry(9_000, "tag"));
-        kept.press_out(&one, &["/"]);
-        kept.store.close_disk();
-        change(&kept.root());
-        let kept = kept.again();
-        assert!(!kept.has(&kept.place("one", "a"), "/"));
-        assert_eq!(kept.files(), Vec::<PathBuf>::new());
-    }
-}
-
-#[test]
-fn app_that_is_purged_before_the_folder_is_taken_up_has_nothing_of_it() {
+fn file_that_can_not_be_read_once_stays() {
     let kept = Kept::new();
     let one = kept.place("one", "a");
     kept.keep(&one, "/", entry(9_000, "tag"));
     kept.press_out(&one, &["/"]);
-    kept.store.close_disk();
-    let (_, removal) = kept.store.purge(one.app(), &Purge::All);
+    let (_, removal) = kept.store.purge(one.app(), &Purge::Tag("press"));
     assert!(removal.wait());
-    kept.open();
-    kept.settle();
-    assert!(!kept.has(&one, "/"));
-    assert_eq!(kept.files(), Vec::<PathBuf>::new());
+    let [file] = &kept.files()[..] else {
+        panic!("there is one file")
+    };
+    let beside = kept.folder.path().join("beside");
+    fs::rename(file, &beside).expect("it moves");
+    // One that leads to itself can't be opened.
+    std::os::unix::fs::symlink(file, file).expect("it is made");
+    let read = kept.read(&one, "/").expect("it is known");
+    assert!(read.is_err_and(|damage| !damage.is_lasting()));
+    fs::rename(&beside, file).expect("it moves");
+    assert!(kept.has(&one, "/"));
+    // One that isn't there is of no use any more.
+    fs::remove_file(file).expect("it is there");
+    let read = kept.read(&one, "/").expect("it is known");
+    assert!(read.is_err_and(|damage| damage.is_lasting()));
+    assert!(kept.read(&one, "/").is_none());
 }
 
 #[test]
@@ -336,6 +291,15 @@ fn answer_in_pieces_is_kept_whole_or_not_at_all() {
             .expect("it is right");
         assert!(read.body == content);
     }
+    // What comes behind the end isn't taken, and nobody waits for it.
+    let mut filing = kept.store.filing().expect("there are none yet");
+    assert!(filing.push(Bytes::from_static(b"a part")));
+    kept.store.close_disk();
+    assert!(!filing.push(Bytes::from_static(b"another")));
+    let waker = std::task::Waker::noop();
+    let cx = std::task::Context::from_waker(waker);
+    assert!(filing.poll_ready(&cx).is_ready());
+    drop(filing);
     let left = fs::read_dir(kept.root()).expect("it is there").flatten();
     assert!(
         left.into_iter()

@@ -36,9 +36,26 @@ impl Store {
         let disk = self.disk.lock().take();
         let Some(disk) = disk else { return };
         disk.close();
+        self.forget_files();
+    }
+
+    /// The same while this process serves on: the other one begins with nothing, since what is made untrue here from now on
+    /// would be there. Blocks.
+    ///
+    /// # Errors
+    /// The folder's files may be taken up all the same.
+    pub fn give_disk_up(&self) -> io::Result<()> {
+        let disk = self.disk.lock().take();
+        let Some(disk) = disk else { return Ok(()) };
+        let given_up = disk.close_for_good();
+        self.forget_files();
+        given_up
+    }
+
+    /// Nothing is known to be on the disk any more. Files that are there stay.
+    pub(crate) fn forget_files(&self) {
         let shares: Vec<_> = self.shares.lock().values().cloned().collect();
         for share in shares {
-            // The files stay.
             share.files.each(|_, files| {
                 files.take(|_| true);
             });
@@ -164,10 +181,10 @@ impl Store {
         url: UrlRef<'_>,
         is_it: impl FnMut(&Known) -> bool,
     ) -> Removal {
-        let make = || Files::new(&place.app);
         let take = |files: &mut Files| files.take(is_it);
-        let gone = place.share.files.change(UrlName::of(url), make, take);
-        self.remove_files(gone)
+        let files = &place.share.files;
+        let gone = files.change_there(&UrlName::of(url), take);
+        self.remove_files(gone.unwrap_or_default())
     }
 
     pub(super) fn remove_files(&self, files: Vec<FilePlace>) -> Removal {
@@ -235,15 +252,8 @@ impl Place {
                 && there.variant.values == *values
                 && entry.freshness.is_later_than(&there.freshness)
         };
-        let has_older = |answers: &Answers| {
-            let mut entries = answers.group.entries().iter();
-            entries.any(|there| is_older(there))
-        };
-        if self.share.answers.peek(&url, has_older) == Some(true) {
-            let make = || Answers::of_nothing(&self.app);
-            let take = |answers: &mut Answers| answers.group.take(is_older);
-            self.share.answers.change(url.to_owned(), make, take);
-        }
+        let take = |answers: &mut Answers| answers.group.take(is_older);
+        self.share.answers.change_there(&url, take);
     }
 
     /// Whether there is an answer in memory that was asked for later than another.

@@ -2,11 +2,12 @@
 //! those that are too large for it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everwarm_cache::disk::{Damage, Filed, Opened};
 use everwarm_cache::entry::{self, Entry};
 use everwarm_cache::store::Since;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Cached, Wanted};
@@ -18,11 +19,16 @@ const STREAMS_MAX: usize = 128;
 /// How long a request waits for the disk; then the function is asked.
 const READ_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Time between two warnings of reads that failed.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+
 /// Reads of the disk, of all functions of a node.
 #[derive(Debug, Clone)]
 pub struct DiskReads {
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    /// When there was a warning last.
+    warned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Default for DiskReads {
@@ -30,6 +36,7 @@ impl Default for DiskReads {
         Self {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            warned: Arc::default(),
         }
     }
 }
@@ -39,6 +46,24 @@ impl DiskReads {
     pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
         let turn = Arc::clone(&self.reads).acquire_owned().await;
         turn.expect("the semaphore is never closed")
+    }
+
+    /// A read failed, and the next one of the same file may not.
+    pub(super) fn warn(&self, damage: &Damage) {
+        let is_time = {
+            let mut warned = self.warned.lock();
+            let is_time = warned.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+            if is_time {
+                *warned = Some(Instant::now());
+            }
+            is_time
+        };
+        if is_time {
+            tracing::warn!(
+                %damage,
+                "what is kept on the disk can't be read now: functions are asked, and responses that were under way break off"
+            );
+        }
     }
 }
 
@@ -105,6 +130,10 @@ pub(crate) async fn read(cached: &Cached, wanted: &Wanted, tells_timing: bool) -
     };
     match tokio::time::timeout(READ_TIME_MAX, reading).await {
         Ok(Ok(read)) => read,
+        Ok(Err(damage)) if !damage.is_lasting() => {
+            cached.reads.warn(&damage);
+            Read::Nothing
+        }
         Ok(Err(damage)) => {
             // What was removed while it was looked for is no damage.
             if !matches!(&damage, Damage::Io(error) if error.kind() == std::io::ErrorKind::NotFound)

@@ -1,5 +1,5 @@
 //! The body of a response that is read from the disk while it is sent: a piece at a time, the next when the one before was
-//! taken. A piece that isn't what was written ends it.
+//! taken. A piece that isn't what was written, or can't be read, ends it.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_cache::disk::{Opened, PIECE_BYTES};
+use everwarm_cache::disk::{Damage, Opened, PIECE_BYTES};
 use everwarm_engine::fault::Fault;
 use everwarm_engine::invoke::OtherBody;
 use http_body::{Body, Frame, SizeHint};
@@ -23,10 +23,10 @@ const BYTES_PER_SECOND_MIN: u64 = 32 << 10;
 
 /// Called once, with the bytes that were handed over and what went wrong.
 type OnEnd = Box<dyn FnOnce(u64, Option<Fault>)>;
-/// Called when the content isn't what was written.
+/// Called when the content isn't what was written, and not when a read of it failed that may pass.
 type OnDamage = Box<dyn FnOnce()>;
 
-type Reading = Pin<Box<dyn Future<Output = Option<Bytes>>>>;
+type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Damage>>>>;
 
 /// See the module's documentation.
 pub(crate) struct Streamed {
@@ -66,6 +66,14 @@ impl Streamed {
         }
     }
 
+    fn damaged(&mut self, damage: &Damage) {
+        if !damage.is_lasting() {
+            self.reads.warn(damage);
+        } else if let Some(on_damage) = self.on_damage.take() {
+            on_damage();
+        }
+    }
+
     fn read(&self, piece: u64) -> Reading {
         let (content, reads) = (Arc::clone(&self.content), self.reads.clone());
         let piece = usize::try_from(piece).unwrap_or(usize::MAX);
@@ -75,7 +83,7 @@ impl Streamed {
                 let _turn = turn;
                 content.piece(piece)
             });
-            read.await.ok()?.ok()
+            read.await.map_err(std::io::Error::from)?
         })
     }
 }
@@ -113,15 +121,17 @@ impl Body for Streamed {
         let bytes = read.and_then(|bytes| {
             let end = within(this.end).min(bytes.len());
             let start = within(this.at);
-            (start < end).then(|| bytes.slice(start..end))
+            let slice = (start < end).then(|| bytes.slice(start..end));
+            slice.ok_or(Damage::Torn)
         });
-        let Some(bytes) = bytes else {
-            this.at = this.end;
-            if let Some(on_damage) = this.on_damage.take() {
-                on_damage();
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(damage) => {
+                this.at = this.end;
+                this.damaged(&damage);
+                this.close(Some(Fault::BodyDropped));
+                return Poll::Ready(Some(Err(Fault::BodyDropped)));
             }
-            this.close(Some(Fault::BodyDropped));
-            return Poll::Ready(Some(Err(Fault::BodyDropped)));
         };
         this.at += bytes.len() as u64;
         this.sent += bytes.len() as u64;
