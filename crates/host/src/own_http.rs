@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use object_store::client::{
     HttpResponseBody, HttpService,
 };
 use parking_lot::Mutex;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -58,10 +58,9 @@ pub fn own_http(
     runtime: Handle,
     patience: Duration,
 ) -> Result<HttpClient, EgressError> {
-    let network = Network::new(egress)?;
     Ok(HttpClient::new(OwnHttp(Arc::new(Inner {
-        tls: network.tls(&[b"http/1.1"]),
-        network,
+        network: Network::new(egress)?,
+        tls: OnceLock::new(),
         runtime,
         patience,
         anywhere: ["0.0.0.0/0", "::/0"]
@@ -77,7 +76,8 @@ struct OwnHttp(Arc<Inner>);
 
 struct Inner {
     network: Network,
-    tls: Arc<ClientConfig>,
+    /// Reading whom the system trusts takes longer than the rest of a start: the first connection with TLS has it done.
+    tls: OnceLock<Arc<ClientConfig>>,
     runtime: Handle,
     patience: Duration,
     /// The operator may have chosen any address.
@@ -182,12 +182,29 @@ impl Inner {
         }
     }
 
-    async fn connect(&self, target: &HttpTarget) -> Result<Sender, HttpError> {
+    /// How TLS is spoken, where it is. What blocks on the system's files does so beside the runtime's threads.
+    async fn tls(self: &Arc<Self>, scheme: HttpScheme) -> Result<Arc<ClientConfig>, HttpError> {
+        if scheme == HttpScheme::Http {
+            // Nobody asks it whom to trust.
+            let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+            return Ok(Arc::new(nobody.with_no_client_auth()));
+        }
+        if let Some(tls) = self.tls.get() {
+            return Ok(Arc::clone(tls));
+        }
+        let inner = Arc::clone(self);
+        let read = self.runtime.spawn_blocking(move || {
+            let tls = inner.tls.get_or_init(|| inner.network.tls(&[b"http/1.1"]));
+            Arc::clone(tls)
+        });
+        read.await
+            .map_err(|_| fault(HttpErrorKind::Unknown, "whom to trust can't be read"))
+    }
+
+    async fn connect(self: &Arc<Self>, target: &HttpTarget) -> Result<Sender, HttpError> {
         let connect = |why: &dyn fmt::Display| fault(HttpErrorKind::Connect, why);
-        let stream = self
-            .network
-            .connect(target, &self.tls, &self.anywhere)
-            .await;
+        let tls = self.tls(target.scheme).await?;
+        let stream = self.network.connect(target, &tls, &self.anywhere).await;
         match stream {
             Ok(Stream::Plain(stream)) => self.speak(TokioIo::new(stream)).await,
             Ok(Stream::Tls(stream)) => self.speak(TokioIo::new(*stream)).await,

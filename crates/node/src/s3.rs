@@ -28,6 +28,8 @@ const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 const FILE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of what the names of objects begin with.
 const PREFIX_BYTES_MAX: usize = 256;
+/// Bytes of a region's name.
+const REGION_BYTES_MAX: usize = 64;
 
 /// Where blobs are, and how the server is spoken with.
 #[derive(Debug, Clone)]
@@ -39,7 +41,7 @@ pub struct S3Config {
     /// What the names of all objects begin with.
     pub prefix: ObjectPrefix,
     /// The region that requests are signed for.
-    pub region: String,
+    pub region: S3Region,
     /// Whether the bucket's name is in the host instead of the path.
     pub virtual_host: bool,
     /// Where its keys are.
@@ -60,6 +62,10 @@ pub struct BucketName(String);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ObjectPrefix(String);
 
+/// The name of a region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Region(String);
+
 /// A text that isn't what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotS3 {
@@ -77,6 +83,11 @@ pub enum NotS3 {
         "it has up to {PREFIX_BYTES_MAX} letters, digits, dots, hyphens and underscores, with `/` between"
     )]
     Prefix,
+    /// No name of a region.
+    #[error(
+        "a region's name has up to {REGION_BYTES_MAX} letters, digits, dots, hyphens and underscores, as in eu-central-1"
+    )]
+    Region,
 }
 
 impl FromStr for S3Endpoint {
@@ -145,6 +156,23 @@ impl FromStr for ObjectPrefix {
 }
 
 impl fmt::Display for ObjectPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for S3Region {
+    type Err = NotS3;
+
+    fn from_str(text: &str) -> Result<Self, NotS3> {
+        let is_region = (1..=REGION_BYTES_MAX).contains(&text.len()) && is_plain(text);
+        is_region
+            .then(|| Self(text.to_owned()))
+            .ok_or(NotS3::Region)
+    }
+}
+
+impl fmt::Display for S3Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -225,7 +253,7 @@ pub(crate) fn bucket(config: &S3Config, egress: &EgressConfig) -> Result<BucketC
         endpoint: config.endpoint.to_string(),
         bucket: config.bucket.to_string(),
         prefix: config.prefix.to_string(),
-        region: config.region.clone(),
+        region: config.region.to_string(),
         virtual_host: config.virtual_host,
         access_key: keys.access,
         secret_key: keys.secret,
@@ -292,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn server_bucket_and_prefix_are_plain_names() {
+    fn server_bucket_prefix_and_region_are_plain_names() {
         for good in [
             "https://s3.eu-central-1.amazonaws.com",
             "http://127.0.0.1:9000/",
@@ -320,6 +348,13 @@ mod tests {
         }
         for wrong in ["/", "/a", "a/", "a//b", "a/../b", "a b", &"x".repeat(257)] {
             assert!(wrong.parse::<ObjectPrefix>().is_err(), "{wrong}");
+        }
+        for good in ["us-east-1", "auto", "RegionOne", "fr_par.1"] {
+            let region: S3Region = good.parse().unwrap();
+            assert_eq!(region.to_string(), good);
+        }
+        for wrong in ["", "eu central", "eu/1", "eu-1\n", "über", &"x".repeat(65)] {
+            assert!(wrong.parse::<S3Region>().is_err(), "{wrong}");
         }
     }
 

@@ -193,7 +193,7 @@ async fn damaged_files_are_found_when_they_are_read_whole() {
     }
     fs::remove_file(&path).unwrap();
     let error = read(blobs, &id("shop", "a")).await.unwrap_err();
-    assert!(error.to_string().contains("isn't there"), "{error}");
+    assert!(error.to_string().contains("aren't there"), "{error}");
     let head = blobs.head(&id("shop", "a")).await.unwrap();
     assert_eq!(head.unwrap().size, whole.len() as u64);
 }

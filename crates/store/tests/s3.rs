@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -107,10 +107,14 @@ fn open(folder: &Path, s3: &S3) -> Embedded {
 }
 
 fn id(name: &str) -> BlobId {
+    id_of("shop", name)
+}
+
+fn id_of(app: &str, name: &str) -> BlobId {
     BlobId {
         container: Container {
             tenant: TenantId::default_tenant(),
-            app: "shop".parse().unwrap(),
+            app: app.parse().unwrap(),
             name: "photos".parse().unwrap(),
         },
         name: BlobName::new(name).unwrap(),
@@ -156,6 +160,27 @@ async fn objects(store: &Embedded, s3: &S3, count: usize) {
         (s3.objects().len() == count).then_some(())
     })
     .await;
+}
+
+/// The files that blobs are in.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let below = paths.flat_map(|path| {
+        if path.is_dir() {
+            files(&path)
+        } else {
+            vec![path]
+        }
+    });
+    below.collect()
+}
+
+async fn remove(store: &Embedded, app: &str) {
+    let tenant = TenantId::default_tenant();
+    let app = app.parse().unwrap();
+    let removed = store.blobs().remove_app(&tenant, &app);
+    assert!(removed.await.unwrap());
 }
 
 async fn backed_up(store: &Embedded) -> Vec<u8> {
@@ -242,8 +267,19 @@ async fn object_that_was_changed_is_found_out_and_one_that_is_gone_too() {
         matches!(damaged, Err(BlobError::Damaged { .. })),
         "{damaged:?}"
     );
-    fs::write(&s3.objects()[0], "hello, and more").unwrap();
-    assert!(try_read(&store, &id("a")).await.is_err());
+    for other in ["hello, and more", "hell", ""] {
+        fs::write(&s3.objects()[0], other).unwrap();
+        for start in [0, 4] {
+            let read = async {
+                let part = Part { start, len_max: 9 };
+                let mut part = store.blobs().get(&id("a"), part).await?.unwrap();
+                part.read().await
+            };
+            let damaged = read.await;
+            let is_told = matches!(damaged, Err(BlobError::Damaged { .. }));
+            assert!(is_told, "{other:?} from {start}: {damaged:?}");
+        }
+    }
     fs::remove_file(&s3.objects()[0]).unwrap();
     let gone = try_read(&store, &id("a")).await;
     assert!(matches!(gone, Err(BlobError::Damaged { .. })), "{gone:?}");
@@ -323,4 +359,50 @@ async fn server_that_fails_is_told_of_in_time_and_loses_nothing() {
         assert_eq!(found.as_deref(), Some(&b"kept"[..]), "{failing:?}");
     }
     objects(&store, &s3, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_that_can_not_go_hold_up_no_files() {
+    let (s3, dir) = (S3::start().await, tempfile::tempdir().unwrap());
+    let folder = dir.path().join("blobs");
+    let store = Embedded::open(dir.path()).unwrap();
+    put(&store, &id_of("first", "a"), b"a").await;
+    put(&store, &id_of("second", "a"), b"a").await;
+    drop(store);
+    let store = open(dir.path(), &s3);
+    put(&store, &id_of("first", "b"), b"b").await;
+    objects(&store, &s3, 1).await;
+    assert_eq!(files(&folder).len(), 2);
+
+    // The bucket is this store's, and down.
+    s3.fail(Failing::Gone);
+    remove(&store, "first").await;
+    remove(&store, "second").await;
+    within("the files to go", sweep(&store)).await;
+    assert!(files(&folder).is_empty(), "{:?}", files(&folder));
+    s3.fail(Failing::No);
+    assert_eq!(s3.objects().len(), 1);
+    objects(&store, &s3, 0).await;
+
+    // There is none any more.
+    put(&store, &id_of("first", "b"), b"b").await;
+    s3.fail(Failing::Gone);
+    remove(&store, "first").await;
+    drop(store);
+    let store = Embedded::open(dir.path()).unwrap();
+    put(&store, &id_of("second", "a"), b"a").await;
+    put(&store, &id_of("third", "a"), b"a").await;
+    remove(&store, "second").await;
+    within("the files to go", sweep(&store)).await;
+    assert_eq!(files(&folder).len(), 1);
+    drop(store);
+
+    // It is said again, and nobody knows whose it is.
+    let store = open(dir.path(), &s3);
+    remove(&store, "third").await;
+    within("the files to go", sweep(&store)).await;
+    assert!(files(&folder).is_empty(), "{:?}", files(&folder));
+    s3.fail(Failing::No);
+    assert_eq!(s3.objects().len(), 1);
+    objects(&store, &s3, 0).await;
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 use everwarm_manifest::Millis;
-use everwarm_node::s3::{BucketName, ObjectPrefix, S3Endpoint};
+use everwarm_node::s3::{BucketName, ObjectPrefix, S3Endpoint, S3Region};
 
 /// Where blobs are; files in the data folder unless a server is said.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -21,7 +21,7 @@ pub(crate) struct BlobsArgs {
     pub(crate) blobs_s3_prefix: Option<ObjectPrefix>,
     /// The region that requests are signed for [default: us-east-1]
     #[arg(long, value_name = "REGION", env = "EVERWARM_BLOBS_S3_REGION")]
-    pub(crate) blobs_s3_region: Option<String>,
+    pub(crate) blobs_s3_region: Option<S3Region>,
     /// The bucket's name is a part of the host instead of the path
     #[arg(long, env = "EVERWARM_BLOBS_S3_VIRTUAL_HOST")]
     pub(crate) blobs_s3_virtual_host: bool,

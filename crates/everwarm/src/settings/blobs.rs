@@ -15,6 +15,9 @@ use crate::exit::{Exit, Failure};
 const PREFIX_DEFAULT: &str = "everwarm";
 const REGION_DEFAULT: &str = "us-east-1";
 const SILENCE_DEFAULT: Duration = Duration::from_secs(10);
+/// Why what is said of a bucket is refused where none is.
+const ALONE: &str =
+    "blobs are files, for no bucket is said: say blobs-s3-endpoint and blobs-s3-bucket too";
 /// The credential's name.
 const CREDENTIAL: &str = "everwarm-blobs-s3";
 
@@ -65,6 +68,7 @@ impl Blobs {
         args: &BlobsArgs,
         file: FromFile,
     ) -> Result<Self, (&'static str, String)> {
+        let alone = said_beside(args, &file);
         let endpoint = or(
             args.blobs_s3_endpoint.as_ref(),
             file.endpoint,
@@ -76,7 +80,10 @@ impl Blobs {
             "blobs-s3-bucket",
         )?;
         let (endpoint, bucket) = match (endpoint, bucket) {
-            (None, None) => return Ok(Self::default()),
+            (None, None) => {
+                let nothing = || Ok(Self::default());
+                return alone.map_or_else(nothing, |name| Err((name, ALONE.to_owned())));
+            }
             (Some(endpoint), Some(bucket)) => (endpoint, bucket),
             (None, Some(_)) => {
                 return Err(missing("blobs-s3-endpoint", "the bucket's server"));
@@ -98,14 +105,17 @@ impl Blobs {
             Some(prefix) => prefix,
             None => parsed(PREFIX_DEFAULT, "blobs-s3-prefix")?,
         };
-        let region = args.blobs_s3_region.clone().or(file.region);
-        let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
+        let region = or(
+            args.blobs_s3_region.as_ref(),
+            file.region,
+            "blobs-s3-region",
+        )?;
+        let region = match region {
+            Some(region) => region,
+            None => parsed(REGION_DEFAULT, "blobs-s3-region")?,
+        };
         let virtual_host = args.blobs_s3_virtual_host || file.virtual_host.unwrap_or_default();
-        let silence = file.silence_max.map(|text| text.parse::<Millis>());
-        let silence = silence
-            .transpose()
-            .map_err(|error| ("blobs-s3-silence-max", error.to_string()))?;
-        let silence = args.blobs_s3_silence_max.or(silence);
+        let silence = silence_max(args.blobs_s3_silence_max, file.silence_max)?;
         let keys_file = args.blobs_s3_keys_file.clone().or(file.keys_file);
         let keys = keys(keys_file.as_deref())
             .ok_or_else(|| missing("blobs-s3-keys-file", "the keys of the bucket"))?;
@@ -113,7 +123,7 @@ impl Blobs {
             blobs_s3_endpoint: Some(endpoint.to_string()),
             blobs_s3_bucket: Some(bucket.to_string()),
             blobs_s3_prefix: Some(prefix.to_string()),
-            blobs_s3_region: Some(region.clone()),
+            blobs_s3_region: Some(region.to_string()),
             blobs_s3_virtual_host: virtual_host,
             blobs_s3_allow_http: allow_http,
             blobs_s3_keys_file: keys_file,
@@ -140,6 +150,53 @@ impl Blobs {
     pub(crate) fn config(&self) -> Option<S3Config> {
         self.config.clone()
     }
+}
+
+/// The first setting that is said of a server and its bucket, but for themselves.
+fn said_beside(args: &BlobsArgs, file: &FromFile) -> Option<&'static str> {
+    let said = [
+        (
+            args.blobs_s3_prefix.is_some() || file.prefix.is_some(),
+            "blobs-s3-prefix",
+        ),
+        (
+            args.blobs_s3_region.is_some() || file.region.is_some(),
+            "blobs-s3-region",
+        ),
+        (
+            args.blobs_s3_virtual_host || file.virtual_host.is_some(),
+            "blobs-s3-virtual-host",
+        ),
+        (
+            args.blobs_s3_allow_http || file.allow_http.is_some(),
+            "blobs-s3-allow-http",
+        ),
+        (
+            args.blobs_s3_keys_file.is_some() || file.keys_file.is_some(),
+            "blobs-s3-keys-file",
+        ),
+        (
+            args.blobs_s3_silence_max.is_some() || file.silence_max.is_some(),
+            "blobs-s3-silence-max",
+        ),
+    ];
+    said.into_iter()
+        .find_map(|(is_said, name)| is_said.then_some(name))
+}
+
+/// How long the server may be silent, where that is said.
+fn silence_max(
+    flag: Option<Millis>,
+    file: Option<String>,
+) -> Result<Option<Millis>, (&'static str, String)> {
+    let wrong = |reason: String| ("blobs-s3-silence-max", reason);
+    let file = file.map(|text| text.parse::<Millis>()).transpose();
+    let file = file.map_err(|error| wrong(error.to_string()))?;
+    let silence = flag.or(file);
+    if silence == Some(Millis::new(0)) {
+        return Err(wrong("no server answers in no time".to_owned()));
+    }
+    Ok(silence)
 }
 
 /// Where the keys are: the file that was said, else the first that there is.
@@ -207,6 +264,72 @@ mod tests {
             file.silence_max = Some("soon".to_owned());
         });
         assert!(error.unwrap_err().starts_with("blobs-s3-silence-max: "));
+        let error = resolve("https://s3.example.com", |file| {
+            file.region = Some("eu central".to_owned());
+        });
+        assert!(error.unwrap_err().starts_with("blobs-s3-region: "));
+    }
+
+    #[test]
+    fn server_that_may_never_be_silent_is_refused() {
+        let error = resolve("https://s3.example.com", |file| {
+            file.silence_max = Some("0ms".to_owned());
+        });
+        assert!(error.unwrap_err().starts_with("blobs-s3-silence-max: "));
+        let args = BlobsArgs {
+            blobs_s3_silence_max: Some(Millis::new(0)),
+            ..BlobsArgs::default()
+        };
+        let file = FromFile {
+            endpoint: Some("https://s3.example.com".to_owned()),
+            bucket: Some("blobs".to_owned()),
+            keys_file: Some("keys".into()),
+            ..FromFile::default()
+        };
+        let (name, _) = Blobs::resolve(&args, file).unwrap_err();
+        assert_eq!(name, "blobs-s3-silence-max");
+    }
+
+    #[test]
+    fn settings_of_a_bucket_that_is_not_said_are_refused() {
+        let files = [
+            FromFile {
+                prefix: Some("a".to_owned()),
+                ..FromFile::default()
+            },
+            FromFile {
+                region: Some("eu-central-1".to_owned()),
+                ..FromFile::default()
+            },
+            FromFile {
+                virtual_host: Some(true),
+                ..FromFile::default()
+            },
+            FromFile {
+                allow_http: Some(false),
+                ..FromFile::default()
+            },
+            FromFile {
+                keys_file: Some("keys".into()),
+                ..FromFile::default()
+            },
+            FromFile {
+                silence_max: Some("5s".to_owned()),
+                ..FromFile::default()
+            },
+        ];
+        for file in files {
+            let told = format!("{file:?}");
+            let (_, reason) = Blobs::resolve(&BlobsArgs::default(), file).unwrap_err();
+            assert!(reason.contains("blobs-s3-endpoint"), "{told}: {reason}");
+            assert!(reason.contains("blobs-s3-bucket"), "{told}: {reason}");
+        }
+        let args = BlobsArgs {
+            blobs_s3_allow_http: true,
+            ..BlobsArgs::default()
+        };
+        let (name, _) = Blobs::resolve(&args, FromFile::default()).unwrap_err();
+        assert_eq!(name, "blobs-s3-allow-http");
     }
 
     #[test]

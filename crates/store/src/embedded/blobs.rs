@@ -114,18 +114,22 @@ impl BlobStore {
         } = places;
         let start = OpenError::io("start a thread for the store in", &folder);
         let hands = Hands::spawn().map_err(start)?;
-        let bucket = match bucket {
-            Some(bucket) => Some(open_bucket(bucket, &index, medium, &spools)?),
-            None => None,
-        };
-        let index = Grouped::<Index>::open(index, medium.clone())?;
-        if bucket.is_none() {
+        let (index, bucket) = if let Some(config) = bucket {
+            let name = format!("{:016x}{:016x}", chance(&index)?, chance(&index)?);
+            let (index, owner) =
+                Grouped::<Index>::open_with(index, medium.clone(), |connection| {
+                    index::owner(connection, &name)
+                })?;
+            (index, Some(open_bucket(config, owner, &spools)?))
+        } else {
+            let index = Grouped::<Index>::open(index, medium.clone())?;
             let has_objects = index.read(look::has_objects);
             let has_objects = has_objects.map_err(|error| OpenError::Bucket(Box::new(error)))?;
             if has_objects {
                 return Err(OpenError::NoBucket(folder));
             }
-        }
+            (index, None)
+        };
         Ok(Self(Arc::new(Inner {
             bucket,
             hands,
@@ -165,18 +169,14 @@ impl BlobStore {
     }
 }
 
-/// The bucket, which is asked in the background whose its objects are.
+/// The bucket, which is asked in the background whose its objects are. `owner` is the store's name there.
 fn open_bucket(
     config: BucketConfig,
-    index: &Path,
-    medium: &Medium,
+    owner: String,
     spools: &Path,
 ) -> Result<Arc<Bucket>, OpenError> {
     // Left by a process that was killed while it made one.
     let _ = std::fs::remove_dir_all(spools);
-    let name = format!("{:016x}{:016x}", chance(index)?, chance(index)?);
-    let owner =
-        Grouped::<Index>::beforehand(index, medium, |connection| index::owner(connection, &name))?;
     let bucket = Bucket::new(config, owner, spools.to_owned());
     let bucket = Arc::new(bucket.map_err(|error| OpenError::Bucket(Box::new(error)))?);
     bucket.begin_to_claim();

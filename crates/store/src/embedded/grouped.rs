@@ -178,27 +178,28 @@ impl<D: Data> Committing for Writer<D> {
 
 impl<D: Data> Grouped<D> {
     pub(super) fn open(path: PathBuf, medium: Medium) -> Result<Self, OpenError> {
-        let (writer, readers) = connect(&path, &medium)?;
+        Self::open_with(path, medium, |_| Ok(())).map(|(opened, ())| opened)
+    }
+
+    /// Opens it, and does something with it before anybody else does. Blocks on the disk.
+    pub(super) fn open_with<T>(
+        path: PathBuf,
+        medium: Medium,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T), OpenError> {
+        let (mut writer, readers) = connect::<D>(&path, &medium)?;
+        let done = job(&mut writer.connection);
+        let done = done.map_err(database::failed("prepare the database", &path))?;
         let start = OpenError::io("start a thread for the store in", &path);
-        Ok(Self {
+        let opened = Self {
             writer: Worker::spawn(D::THREAD, writer).map_err(start)?,
             readers: RwLock::new(Some(readers)),
             copying: Mutex::default(),
             room: Arc::new(Semaphore::new(WAITING_KIB_MAX)),
             path,
             medium,
-        })
-    }
-
-    /// Does something with a file that isn't open yet. Blocks on the disk.
-    pub(super) fn beforehand<T>(
-        path: &Path,
-        medium: &Medium,
-        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, OpenError> {
-        let layer = Some(layer(medium));
-        let mut connection = database::open(path, medium, layer, D::TABLES, |_| Ok(()))?;
-        job(&mut connection).map_err(database::failed("prepare the database", path))
+        };
+        Ok((opened, done))
     }
 
     /// Opens the file again that was closed.

@@ -198,10 +198,28 @@ impl Bucket {
         Path::from(below.to_string_lossy().as_ref())
     }
 
-    /// Asks the server, in a task that ends with its caller. So many bytes are sent.
+    /// Asks the server for something that isn't an object. So many bytes are sent.
     async fn ask<T: Send + 'static>(
         &self,
         bytes: usize,
+        asked: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, BucketFault> {
+        self.ask_for(bytes, fault::of, asked).await
+    }
+
+    /// Asks the server for an object, or to remove something: there may be [`BucketFault::NoObject`].
+    async fn ask_of_object<T: Send + 'static>(
+        &self,
+        asked: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> Result<T, BucketFault> {
+        self.ask_for(0, fault::of_object, asked).await
+    }
+
+    /// Asks the server, in a task that ends with its caller.
+    async fn ask_for<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        fault_of: fn(&object_store::Error) -> BucketFault,
         asked: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> Result<T, BucketFault> {
         let calls = Arc::clone(&self.calls);
@@ -211,12 +229,18 @@ impl Bucket {
             let done = timeout(time_max, async {
                 // It is never closed.
                 let _call = calls.acquire().await;
-                asked.await.map_err(|error| fault::of(&error))
+                asked.await.map_err(|error| fault_of(&error))
             });
             done.await.unwrap_or(Err(BucketFault::Slow))
         });
-        let done = AbortOnDropHandle::new(task).await;
-        let done = done.unwrap_or(Err(BucketFault::Stopped));
+        let done = match AbortOnDropHandle::new(task).await {
+            Ok(done) => done,
+            Err(lost) if lost.is_panic() => {
+                tracing::error!("a task that asked the blobs' S3 server has panicked");
+                Err(BucketFault::Panicked)
+            }
+            Err(_) => Err(BucketFault::Stopped),
+        };
         self.health.note(done.as_ref().err());
         done
     }
@@ -277,7 +301,7 @@ impl Bucket {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
-        let got = self.ask(0, async move { client.get_opts(&path, options).await });
+        let got = self.ask_of_object(async move { client.get_opts(&path, options).await });
         match got.await {
             Ok(object) => Ok(Some((object.meta.size, object.into_stream()))),
             Err(BucketFault::NoObject) => Ok(None),
@@ -288,7 +312,7 @@ impl Bucket {
     /// The bytes of a small object; `None` when there is no such object.
     async fn read_small(&self, path: Path) -> Result<Option<Bytes>, BucketFault> {
         let client = Arc::clone(&self.client);
-        let read = self.ask(0, async move { client.get(&path).await?.bytes().await });
+        let read = self.ask_of_object(async move { client.get(&path).await?.bytes().await });
         match read.await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(BucketFault::NoObject) => Ok(None),
@@ -301,7 +325,7 @@ impl Bucket {
         let mut removals = futures_util::stream::iter(paths)
             .map(|path| {
                 let client = Arc::clone(&self.client);
-                self.ask(0, async move { client.delete(&path).await })
+                self.ask_of_object(async move { client.delete(&path).await })
             })
             .buffer_unordered(REMOVED_AT_ONCE);
         while let Some(removed) = removals.next().await {
@@ -348,13 +372,14 @@ impl Bucket {
         self.runtime.spawn(async move {
             let _leave = leave;
             let client = Arc::clone(&bucket.client);
-            let aborted =
-                bucket.ask(
-                    0,
-                    async move { client.abort_multipart(&path, &upload).await },
-                );
-            if let Err(fault) = aborted.await {
-                tracing::debug!(%fault, "an upload to the bucket that was given up stays there for now");
+            // One that isn't there is given up already.
+            let aborted = bucket
+                .ask_of_object(async move { client.abort_multipart(&path, &upload).await });
+            match aborted.await {
+                Ok(()) | Err(BucketFault::NoObject) => {}
+                Err(fault) => {
+                    tracing::debug!(%fault, "an upload to the bucket that was given up stays there for now");
+                }
             }
         });
     }

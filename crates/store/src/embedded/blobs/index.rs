@@ -267,7 +267,8 @@ pub(super) fn remove_app(
     removed().map_err(failed("remove an app's blobs"))
 }
 
-/// Forgets blobs of a removed app, whose files are gone; and the app, when there were none to forget.
+/// Forgets blobs of a removed app, whose files are gone; and the app, when there were none to forget and it has no others,
+/// in objects.
 pub(super) fn forget(
     connection: &mut Connection,
     app: i64,
@@ -281,7 +282,11 @@ pub(super) fn forget(
                 .execute([&file.name])?;
         }
         if files.is_empty() {
-            savepoint.execute("DELETE FROM removed WHERE app = ?1", [app])?;
+            savepoint.execute(
+                "DELETE FROM removed WHERE app = ?1
+                 AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.app = ?1)",
+                [app],
+            )?;
         }
         savepoint.commit()
     };

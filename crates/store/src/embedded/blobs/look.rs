@@ -204,14 +204,30 @@ pub(super) fn is_used(connection: &Connection, file: &str) -> Result<bool, BlobE
     found().map_err(failed("look for a file in the index of blobs"))
 }
 
-/// Some blobs of the next app that was removed, if there is one. It may have none.
+/// Some blobs of the next app that was removed, if there is one. It may have none. Where objects can't go, those that have
+/// nothing but objects hold up no others: they are passed over, and so are the objects of those that have files too.
 pub(super) fn removed(
     connection: &Connection,
     count_max: u32,
+    can_objects_go: bool,
 ) -> Result<Option<RemovedFiles>, BlobError> {
     let failed = failed("look for removed apps' blobs");
+    let (next, blobs) = if can_objects_go {
+        (
+            "SELECT app, tenant, name FROM removed LIMIT 1",
+            "SELECT file, place FROM blob WHERE app = ?1 LIMIT ?2",
+        )
+    } else {
+        (
+            "SELECT app, tenant, name FROM removed
+             WHERE EXISTS (SELECT 1 FROM blob WHERE blob.app = removed.app AND blob.place = 0)
+             OR NOT EXISTS (SELECT 1 FROM blob WHERE blob.app = removed.app)
+             LIMIT 1",
+            "SELECT file, place FROM blob WHERE app = ?1 AND place = 0 LIMIT ?2",
+        )
+    };
     let app = connection
-        .query_row("SELECT app, tenant, name FROM removed LIMIT 1", [], |row| {
+        .query_row(next, [], |row| {
             Ok((
                 row.get::<_, i64>(0)?,
                 row.get::<_, String>(1)?,
@@ -223,9 +239,7 @@ pub(super) fn removed(
     let Some((app, tenant, name)) = app else {
         return Ok(None);
     };
-    let mut query = connection
-        .prepare_cached("SELECT file, place FROM blob WHERE app = ?1 LIMIT ?2")
-        .map_err(&failed)?;
+    let mut query = connection.prepare_cached(blobs).map_err(&failed)?;
     let rows = query
         .query_map(params![app, count_max], |row| KeptAt::read(row, 0, 1))
         .map_err(&failed)?;

@@ -1,10 +1,10 @@
 //! Giving room back: files and objects of removed apps, and those that no blob is in.
 //!
 //! Owns that none goes that somebody needs: one that is being written, one that the index has, a file while a backup is
-//! under way, an object of another store's. A walk over all folders, and then over the bucket, finds those that are
-//! nobody's: one at each start, and one whenever something couldn't go at once, or nobody heard whose it is: whoever asked
-//! the index has left. What a server was asked to keep may come to be long after it was given up, so the bucket is walked
-//! over every day too.
+//! under way, an object of another store's; and that objects which can't go hold up no file. A walk over all folders, and
+//! then over the bucket, finds those that are nobody's: one at each start, and one whenever something couldn't go at once, or
+//! nobody heard whose it is: whoever asked the index has left. What a server was asked to keep may come to be long after it
+//! was given up, so the bucket is walked over every day too.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -30,6 +30,8 @@ pub(super) struct Walk {
     /// The next page of the bucket's objects, if there is one.
     objects: Option<NextPage>,
     begun: Option<Instant>,
+    /// Whether the bucket failed to remove some: the files come first, and then it is asked again.
+    has_failed: bool,
 }
 
 /// Where the next page begins; the first one's place has no name.
@@ -44,6 +46,7 @@ impl Default for Walk {
             folders: Vec::new(),
             objects: None,
             begun: None,
+            has_failed: false,
         }
     }
 }
@@ -104,9 +107,11 @@ impl Inner {
         if self.is_backed_up() {
             return Ok(false);
         }
+        let is_ours = self.bucket.as_ref().is_some_and(|bucket| bucket.is_ours());
+        let can_objects_go = is_ours && !self.walk().has_failed;
         let removed = self
             .index
-            .read(|connection| look::removed(connection, SWEEP_MAX))?;
+            .read(|connection| look::removed(connection, SWEEP_MAX, can_objects_go))?;
         // One that began before that has what was removed since.
         if let Some(removed) = removed.filter(|_| !self.is_backed_up())
             && self.sweep_removed(removed).await?
@@ -119,7 +124,12 @@ impl Inner {
             return match (&self.bucket, page) {
                 (Some(bucket), Some(page)) => {
                     let looked = self.look_into_bucket(bucket, page).await;
-                    looked.map(|()| true).inspect_err(|_| self.walk_again())
+                    looked.map(|()| true).inspect_err(|_| {
+                        let mut walk = self.walk();
+                        walk.is_due = true;
+                        // This ends the sweeps for now: the next ones ask the bucket again.
+                        walk.has_failed = false;
+                    })
                 }
                 _ => self.begin_walk().await,
             };
@@ -148,6 +158,8 @@ impl Inner {
         let unheard = {
             let mut walk = self.walk();
             if !walk.is_due(is_ours) {
+                // All files have gone: the next sweeps ask the bucket again.
+                walk.has_failed = false;
                 return Ok(false);
             }
             walk.is_due = false;
@@ -204,9 +216,17 @@ impl Inner {
                 .filter(unread)
                 .map(|kept| kept.name.clone())
                 .collect();
-            let removed = bucket.remove(bucket.paths(&tenant, &name, &names)).await;
-            removed.map_err(BucketFault::into_error)?;
-            gone.extend(objects);
+            match bucket.remove(bucket.paths(&tenant, &name, &names)).await {
+                Ok(()) => gone.extend(objects),
+                Err(fault) => {
+                    // The log has heard of a server that fails. The files are forgotten, and those of other apps come next.
+                    tracing::debug!(%fault, "objects of a removed app stay for now");
+                    self.walk().has_failed = true;
+                    if gone.is_empty() {
+                        return Ok(true);
+                    }
+                }
+            }
         } else if gone.is_empty() && !was_empty {
             return Ok(false);
         }

@@ -12,6 +12,13 @@ use crate::blobs::BlobError;
 const REPEATED_MAX: usize = 120;
 /// How often the log hears of it at most.
 const SAID_EVERY: Duration = Duration::from_secs(10);
+/// What the client says of a redirect that leads nowhere.
+const BARE_REDIRECT: &str = "redirect without LOCATION";
+/// What it says around the bytes that were asked for of an object that has other ones: there is no status then.
+const OTHER_BYTES: [(&str, &str); 2] = [
+    ("Wanted range starting at ", ", but object was only "),
+    ("Requested ", ", got "),
+];
 
 /// Why the S3 server that keeps the blobs didn't do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +44,18 @@ pub(in super::super) enum BucketFault {
     /// The object isn't there.
     #[error("the S3 server has no such object")]
     NoObject,
+    /// The object has another size than the blob.
+    #[error("an object on the S3 server has another size than its blob")]
+    OtherSize,
+    /// It is another one that has the bucket.
+    #[error("the S3 server redirects elsewhere: check --blobs-s3-region and --blobs-s3-endpoint")]
+    Redirected,
     /// It says no for another reason.
     #[error("the S3 server answers {0}")]
     Status(String),
+    /// What asked it has panicked.
+    #[error("the node failed while it asked the S3 server")]
+    Panicked,
     /// The node ends.
     #[error("the node ends")]
     Stopped,
@@ -52,9 +68,41 @@ impl BucketFault {
             Self::NoObject => BlobError::Damaged {
                 reason: "a blob's object isn't in the bucket any more".to_owned(),
             },
+            Self::OtherSize => BlobError::Damaged {
+                reason: "a blob's object has another size than was written".to_owned(),
+            },
             fault => BlobError::Unavailable {
                 reason: fault.to_string(),
             },
+        }
+    }
+}
+
+/// What a server's answer says. The client doesn't say these things but in its words.
+struct Answer<'a> {
+    status: Option<&'a str>,
+    code: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(told: &'a str) -> Self {
+        Self {
+            status: between(told, "status code: ", ":")
+                .or_else(|| between(told, "status code: ", "\n")),
+            code: between(told, "<Code>", "</Code>").filter(|code| is_code(code)),
+        }
+    }
+
+    /// The status' number.
+    fn number(&self) -> Option<&'a str> {
+        self.status.and_then(|status| status.split(' ').next())
+    }
+
+    fn text(&self) -> String {
+        match (self.status, self.code) {
+            (Some(status), Some(code)) => repeated(&format!("{status}, {code}")),
+            (Some(text), None) | (None, Some(text)) => repeated(text),
+            (None, None) => "no".to_owned(),
         }
     }
 }
@@ -69,28 +117,37 @@ pub(super) fn of(error: &object_store::Error) -> BucketFault {
             _ => BucketFault::BrokeOff,
         };
     }
-    // The client doesn't say these things otherwise.
     let told = error.to_string();
-    let code = between(&told, "<Code>", "</Code>").filter(|code| is_code(code));
-    let status =
-        between(&told, "status code: ", ":").or_else(|| between(&told, "status code: ", "\n"));
-    let said = || match (status, code) {
-        (Some(status), Some(code)) => repeated(&format!("{status}, {code}")),
-        (Some(text), None) | (None, Some(text)) => repeated(text),
-        (None, None) => "no".to_owned(),
-    };
-    let is = |wanted: &[&str]| {
-        let number = status.and_then(|status| status.split(' ').next());
-        number.is_some_and(|number| wanted.contains(&number))
-    };
-    match (error, code) {
+    let answer = Answer::of(&told);
+    match (answer.number(), answer.code) {
         (_, Some("NoSuchBucket")) => BucketFault::NoBucket,
-        (object_store::Error::NotFound { .. }, _) => BucketFault::NoObject,
-        _ if is(&["401", "403"]) => BucketFault::Denied(said()),
-        _ if is(&["404"]) => BucketFault::NoObject,
-        (_, code) if code.is_some() || status.is_some() => BucketFault::Status(said()),
-        _ => BucketFault::Garbage,
+        (Some("401" | "403"), _) => BucketFault::Denied(answer.text()),
+        (Some(number), _) if number.starts_with('3') => BucketFault::Redirected,
+        (None, None) if told.contains(BARE_REDIRECT) => BucketFault::Redirected,
+        (None, None) => BucketFault::Garbage,
+        _ => BucketFault::Status(answer.text()),
     }
+}
+
+/// As [`of`], where an object was asked for, or its removal: nothing else can be told that it isn't there.
+pub(super) fn of_object(error: &object_store::Error) -> BucketFault {
+    if cause::<HttpError>(error).is_some() {
+        return of(error);
+    }
+    let told = error.to_string();
+    let answer = Answer::of(&told);
+    match (answer.number(), answer.code) {
+        (Some("404"), code) if code != Some("NoSuchBucket") => BucketFault::NoObject,
+        // It has no byte of those that were asked for, or not all of them.
+        (Some("416"), _) => BucketFault::OtherSize,
+        (None, None) if has_other_bytes(&told) => BucketFault::OtherSize,
+        _ => of(error),
+    }
+}
+
+fn has_other_bytes(told: &str) -> bool {
+    let is_said = |(before, after): &(&str, &str)| between(told, before, after).is_some();
+    OTHER_BYTES.iter().any(is_said)
 }
 
 /// The first error of a kind among the causes of one.
@@ -140,8 +197,27 @@ pub(super) struct Health {
 
 #[derive(Debug, Default)]
 struct Last {
-    is_ill: bool,
+    /// Whether a fault is the last that the log has heard.
+    is_told: bool,
+    /// When the log has heard of the last fault, whatever came since.
     said: Option<Instant>,
+}
+
+impl Last {
+    /// Says whether the log should hear of it.
+    fn hear(&mut self, is_ill: bool, now: Instant) -> bool {
+        if !is_ill {
+            return std::mem::take(&mut self.is_told);
+        }
+        let is_due = self
+            .said
+            .is_none_or(|said| now.duration_since(said) >= SAID_EVERY);
+        if is_due {
+            self.is_told = true;
+            self.said = Some(now);
+        }
+        is_due
+    }
 }
 
 impl Health {
@@ -154,25 +230,22 @@ impl Health {
 
     /// A call ended, with a fault or without one.
     pub(super) fn note(&self, fault: Option<&BucketFault>) {
-        // What it says of an object it says in good health.
-        let fault =
-            fault.filter(|fault| !matches!(fault, BucketFault::NoObject | BucketFault::Stopped));
+        let fault = match fault {
+            // These say nothing of the server.
+            Some(BucketFault::Stopped | BucketFault::Panicked) => return,
+            // What it says of an object it says in good health.
+            Some(BucketFault::NoObject | BucketFault::OtherSize) => None,
+            fault => fault,
+        };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.said.is_none_or(|said| said.elapsed() >= SAID_EVERY);
+        if !last.hear(fault.is_some(), Instant::now()) {
+            return;
+        }
         let bucket = &self.bucket;
-        match fault {
-            Some(fault) if !last.is_ill || is_due => {
-                last.is_ill = true;
-                if is_due {
-                    last.said = Some(Instant::now());
-                    tracing::error!(%bucket, %fault, "blobs can't be read or written, and all else is served");
-                }
-            }
-            None if last.is_ill => {
-                *last = Last::default();
-                tracing::info!(%bucket, "blobs can be read and written again");
-            }
-            _ => {}
+        if let Some(fault) = fault {
+            tracing::error!(%bucket, %fault, "blobs can't be read or written, and all else is served");
+        } else {
+            tracing::info!(%bucket, "blobs can be read and written again");
         }
     }
 }
@@ -210,6 +283,88 @@ mod tests {
         assert_eq!(of(&generic("<html>")), BucketFault::Garbage);
         let long = generic(&format!("<Code>{}</Code>", "x".repeat(1_000)));
         assert_eq!(of(&long), BucketFault::Garbage);
+    }
+
+    #[test]
+    fn nothing_but_an_object_is_told_not_to_be_there() {
+        let bare = || object_store::Error::NotFound {
+            path: "a".to_owned(),
+            source: "Server returned non-2xx status code: 404 Not Found: <h1>no</h1>".into(),
+        };
+        let upload = object_store::Error::NotFound {
+            path: "a".to_owned(),
+            source: "Server returned non-2xx status code: 404 Not Found: <Code>NoSuchUpload</Code>"
+                .into(),
+        };
+        let listed = generic("list: Server returned non-2xx status code: 404 Not Found: ");
+        for (error, text) in [
+            (bare(), "404 Not Found"),
+            (upload, "404 Not Found, NoSuchUpload"),
+            (listed, "404 Not Found"),
+        ] {
+            let fault = of(&error);
+            assert_eq!(fault, BucketFault::Status(text.to_owned()));
+            let told = fault.into_error();
+            assert!(matches!(told, BlobError::Unavailable { .. }), "{told:?}");
+        }
+        let fault = of_object(&bare());
+        assert_eq!(fault, BucketFault::NoObject);
+        let told = fault.into_error();
+        assert!(matches!(told, BlobError::Damaged { .. }), "{told:?}");
+        let bucket = generic("status code: 404 Not Found: <Code>NoSuchBucket</Code>");
+        assert_eq!(of_object(&bucket), BucketFault::NoBucket);
+    }
+
+    #[test]
+    fn object_of_another_size_is_told_from_a_server_that_fails() {
+        for text in [
+            "status code: 416 Range Not Satisfiable: <Code>InvalidRange</Code>",
+            "Generic S3 error: Requested 0..5, got 0..3",
+            "Generic S3 error: Wanted range starting at 5, but object was only 3 bytes long",
+        ] {
+            let fault = of_object(&generic(text));
+            assert_eq!(fault, BucketFault::OtherSize, "{text}");
+            let told = fault.into_error();
+            assert!(matches!(told, BlobError::Damaged { .. }), "{told:?}");
+        }
+        let busy = generic("status code: 503 Service Unavailable: Requested too much");
+        let fault = of_object(&busy);
+        assert_eq!(
+            fault,
+            BucketFault::Status("503 Service Unavailable".to_owned())
+        );
+    }
+
+    #[test]
+    fn redirects_say_what_to_check() {
+        for text in [
+            "Received redirect without LOCATION, this normally indicates an incorrectly configured region",
+            "Server returned non-2xx status code: 301 Moved Permanently: ",
+        ] {
+            let fault = of(&generic(text));
+            assert_eq!(fault, BucketFault::Redirected, "{text}");
+            assert_eq!(of_object(&generic(text)), fault);
+            let told = fault.to_string();
+            assert!(told.contains("--blobs-s3-region"), "{told}");
+            assert!(told.contains("--blobs-s3-endpoint"), "{told}");
+        }
+    }
+
+    #[test]
+    fn faults_that_come_and_go_are_said_no_more_often_than_they_can_be_read() {
+        let (mut last, begun) = (Last::default(), Instant::now());
+        assert!(!last.hear(false, begun), "it is well");
+        assert!(last.hear(true, begun));
+        assert!(!last.hear(true, begun), "it was said");
+        assert!(last.hear(false, begun), "it is over");
+        for millis in 1..100 {
+            let now = begun + Duration::from_millis(millis);
+            assert!(!last.hear(true, now), "it was said just now");
+            assert!(!last.hear(false, now), "nobody has heard that it failed");
+        }
+        let later = begun + SAID_EVERY;
+        assert!(last.hear(true, later));
+        assert!(last.hear(false, later));
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Bucket {
             self.list(None).await?;
             let name = Bytes::copy_from_slice(self.owner.name.as_bytes());
             self.put(path.clone(), name).await?;
-            // Of two that come together the last one has it, and both hear that.
+            // Of two that come together the last one has it. The other may find its own name before that: then it hears
+            // of it when it claims them again, as it does before each page of a walk.
             found = self.read_small(path.clone()).await?;
         }
         let is_ours = found.is_some_and(|name| name == self.owner.name.as_bytes());

@@ -52,7 +52,7 @@ impl Reading {
             return Ok(None);
         };
         if found != size {
-            return Err(BucketFault::Garbage);
+            return Err(BucketFault::OtherSize);
         }
         reading.stream = Some(stream);
         Ok(Some(reading))
@@ -93,7 +93,7 @@ impl Reading {
                     return Ok(bytes);
                 }
                 Some(Err(error)) => {
-                    let fault = fault::of(&error);
+                    let fault = fault::of_object(&error);
                     if self.resumes >= RESUMES_MAX || fault != BucketFault::BrokeOff {
                         self.bucket.health.note(Some(&fault));
                         return Err(fault);
