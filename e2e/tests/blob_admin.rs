@@ -146,6 +146,11 @@ async fn parts_are_read_alone() {
     assert_eq!(all(Some(part)).await.unwrap(), b"234");
     let beyond = blobs.get_part("a", 10..11).await;
     assert_eq!(refused(beyond), code(416, "EW5029"));
+    // An empty one is in no blob.
+    for empty in [0..0, 5..5] {
+        let part = blobs.get_part("a", empty).await;
+        assert_eq!(refused(part), code(416, "EW5029"));
+    }
     assert!(blobs.get_part("b", 0..1).await.unwrap().is_none());
     assert_eq!(blobs.head("b").await.unwrap(), None);
     assert!(blobs.get("b").await.unwrap().is_none());

@@ -59,21 +59,33 @@ async fn write_that_can_be_refused_at_once_is_refused_before_its_body_is_sent() 
     put(blobs, "a", "old").await;
     let token = server.first_token().expose();
     for (app, fields, status) in [
-        ("shop", "if-none-match: *\r\ncontent-length: 1000000", 412),
+        ("shop", "if-none-match: *\r\ncontent-length: 3000000", 412),
         ("shop", "content-length: 5368709121", 413),
-        ("none", "content-length: 1000000", 404),
+        ("none", "content-length: 3000000", 404),
     ] {
-        let mut raw = Raw::connect(server.admin_address()).await;
-        let head = write_head(token, app);
-        raw.write(format!("{head}expect: 100-continue\r\n{fields}\r\n\r\n"))
-            .await;
-        let answer = raw.read_to_end().await;
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
-        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        // One that doesn't wait to be asked sends its body, and is heard out.
+        for (expect, body) in [("expect: 100-continue\r\n", 0), ("", 3_000_000)] {
+            let mut raw = Raw::connect(server.admin_address()).await;
+            let head = write_head(token, app);
+            raw.write(format!("{head}{expect}{fields}\r\n\r\n")).await;
+            raw.write(vec![b'x'; body]).await;
+            let answer = raw.read_to_end().await;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{answer}"
+            );
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        }
+    }
+    // What has no body leaves the connection as it is.
+    let mut raw = Raw::connect(server.admin_address()).await;
+    for _ in 0..2 {
+        let head = write_head(token, "none");
+        raw.write(format!("{head}content-length: 0\r\n\r\n")).await;
+        let answer = raw.read_until("}").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
     }
     // A client that sends much learns why it is refused, and its connection is no use any more.
     for _ in 0..3 {

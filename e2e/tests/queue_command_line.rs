@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 use everwarm_api::messages::{MessageState, Quotas, Retry, Scope, TriggerKind};
 use everwarm_e2e::deliveries::{attempts, handled, handled_until, sent};
 use everwarm_e2e::node::everwarm_command;
+use everwarm_e2e::server::problem;
 use everwarm_e2e::values::{code, refused};
 use everwarm_e2e::{App, DataFolder, NewApp, Request, Server, World, eventually};
 use rustix::process::Signal;
@@ -219,8 +220,15 @@ async fn what_is_not_declared_is_not_there_and_strangers_see_nothing() {
     assert_eq!(refused(large), code(413, "EW5021"));
     for delay_s in [366 * 24 * 3_600 + 1, u64::MAX] {
         let late = jobs.send("late".into(), None, Some(delay_s)).await;
-        assert_eq!(refused(late), code(413, "EW5021"));
+        assert_eq!(refused(late), code(400, "EW5009"));
     }
+    let none = trigger(TriggerKind::Queue, "none");
+    let told = problem(none.send("x".into(), None, None).await).detail;
+    assert!(told.contains("declare it in [[queue]]"), "{told}");
+    // What is refused so is in no log.
+    let entries = client.audit(false, None).await.unwrap().items;
+    let mut actions = entries.iter().map(|entry| &*entry.action);
+    assert!(!actions.any(|action| action == "send-messages"));
     let stranger = server
         .tenant("stranger", Quotas::default(), Scope::Deploy)
         .await;

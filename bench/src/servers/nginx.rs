@@ -15,9 +15,23 @@ pub(crate) struct Nginx;
 /// Where its files are.
 pub(crate) const FILES: &str = "public";
 
+/// Where Debian has it, which may not be on a user's PATH.
+const SYSTEM_PROGRAM: &str = "/usr/sbin/nginx";
+
+/// What it is started as: the one on the PATH, if there is one.
+fn program() -> &'static str {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&folders);
+    if !folders.any(|folder| folder.join("nginx").is_file()) && Path::new(SYSTEM_PROGRAM).is_file()
+    {
+        return SYSTEM_PROGRAM;
+    }
+    "nginx"
+}
+
 /// How it is asked for its version.
 pub(super) fn versioned() -> Command {
-    let mut command = Command::new("nginx");
+    let mut command = Command::new(program());
     command.arg("-v");
     command
 }
@@ -28,8 +42,10 @@ impl Server for Nginx {
     }
 
     fn missing(&self, _settings: &Settings) -> Option<String> {
-        (!tells_its_version(versioned()))
-            .then(|| "nginx is not on the PATH: `apt-get install nginx` on Debian".to_owned())
+        let is_there = tells_its_version(versioned());
+        (!is_there).then(|| {
+            format!("there is no nginx, nor {SYSTEM_PROGRAM}: `apt-get install nginx` on Debian")
+        })
     }
 
     fn command(
@@ -60,7 +76,7 @@ impl Server for Nginx {
         }
         let file = folder.join("nginx.conf");
         std::fs::write(&file, text)?;
-        let mut command = Command::new("nginx");
+        let mut command = Command::new(program());
         command.arg("-p").arg(folder).arg("-c").arg(file);
         Ok(command)
     }

@@ -459,6 +459,11 @@ fn body(value: &impl Serialize) -> Result<Full<Bytes>, ClientError> {
     Ok(Full::new(bytes.into()))
 }
 
+/// The number in a field of a head.
+fn number(headers: &http::HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
 fn header_value(text: &str) -> Result<HeaderValue, ClientError> {
     HeaderValue::from_str(text).map_err(|_| ClientError::Header("a value".to_owned()))
 }

@@ -322,7 +322,7 @@ impl Node {
     pub async fn let_store_go(&self) -> Result<(), UsageError> {
         self.flush_usage().await?;
         self.rest_triggers().await;
-        kept_answers::close_disk(self.targets.kept()).await;
+        kept_answers::give_disk_up(self.targets.kept()).await;
         let store = Arc::clone(&self.store);
         // It finishes jobs and joins threads, which blocks.
         let _ = tokio::task::spawn_blocking(move || store.let_go()).await;

@@ -190,8 +190,8 @@ pub trait Triggers: Send + Sync {
         now: UnixMillis,
     ) -> StoreFuture<'a, Result<u32, TriggerError>>;
 
-    /// The triggers of an app that ever had anything, queues first, each kind ordered by name: those that it declares no
-    /// more too, since what they keep is kept.
+    /// The triggers of an app that keep messages, whether those wait, are leased or are dead; queues first, each kind
+    /// ordered by name: those that it declares no more too, since what they keep is kept.
     ///
     /// # Errors
     ///

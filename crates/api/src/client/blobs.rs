@@ -9,14 +9,17 @@ use http_body_util::Full;
 use super::address::query;
 use super::streamed::Streamed;
 use super::uploading::{Source, UploadError};
-use super::{ANSWER_TIME_MAX, Client, ClientError, header_value};
+use super::{ANSWER_TIME_MAX, Client, ClientError, header_value, number};
 use crate::messages::{BlobInfo, BlobPage, BlobRemoved};
 use crate::operations::{self, CREATED_HEADER, Operation};
+use crate::problem::Problem;
 
 /// The code of "there is no such blob".
 pub const NO_BLOB: &str = "EW5027";
 /// The code of "the blob isn't as it was to be".
 pub const NOT_AS_ASKED: &str = "EW5028";
+/// The code of "the blob has no such part".
+const NO_SUCH_PART: &str = "EW5029";
 
 /// A container of an app.
 #[derive(Debug, Clone, Copy)]
@@ -116,29 +119,42 @@ impl BlobsOf<'_> {
     /// [`ClientError`].
     pub async fn get(&self, name: &str) -> Result<Option<Blob>, ClientError> {
         let request = self.request(&operations::GET_BLOB, name)?;
-        self.read(request, name).await
+        self.read(request, name, StatusCode::OK).await
     }
 
     /// Begins to read a part of a blob, as much of it as there is; `None` when there is no blob.
     ///
     /// # Errors
-    /// [`ClientError`], when the part is empty or the blob ends before it, too.
+    /// [`ClientError`], when the part is empty, which is never asked for, or the blob ends before it, too.
     pub async fn get_part(
         &self,
         name: &str,
         part: Range<u64>,
     ) -> Result<Option<Blob>, ClientError> {
+        // No range is empty, and one that ends before it begins is none: the node would give the whole.
+        if part.is_empty() {
+            return Err(no_such_part());
+        }
         let mut request = self.request(&operations::GET_BLOB, name)?;
         let last = part.end.saturating_sub(1);
         let range = header_value(&format!("bytes={}-{last}", part.start))?;
         request.headers_mut().insert(header::RANGE, range);
-        self.read(request, name).await
+        self.read(request, name, StatusCode::PARTIAL_CONTENT).await
     }
 
-    async fn read(&self, request: Request, name: &str) -> Result<Option<Blob>, ClientError> {
+    async fn read(
+        &self,
+        request: Request,
+        name: &str,
+        expected: StatusCode,
+    ) -> Result<Option<Blob>, ClientError> {
         match self.client.begin(request, "blob", ANSWER_TIME_MAX).await {
             Ok(response) => {
                 let (head, pieces) = response.into_parts();
+                if head.status != expected {
+                    let strange = format!("status {}, not {expected}", head.status);
+                    return Err(self.client.strange(&strange));
+                }
                 let mut info = self.info(name, &head.headers)?;
                 if head.status == StatusCode::PARTIAL_CONTENT {
                     let size = text(&head.headers, header::CONTENT_RANGE.as_str())
@@ -155,7 +171,7 @@ impl BlobsOf<'_> {
     /// Writes a blob that is in memory.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`], of which what [`Self::upload`] says holds.
     pub async fn put(
         &self,
         name: &str,
@@ -173,7 +189,8 @@ impl BlobsOf<'_> {
     /// Writes a blob as its source gives it.
     ///
     /// # Errors
-    /// [`UploadError`]; nothing of it is there then.
+    /// [`UploadError`]. Nothing of it is there then, unless the answer is missing ([`ClientError::Unreachable`] and
+    /// [`ClientError::Strange`]): it may be there, all of it.
     pub async fn upload(
         &self,
         name: &str,
@@ -243,8 +260,12 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    text(headers, name)?.parse().ok()
+/// What a node would say, had it a way to be asked for an empty part.
+fn no_such_part() -> ClientError {
+    let status = StatusCode::RANGE_NOT_SATISFIABLE.as_u16();
+    let detail = "a part of a blob has a byte at least: ask for one that ends after it begins";
+    let problem = Problem::new(status, NO_SUCH_PART, "No such part", detail);
+    ClientError::Problem(Box::new(problem))
 }
 
 /// Nothing, where the problem is that there is no such blob.
@@ -267,5 +288,22 @@ impl Blob {
     /// [`ClientError`]: what came until now isn't all of it.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
         self.pieces.piece().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Token;
+
+    #[tokio::test]
+    async fn empty_part_is_refused_before_anybody_is_asked() {
+        // Nobody is there to be asked.
+        let client = Client::new("http://127.0.0.1:1", Token::random().unwrap(), None).unwrap();
+        let blobs = client.blobs("shop", "photos");
+        for part in [0..0, 5..5] {
+            let refused = blobs.get_part("a", part).await.unwrap_err();
+            assert_eq!(refused.code(), NO_SUCH_PART, "{refused}");
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Key-value data of apps, as a client reads and writes it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use http_body_util::Full;
 
 use super::address::query;
-use super::{Client, ClientError, body};
+use super::{Client, ClientError, body, number};
 use crate::messages::{KvEntries, KvEntry, KvKeyPage, KvKeys, KvPut, KvRemoved, KvValue};
 use crate::operations::{self, EXPIRES_HEADER, REVISION_HEADER};
 
@@ -168,8 +168,4 @@ impl KvStore<'_> {
             .await?;
         Ok(removed.removed)
     }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
 }

@@ -50,7 +50,7 @@ pub const SEND_MESSAGE: Operation = operation(
         NAME,
         in_query(
             "delay_s",
-            "Seconds before which it isn't delivered. Absent: at once.",
+            "Seconds before which it isn't delivered, 366 days at most. Absent: at once.",
         ),
     ],
     Body::Other {

@@ -132,12 +132,26 @@ async fn put(args: BlobPutArgs, printer: &Printer) -> Result<Exit, Failure> {
             );
             Failure::new(Exit::Failure, NOT_AS_ASKED, message)
         }
-        UploadError::Client(error) => error.into(),
+        UploadError::Client(error) => unanswered(error),
     })?;
     printer.data(&put, || {
         format!("{} has {} bytes now\n", visible(&put.name), put.size)
     });
     Ok(Exit::Success)
+}
+
+/// Why a blob isn't known to be written. Without an answer it may be, all of it.
+fn unanswered(error: ClientError) -> Failure {
+    let is_unanswered = matches!(
+        error,
+        ClientError::Unreachable { .. } | ClientError::Strange { .. }
+    );
+    let mut failure = Failure::from(error);
+    if is_unanswered {
+        let hint = " If all of it was sent, the blob may be there: `everwarm blob ls` tells";
+        failure.message.push_str(hint);
+    }
+    failure
 }
 
 async fn remove(args: BlobRmArgs, printer: &Printer) -> Result<Exit, Failure> {

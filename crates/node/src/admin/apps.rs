@@ -21,6 +21,18 @@ pub(super) fn app_name(text: &str) -> Result<AppName, Failed> {
     AppName::new(text).map_err(|_| Failed::not_found(&format!("app `{}`", text.escape_debug())))
 }
 
+/// The name of an app that is there.
+pub(super) async fn known_app(
+    admin: &Admin,
+    caller: &Caller,
+    text: &str,
+) -> Result<AppName, Failed> {
+    let app = app_name(text)?;
+    let known = admin.node.store.catalog().app(&caller.tenant, &app).await?;
+    known.ok_or_else(|| Failed::not_found(&format!("app `{app}`")))?;
+    Ok(app)
+}
+
 /// A version by its whole name or its first digits.
 pub(super) async fn version_id(
     admin: &Admin,

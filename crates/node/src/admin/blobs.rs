@@ -8,16 +8,19 @@ mod condition;
 mod lingering;
 mod outgoing;
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::BytesMut;
 use everwarm_api::messages::{self, BlobInfo, BlobPage, BlobRemoved};
 use everwarm_api::operations::CREATED_HEADER;
 use everwarm_edge::assets::{Range, range};
-use everwarm_manifest::{App, ContainerName};
+use everwarm_manifest::{App, ContainerName, TenantId};
 use everwarm_store::Store as _;
 use everwarm_store::audit::Action;
 use everwarm_store::blobs::{
@@ -28,16 +31,18 @@ use everwarm_store::catalog::UnixMillis;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::Admin;
-use super::apps::app_name;
+use super::apps::known_app;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::held::held;
-use super::pace::Paced;
-use super::pages::Asked;
-use super::sent::{Asking, Names, not_whole, one};
-use crate::operate::note;
+use super::history::announce;
+use super::pace::{BODY_TIME_MIN, Paced};
+use super::pages::{Asked, OfPrefix};
+use super::sent::{Asking, Names, not_whole, text};
+use crate::turns::{Turn, Turns};
 use lingering::lingering;
 use outgoing::Outgoing;
 
@@ -49,6 +54,8 @@ pub(super) const UPLOADS_OF_TENANT_MAX: usize = 4;
 pub(super) const DOWNLOADS_MAX: usize = 32;
 /// Those of one tenant.
 pub(super) const DOWNLOADS_OF_TENANT_MAX: usize = 8;
+/// How long a turn is waited for: longer than a body may stall, so that one that does makes room for others.
+const TURN_WAIT_MAX: Duration = BODY_TIME_MIN.saturating_add(Duration::from_secs(5));
 /// How often a blob is looked at again that was replaced while a part of it was chosen.
 const TRIES_MAX: usize = 3;
 
@@ -61,27 +68,17 @@ pub(super) struct OfName {
     name: String,
 }
 
-/// Which blobs are listed.
-#[derive(Debug, Deserialize)]
-pub(super) struct OfPrefix {
-    #[serde(default)]
-    prefix: String,
-}
-
 /// The container that a path names, of an app that is there.
 async fn container(
     admin: &Admin,
     caller: &Caller,
     Names(app, container): Names,
 ) -> Result<Container, Failed> {
-    let app = app_name(&app)?;
     let name =
         ContainerName::new(&container).map_err(|error| Failed::bad_request(error.to_string()))?;
-    let known = admin.node.store.catalog().app(&caller.tenant, &app).await?;
-    known.ok_or_else(|| Failed::not_found(&format!("app `{app}`")))?;
     Ok(Container {
         tenant: caller.tenant.clone(),
-        app,
+        app: known_app(admin, caller, &app).await?,
         name,
     })
 }
@@ -116,17 +113,15 @@ async fn must_be_declared(admin: &Admin, container: &Container) -> Result<(), Fa
     )))
 }
 
-/// Tells the audit log of a change before it is made.
-async fn announce(
-    admin: &Admin,
-    caller: &Caller,
-    action: Action,
-    container: &Container,
-) -> Result<(), Failed> {
-    let detail = format!("container {}", container.name);
-    let note = note(&caller.actor(), action, container.app.as_str(), detail);
-    let audit = admin.node.store.audit();
-    Ok(audit.announce(&container.tenant, note).await?)
+/// What the audit log says of a change.
+fn detail(container: &Container) -> String {
+    format!("container {}", container.name)
+}
+
+/// Waits for a turn, but not for as long as the streams of others may go on.
+async fn turn(turns: &Turns, tenant: &TenantId) -> Result<Turn, Failed> {
+    let turn = timeout(TURN_WAIT_MAX, turns.wait(tenant)).await;
+    turn.map_err(|_| Failed::too_many_blobs())
 }
 
 fn info(blob: &Blob) -> BlobInfo {
@@ -207,7 +202,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Failed> {
     let id = blob(&admin, &caller, names, &asked.name).await?;
-    let turn = admin.blob_downloads.wait(&caller.tenant).await;
+    let turn = turn(&admin.blob_downloads, &caller.tenant).await?;
     let (download, is_part) = match open(&admin, &id, &headers).await? {
         Chosen::Open(download, is_part) => (download, is_part),
         Chosen::NoSuchPart(size) => return Ok(no_such_part(size)),
@@ -271,7 +266,8 @@ fn no_such_part(size: u64) -> Response {
     response
 }
 
-/// What can be refused is refused before the body is read, and the turn is waited for before it as well.
+/// What can be refused is refused before the body is read, and the turn is waited for before it as well. A client that
+/// sends all the same, since it doesn't wait to be asked, learns why it is refused.
 pub(super) async fn put(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
@@ -279,21 +275,23 @@ pub(super) async fn put(
     Asking(asked): Asking<OfName>,
     request: Request,
 ) -> Response {
-    let mut body = None;
-    match keep(&admin, &caller, names, &asked.name, request, &mut body).await {
-        Ok(info) => Json(info).into_response(),
-        Err(failed) => {
-            let mut response = failed.into_response();
-            let body = body.filter(|body| !body.is_end_stream());
-            // What isn't read of a body ends its connection.
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            match body {
-                Some(body) if body.is_begun() => lingering(response, body),
-                _ => response,
-            }
-        }
+    let (Parts { headers, .. }, body) = request.into_parts();
+    let mut body = Paced::new(body);
+    let kept = keep(&admin, &caller, names, &asked.name, &headers, &mut body).await;
+    let mut response = match kept {
+        Ok(info) => return Json(info).into_response(),
+        Err(failed) => failed.into_response(),
+    };
+    if body.is_end_stream() {
+        return response;
     }
+    // What isn't read of a body ends its connection.
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    if body.is_begun() || !headers.contains_key(header::EXPECT) {
+        return lingering(response, body);
+    }
+    response
 }
 
 async fn keep(
@@ -301,30 +299,30 @@ async fn keep(
     caller: &Caller,
     names: Names,
     name: &str,
-    request: Request,
-    body: &mut Option<Paced>,
+    headers: &HeaderMap,
+    body: &mut Paced,
 ) -> Result<BlobInfo, Failed> {
     let id = blob(admin, caller, names, name).await?;
     must_be_declared(admin, &id.container).await?;
-    let (parts, sent) = request.into_parts();
-    let condition = condition::of_write(&parts.headers)?;
-    let content_type = content_type(&parts.headers)?;
-    if parts.headers.contains_key(header::CONTENT_RANGE) {
+    let condition = condition::of_write(headers)?;
+    let content_type = content_type(headers)?;
+    if headers.contains_key(header::CONTENT_RANGE) {
         let text = "a blob is written whole: `content-range` says that this is a part";
         return Err(Failed::bad_request(text));
     }
-    if sent.size_hint().lower() > BLOB_BYTES_MAX {
+    if body.size_hint().lower() > BLOB_BYTES_MAX {
         return Err(BlobError::TooLarge.into());
     }
-    let body = body.insert(Paced::new(sent));
-    let _turn = admin.blob_uploads.wait(&caller.tenant).await;
+    let _turn = turn(&admin.blob_uploads, &caller.tenant).await?;
     let blobs = admin.node.store.blobs();
     let current = blobs.head(&id).await?;
     condition.check(current.as_ref().map(|blob| &blob.etag))?;
     let quota = admin.node.app_quotas.quota(&caller.tenant).blobs;
     let mut upload = blobs.put(&id, content_type, quota).await?;
     fill(&mut *upload, body).await?;
-    announce(admin, caller, Action::PutBlobs, &id.container).await?;
+    let Container { app, .. } = &id.container;
+    let detail = detail(&id.container);
+    announce(admin, caller, Action::PutBlobs, app, detail).await?;
     let blob = upload.finish(condition, UnixMillis::now()).await?;
     Ok(info(&blob))
 }
@@ -345,15 +343,9 @@ async fn fill(upload: &mut dyn Upload, body: &mut Paced) -> Result<(), Failed> {
 }
 
 fn content_type(headers: &HeaderMap) -> Result<Option<ContentType>, Failed> {
-    let sent = one(headers, &header::CONTENT_TYPE);
-    let sent = sent.map_err(|_| Failed::bad_request("there is one `content-type`"))?;
-    let Some(value) = sent else { return Ok(None) };
-    let content_type = value.to_str().ok().map(ContentType::new);
+    let content_type = text(headers, &header::CONTENT_TYPE)?.map(ContentType::new);
     let content_type = content_type.transpose();
-    let content_type = content_type.map_err(|error| Failed::bad_request(error.to_string()))?;
-    let content_type =
-        content_type.ok_or_else(|| Failed::bad_request("`content-type` isn't ASCII"));
-    content_type.map(Some)
+    content_type.map_err(|error| Failed::bad_request(error.to_string()))
 }
 
 pub(super) async fn remove(
@@ -365,8 +357,27 @@ pub(super) async fn remove(
 ) -> Result<Json<BlobRemoved>, Failed> {
     let id = blob(&admin, &caller, names, &asked.name).await?;
     let condition = condition::of_removal(&headers)?;
-    announce(&admin, &caller, Action::RemoveBlobs, &id.container).await?;
+    let Container { app, .. } = &id.container;
+    let detail = detail(&id.container);
+    announce(&admin, &caller, Action::RemoveBlobs, app, detail).await?;
     let blobs = admin.node.store.blobs();
     let removed = blobs.delete(&id, condition).await?;
     Ok(Json(BlobRemoved { removed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn turn_that_does_not_come_is_refused() {
+        let turns = Turns::new(2, 1);
+        let (ann, bob) = (TenantId::new("ann").unwrap(), TenantId::new("bob").unwrap());
+        let first = turn(&turns, &ann).await.unwrap();
+        let refused = turn(&turns, &ann).await.unwrap_err();
+        assert_eq!(refused.into_problem().code, "EW5022");
+        turn(&turns, &bob).await.unwrap();
+        drop(first);
+        turn(&turns, &ann).await.unwrap();
+    }
 }

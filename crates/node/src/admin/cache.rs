@@ -5,34 +5,24 @@ use axum::extract::{Extension, State};
 use everwarm_api::messages::{self, CachePurge, CachePurged, PURGED_AT_ONCE_MAX};
 use everwarm_cache::storable::is_tag;
 use everwarm_cache::store::Purge;
-use everwarm_manifest::AppName;
-use everwarm_store::Store as _;
 use everwarm_store::audit::Action;
 use http::Uri;
 use http::uri::Scheme;
 
 use super::Admin;
-use super::apps::app_name;
+use super::apps::known_app;
 use super::auth::Caller;
 use super::failure::Failed;
+use super::history::announce;
 use super::sent::{Name, Sent};
 use crate::kept_answers::are_removed;
-use crate::operate::note;
-
-/// An app that is there.
-async fn app(admin: &Admin, caller: &Caller, name: &str) -> Result<AppName, Failed> {
-    let app = app_name(name)?;
-    let known = admin.node.store.catalog().app(&caller.tenant, &app).await?;
-    known.ok_or_else(|| Failed::not_found(&format!("app `{app}`")))?;
-    Ok(app)
-}
 
 pub(super) async fn usage(
     State(admin): State<Admin>,
     Extension(caller): Extension<Caller>,
     Name(name): Name,
 ) -> Result<Json<messages::CacheUsage>, Failed> {
-    let app = app(&admin, &caller, &name).await?;
+    let app = known_app(&admin, &caller, &name).await?;
     let kept = admin.node.targets.kept();
     let kept = kept.find_app(&caller.tenant, &app);
     let usage = kept.map(|kept| kept.usage()).unwrap_or_default();
@@ -53,20 +43,14 @@ pub(super) async fn purge(
     Name(name): Name,
     Sent(sent): Sent<CachePurge>,
 ) -> Result<Json<CachePurged>, Failed> {
-    let app = app(&admin, &caller, &name).await?;
+    let app = known_app(&admin, &caller, &name).await?;
     let Purged { urls, tags, all } = purged(sent)?;
     let detail = if all {
         "all".to_owned()
     } else {
         format!("{} URLs, {} tags", urls.len(), tags.len())
     };
-    let note = note(&caller.actor(), Action::PurgeCache, app.as_str(), detail);
-    admin
-        .node
-        .store
-        .audit()
-        .announce(&caller.tenant, note)
-        .await?;
+    announce(&admin, &caller, Action::PurgeCache, &app, detail).await?;
     let kept = admin.node.targets.kept();
     let Some(cache) = kept.find_app(&caller.tenant, &app) else {
         return Ok(Json(CachePurged { purged: 0 }));

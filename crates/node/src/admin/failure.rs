@@ -133,6 +133,13 @@ impl Failed {
         ))
     }
 
+    pub(super) fn too_many_blobs() -> Self {
+        Self::too_many_at_once(
+            "as many blobs are written, or read, through the admin API as may be at once, of the tenant or of all: \
+             wait for some of them, or try again soon",
+        )
+    }
+
     fn too_many_at_once(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -171,6 +178,11 @@ impl Failed {
             "No such part",
             format!("the blob has {size} bytes, and none of those that `range` asks for"),
         )
+    }
+
+    fn blobs_unavailable(detail: &str) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "EW4003", "The store failed", detail)
     }
 
     fn disk_full(error: &dyn std::error::Error) -> Self {
@@ -351,10 +363,19 @@ impl From<BlobError> for Failed {
             }
             // Nothing here is moved.
             BlobError::OtherApp => Self::bad_request(error.to_string()),
-            BlobError::Refused(_)
-            | BlobError::Unavailable { .. }
-            | BlobError::Damaged { .. }
-            | BlobError::Failed { .. } => Self::coded("EW4003", &error),
+            BlobError::Unavailable { .. } => {
+                // What the server says is the operator's to read.
+                tracing::error!(%error, "blobs can't be used");
+                Self::blobs_unavailable(
+                    "what keeps the node's blobs can't be used now, and the node's log says why: try again soon, and \
+                     ask the node's operator if that doesn't help",
+                )
+            }
+            BlobError::Refused(reason) => {
+                tracing::error!(%error, "a blob can't be written");
+                Self::blobs_unavailable(reason)
+            }
+            BlobError::Damaged { .. } | BlobError::Failed { .. } => Self::coded("EW4003", &error),
         }
     }
 }
@@ -364,9 +385,9 @@ impl From<TriggerError> for Failed {
         match &error {
             TriggerError::BodyTooLarge { .. }
             | TriggerError::FieldTooLong
-            | TriggerError::DelayTooLong
             | TriggerError::BatchTooLong { .. }
             | TriggerError::BatchTooLarge => Self::value_too_large(error.to_string()),
+            TriggerError::DelayTooLong => Self::bad_request(error.to_string()),
             TriggerError::TooManyMessages { .. } | TriggerError::TooManyBytes { .. } => {
                 Self::coded("EW5008", &error)
             }
@@ -428,12 +449,32 @@ impl IntoResponse for Failed {
             // What isn't read of a body ends its connection: a client that is told sends nothing more on it.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if status == StatusCode::TOO_MANY_REQUESTS {
+        let is_soon_over = [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ];
+        if is_soon_over.contains(&status) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_that_can_not_be_used_may_be_soon_and_its_reason_is_not_told() {
+        let reason = "the S3 server answers 403".to_owned();
+        let failed = Failed::from(BlobError::Unavailable { reason });
+        assert!(!failed.0.detail.contains("S3"), "{failed:?}");
+        let response = failed.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()["everwarm-error"], "EW4003");
     }
 }

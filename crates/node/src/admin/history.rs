@@ -1,12 +1,14 @@
-//! What was: who changed what, and what functions used.
+//! What was: who changed what, and what functions used. And telling the audit log what an operation is about to
+//! change.
 
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use everwarm_api::messages;
+use everwarm_manifest::AppName;
 use everwarm_store::Store as _;
-use everwarm_store::audit::Entry;
+use everwarm_store::audit::{Action, Entry};
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::usage::{Row, UnixHour};
 use serde::Deserialize;
@@ -18,6 +20,7 @@ use super::failure::Failed;
 use super::held::held;
 use super::pages::{Asked, cut};
 use super::sent::Asking;
+use crate::operate::note;
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 const HOUR_S: u64 = 3_600;
@@ -25,6 +28,19 @@ const HOUR_S: u64 = 3_600;
 const HOURS_DEFAULT: u32 = 24;
 /// Rows of one answer.
 const ROWS_MAX: u32 = 100_000;
+
+/// Tells the audit log of a change of what an app keeps, before it is made.
+pub(super) async fn announce(
+    admin: &Admin,
+    caller: &Caller,
+    action: Action,
+    app: &AppName,
+    detail: String,
+) -> Result<(), Failed> {
+    let note = note(&caller.actor(), action, app.as_str(), detail);
+    let audit = admin.node.store.audit();
+    Ok(audit.announce(&caller.tenant, note).await?)
+}
 
 pub(super) async fn audit(
     State(admin): State<Admin>,

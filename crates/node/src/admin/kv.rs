@@ -20,13 +20,13 @@ use everwarm_store::kv::{
 use serde::Deserialize;
 
 use super::Admin;
-use super::apps::app_name;
+use super::apps::known_app;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::held::held;
-use super::pages::Asked;
+use super::history::announce;
+use super::pages::{Asked, OfPrefix};
 use super::sent::{Asking, Names, Sent, json, whole};
-use crate::operate::note;
 
 /// Values that are read or written alone at once.
 pub(super) const VALUES_MAX: usize = 64;
@@ -62,26 +62,16 @@ pub(super) struct ForTime {
     ttl_s: Option<u64>,
 }
 
-/// Which keys are listed.
-#[derive(Debug, Deserialize)]
-pub(super) struct OfPrefix {
-    #[serde(default)]
-    prefix: String,
-}
-
 /// The store that a path names, of an app that is there.
 async fn bucket(
     admin: &Admin,
     caller: &Caller,
     Names(app, store): Names,
 ) -> Result<Bucket, Failed> {
-    let app = app_name(&app)?;
     let name = BucketName::new(&store).map_err(|error| Failed::not_a_key(error.to_string()))?;
-    let known = admin.node.store.catalog().app(&caller.tenant, &app).await?;
-    known.ok_or_else(|| Failed::not_found(&format!("app `{app}`")))?;
     Ok(Bucket {
         tenant: caller.tenant.clone(),
-        app,
+        app: known_app(admin, caller, &app).await?,
         name,
     })
 }
@@ -130,19 +120,10 @@ pub(super) fn values(sent: KvEntries) -> Result<Vec<(Key, NewValue)>, Failed> {
     Ok(values)
 }
 
-/// Tells the audit log of a change before it is made.
-async fn announce(
-    admin: &Admin,
-    caller: &Caller,
-    action: Action,
-    bucket: &Bucket,
-    keys: usize,
-) -> Result<(), Failed> {
+/// What the audit log says of a change.
+fn detail(bucket: &Bucket, keys: usize) -> String {
     let plural = if keys == 1 { "" } else { "s" };
-    let detail = format!("store {}: {keys} key{plural}", bucket.name);
-    let note = note(&caller.actor(), action, bucket.app.as_str(), detail);
-    let audit = admin.node.store.audit();
-    Ok(audit.announce(&bucket.tenant, note).await?)
+    format!("store {}: {keys} key{plural}", bucket.name)
 }
 
 pub(super) async fn get(
@@ -187,7 +168,8 @@ pub(super) async fn put(
         let bytes = bytes.len();
         return Err(KvError::ValueTooLarge { bytes }.into());
     }
-    announce(&admin, &caller, Action::PutValues, &bucket, 1).await?;
+    let detail = detail(&bucket, 1);
+    announce(&admin, &caller, Action::PutValues, &bucket.app, detail).await?;
     let now = UnixMillis::now();
     let expires = time
         .ttl_s
@@ -210,7 +192,8 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Failed> {
     let bucket = bucket(&admin, &caller, names).await?;
     let key = key(&asked.key)?;
-    announce(&admin, &caller, Action::RemoveValues, &bucket, 1).await?;
+    let detail = detail(&bucket, 1);
+    announce(&admin, &caller, Action::RemoveValues, &bucket.app, detail).await?;
     let kv = admin.node.store.kv();
     kv.delete(&bucket, &key, UnixMillis::now()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -270,7 +253,8 @@ pub(super) async fn write(
     let _turn = admin.batches.wait(&caller.tenant).await;
     let values = values(json(request, BATCH_JSON_BYTES_MAX).await?)?;
     if !values.is_empty() {
-        announce(&admin, &caller, Action::PutValues, &bucket, values.len()).await?;
+        let detail = detail(&bucket, values.len());
+        announce(&admin, &caller, Action::PutValues, &bucket.app, detail).await?;
         let quota = admin.node.app_quotas.quota(&caller.tenant).kv;
         let kv = admin.node.store.kv();
         kv.set_many(&bucket, values, quota, UnixMillis::now())
@@ -290,7 +274,8 @@ pub(super) async fn remove_all(
     if keys.is_empty() {
         return Ok(Json(KvRemoved { removed: 0 }));
     }
-    announce(&admin, &caller, Action::RemoveValues, &bucket, keys.len()).await?;
+    let detail = detail(&bucket, keys.len());
+    announce(&admin, &caller, Action::RemoveValues, &bucket.app, detail).await?;
     let kv = admin.node.store.kv();
     let removed = kv.delete_many(&bucket, keys, UnixMillis::now()).await?;
     Ok(Json(KvRemoved { removed }))

@@ -5,12 +5,11 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Extension, State};
 use everwarm_api::messages;
-use everwarm_store::Store as _;
 use everwarm_store::catalog::UnixMillis;
 use serde::Deserialize;
 
 use super::Admin;
-use super::apps::app_name;
+use super::apps::known_app;
 use super::auth::Caller;
 use super::failure::Failed;
 use super::sent::{Asking, Name};
@@ -41,14 +40,7 @@ pub(super) async fn logs(
     Name(app): Name,
     Asking(asked): Asking<Asked>,
 ) -> Result<Json<messages::LogPage>, Failed> {
-    let name = app_name(&app)?;
-    let summary = admin
-        .node
-        .store
-        .catalog()
-        .app(&caller.tenant, &name)
-        .await?;
-    summary.ok_or_else(|| Failed::not_found(&format!("app `{name}`")))?;
+    let name = known_app(&admin, &caller, &app).await?;
     let filter = Filter {
         after: asked.after,
         limit: asked.limit.unwrap_or(LINES_DEFAULT).clamp(1, LINES_MAX),

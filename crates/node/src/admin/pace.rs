@@ -11,9 +11,9 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a body may take whatever it has.
-const BODY_TIME_MIN: Duration = Duration::from_secs(10);
-/// And how many bytes of it earn another second.
+/// How long a body may stall, and how far it may be behind its pace. One frame of it never needs as much.
+pub(super) const BODY_TIME_MIN: Duration = Duration::from_secs(10);
+/// Its pace: how many bytes earn another second.
 const BODY_BYTES_PER_S_MIN: u64 = 64 << 10;
 /// How long a client may take nothing of what is sent to it.
 const STALL_TIME_MAX: Duration = Duration::from_secs(30);
@@ -21,9 +21,9 @@ const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 /// A body that came too slowly.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error(
-    "the body came too slowly: it may take {} s, and a second more for each {} KiB",
-    BODY_TIME_MIN.as_secs(),
-    BODY_BYTES_PER_S_MIN >> 10
+    "the body came too slowly: it has to come with {} KiB a second, and may be {} s behind that",
+    BODY_BYTES_PER_S_MIN >> 10,
+    BODY_TIME_MIN.as_secs()
 )]
 pub(super) struct TooSlow;
 
@@ -34,6 +34,7 @@ pub(super) struct Paced {
     deadline: Option<Pin<Box<Sleep>>>,
     /// What it has left, while nobody waits for it.
     left: Option<Duration>,
+    is_read: bool,
 }
 
 impl Paced {
@@ -42,6 +43,7 @@ impl Paced {
             body,
             deadline: None,
             left: None,
+            is_read: false,
         }
     }
 
@@ -77,13 +79,15 @@ impl http_body::Body for Paced {
             let left = deadline
                 .deadline()
                 .saturating_duration_since(Instant::now());
-            this.left = Some(left + earned(data.len() as u64));
+            // Nobody saves time up: whoever sent much may stall no longer than others.
+            this.left = Some((left + earned(data.len() as u64)).min(BODY_TIME_MIN));
         }
+        this.is_read |= frame.is_none();
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_read || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -91,7 +95,8 @@ impl http_body::Body for Paced {
     }
 }
 
-fn earned(bytes: u64) -> Duration {
+/// The time that so many bytes may take.
+pub(super) fn earned(bytes: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1_000_000) / BODY_BYTES_PER_S_MIN)
 }
 
@@ -213,6 +218,30 @@ mod tests {
         assert_eq!(lasts(steady(1)).await, 10);
         assert_eq!(lasts(steady(32 << 10)).await, 19);
         assert_eq!(lasts(steady(64 << 10)).await, 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_flows_and_then_stalls_ends_as_soon_as_one_that_stalls_at_once() {
+        use futures_util::StreamExt as _;
+
+        let flows = steady(1 << 20).into_data_stream().take(10);
+        let frames = flows.map(|piece| piece.map(Frame::data));
+        let stalls = futures_util::stream::pending();
+        let body = Body::new(StreamBody::new(frames.chain(stalls)));
+        assert_eq!(lasts(body).await, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_is_over_once_it_was_read_to_its_end() {
+        // Of one without a length, what is inside doesn't know.
+        let frames = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(Frame::data(
+            Bytes::from_static(b"x"),
+        ))]);
+        let mut paced = Paced::new(Body::new(StreamBody::new(frames)));
+        assert!(paced.frame().await.unwrap().is_ok());
+        assert!(!http_body::Body::is_end_stream(&paced));
+        assert!(paced.frame().await.is_none());
+        assert!(http_body::Body::is_end_stream(&paced));
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,14 @@ pub(super) struct Asked {
     limit: Option<u32>,
 }
 
+/// Of which names a page is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfPrefix {
+    /// Those that begin so.
+    #[serde(default)]
+    pub(super) prefix: String,
+}
+
 impl Asked {
     pub(super) fn count(&self) -> u32 {
         self.limit.unwrap_or(COUNT_DEFAULT).clamp(1, COUNT_MAX)

@@ -165,12 +165,40 @@ pub(super) fn one<'a>(
     values.next().map_or(Ok(value), |_| Err(MoreThanOne))
 }
 
+/// The one value of a field, as text.
+pub(super) fn text<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, Failed> {
+    let strange = || Failed::bad_request(format!("`{name}` is there once, in ASCII"));
+    let value = one(headers, name).map_err(|_| strange())?;
+    let text = value.map(|value| value.to_str().map(str::trim));
+    text.transpose().map_err(|_| strange())
+}
+
 /// A field that is there more than once.
 pub(super) struct MoreThanOne;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_a_field_is_the_one_that_is_there() {
+        let mut headers = HeaderMap::new();
+        let of = |headers: &HeaderMap| {
+            let text = text(headers, &header::CONTENT_TYPE).ok();
+            text.map(|text| text.map(str::to_owned))
+        };
+        assert_eq!(of(&headers), Some(None));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(" a/b "));
+        assert_eq!(of(&headers), Some(Some("a/b".to_owned())));
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static("a/b"));
+        assert_eq!(of(&headers), None);
+        let latin = HeaderValue::from_bytes(b"\xe9").unwrap();
+        headers.insert(header::CONTENT_TYPE, latin);
+        assert_eq!(of(&headers), None);
+    }
 
     #[test]
     fn query_is_utf8_once_it_is_decoded() {

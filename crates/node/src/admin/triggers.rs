@@ -16,8 +16,8 @@ use everwarm_store::Store as _;
 use everwarm_store::audit::Action;
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::triggers::{
-    self, Content, DeliveryId, Kept, MessageId, NewMessage, SWEEP_MAX, Standing, Trigger,
-    TriggerId, Which,
+    self, Content, DELAY_MS_MAX, DeliveryId, Kept, MessageId, NewMessage, SWEEP_MAX, Standing,
+    Trigger, TriggerError, TriggerId, Which,
 };
 use serde::Deserialize;
 
@@ -25,9 +25,9 @@ use super::Admin;
 use super::apps::app_name;
 use super::auth::Caller;
 use super::failure::Failed;
+use super::history::announce;
 use super::pages::Asked;
-use super::sent::{Asking, Name, Sent, whole};
-use crate::operate::note;
+use super::sent::{Asking, Name, Sent, text, whole};
 
 /// Changes of as many messages as one takes that one request makes at most.
 const CHANGES_MAX: u64 = 1_000;
@@ -111,7 +111,9 @@ async fn declared(admin: &Admin, caller: &Caller, meant: Meant) -> Result<Trigge
 
 fn not_there(Meant(app, kind, name): &Meant) -> Failed {
     let name = name.escape_debug();
-    Failed::not_found(&format!("{kind} `{name}` in what serves of {app}"))
+    Failed::not_found(&format!(
+        "{kind} `{name}` in what serves of {app}: declare it in [[{kind}]] of the manifest, and deploy that"
+    ))
 }
 
 /// The queue or schedule of that name, and whether what serves declares it.
@@ -152,18 +154,6 @@ async fn standing(admin: &Admin, of: &TriggerId) -> Result<Standing, Failed> {
 
 fn keeps_something(standing: &Standing) -> bool {
     standing.due + standing.delayed + standing.leased + standing.dead > 0
-}
-
-/// Tells the audit log of a change before it is made.
-async fn announce(
-    admin: &Admin,
-    caller: &Caller,
-    of: &TriggerId,
-    action: Action,
-) -> Result<(), Failed> {
-    let detail = of.trigger.to_string();
-    let note = note(&caller.actor(), action, of.app.as_str(), detail);
-    Ok(admin.node.store.audit().announce(&of.tenant, note).await?)
 }
 
 pub(super) async fn list(
@@ -208,12 +198,10 @@ pub(super) async fn list(
             continue;
         }
         let info = info(&admin, &caller, &manifest.name, trigger).await?;
-        if info.due + info.delayed + info.leased + info.dead > 0 {
-            items.push(TriggerInfo {
-                undeclared: true,
-                ..info
-            });
-        }
+        items.push(TriggerInfo {
+            undeclared: true,
+            ..info
+        });
     }
     Ok(Json(TriggerPage { items }))
 }
@@ -308,21 +296,17 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Json<SentMessage>, Failed> {
     let of = declared(&admin, &caller, of).await?;
-    let _turn = admin.values.wait(&caller.tenant).await;
-    let content_type = match request.headers().get(header::CONTENT_TYPE) {
-        None => None,
-        Some(value) => {
-            let text = value.to_str();
-            Some(
-                text.map_err(|_| Failed::bad_request("`content-type` isn't ASCII"))?
-                    .to_owned(),
-            )
-        }
-    };
-    let body = whole(request.into_body(), MESSAGE_BYTES_MAX).await?;
-    announce(&admin, &caller, &of, Action::SendMessages).await?;
-    let now = UnixMillis::now();
+    // What is wrong is told before the body is read and the audit log told.
     let delay_ms = after.delay_s.unwrap_or(0).saturating_mul(1_000);
+    if delay_ms > DELAY_MS_MAX {
+        return Err(TriggerError::DelayTooLong.into());
+    }
+    let content_type = text(request.headers(), &header::CONTENT_TYPE)?.map(str::to_owned);
+    let _turn = admin.values.wait(&caller.tenant).await;
+    let body = whole(request.into_body(), MESSAGE_BYTES_MAX).await?;
+    let detail = of.trigger.to_string();
+    announce(&admin, &caller, Action::SendMessages, &of.app, detail).await?;
+    let now = UnixMillis::now();
     let message = NewMessage {
         content: Content {
             body,
@@ -349,7 +333,8 @@ pub(super) async fn purge(
     Asking(OfState { state }): Asking<OfState>,
 ) -> Result<Json<Changed>, Failed> {
     let of = meant(&admin, &caller, of).await?;
-    announce(&admin, &caller, &of, Action::PurgeMessages).await?;
+    let detail = of.trigger.to_string();
+    announce(&admin, &caller, Action::PurgeMessages, &of.app, detail).await?;
     let (triggers, now) = (admin.node.store.triggers(), UnixMillis::now());
     let mut messages = 0;
     for _ in 0..CHANGES_MAX {
@@ -374,7 +359,8 @@ pub(super) async fn retry(
         ids.collect::<Result<Vec<_>, _>>()
     });
     let ids = ids.transpose()?;
-    announce(&admin, &caller, &of, Action::RetryMessages).await?;
+    let detail = of.trigger.to_string();
+    announce(&admin, &caller, Action::RetryMessages, &of.app, detail).await?;
     let (triggers, now) = (admin.node.store.triggers(), UnixMillis::now());
     let mut messages = 0;
     for _ in 0..CHANGES_MAX {
@@ -416,7 +402,7 @@ async fn set_paused(
     } else {
         Action::ResumeTrigger
     };
-    announce(admin, caller, &of, action).await?;
+    announce(admin, caller, action, &of.app, of.trigger.to_string()).await?;
     admin
         .node
         .store

@@ -1,15 +1,15 @@
 //! What has to hold for a change of a blob (RFC 9110, sections 13.1.1 and 13.1.2). What can't be checked is refused: a
 //! condition that is ignored is worse than none.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
 use everwarm_store::blobs::{Condition, Etag};
 
 use super::super::failure::Failed;
-use super::super::sent::one;
+use super::super::sent::text;
 
 /// The condition of a write.
 pub(super) fn of_write(headers: &HeaderMap) -> Result<Condition, Failed> {
-    let absent = match field(headers, &header::IF_NONE_MATCH)? {
+    let absent = match text(headers, &header::IF_NONE_MATCH)? {
         None => false,
         Some("*") => true,
         Some(_) => {
@@ -41,7 +41,7 @@ pub(super) fn of_removal(headers: &HeaderMap) -> Result<Condition, Failed> {
 
 /// The one strong etag of `if-match`.
 fn matches(headers: &HeaderMap) -> Result<Option<Etag>, Failed> {
-    let Some(text) = field(headers, &header::IF_MATCH)? else {
+    let Some(text) = text(headers, &header::IF_MATCH)? else {
         return Ok(None);
     };
     let etag = text
@@ -52,16 +52,9 @@ fn matches(headers: &HeaderMap) -> Result<Option<Etag>, Failed> {
     Ok(Some(Etag::new(etag)))
 }
 
-fn field<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Failed> {
-    let strange = || Failed::bad_request(format!("`{name}` is there once, in ASCII"));
-    let value = one(headers, name).map_err(|_| strange())?;
-    let text = value.map(|value| value.to_str().map(str::trim));
-    text.transpose().map_err(|_| strange())
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 

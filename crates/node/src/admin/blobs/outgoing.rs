@@ -1,6 +1,6 @@
 //! A blob on its way to a client: a piece is read while the one before is taken.
 //!
-//! Owns how long a client may leave a piece: over HTTP/2 a connection may be busy while one of its answers isn't read at all,
+//! Owns how slowly a client may take it: over HTTP/2 a connection may be busy while one of its answers isn't read at all,
 //! and such an answer keeps a turn from others.
 
 use std::pin::Pin;
@@ -12,10 +12,12 @@ use everwarm_store::blobs::{BlobError, Download};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// How long a client may take for a piece.
-const PIECE_TIME_MAX: Duration = Duration::from_mins(1);
+use super::super::pace::earned;
+
+/// How long a client may leave a piece, and how far it may be behind the pace of bodies.
+const STALL_TIME_MAX: Duration = Duration::from_mins(1);
 
 type Pieces = mpsc::Sender<Result<Bytes, BlobError>>;
 
@@ -50,18 +52,23 @@ impl Outgoing {
 
 /// Until all is taken, or the client has left, or is too slow.
 async fn read(mut download: Box<dyn Download>, given: Pieces) {
+    let mut left = STALL_TIME_MAX;
     while let Some(piece) = download.read().await.transpose() {
         if let Err(error) = &piece {
             tracing::error!(error = error as &dyn std::error::Error, "a blob broke off");
         }
-        let is_over = piece.is_err();
-        let sent = timeout(PIECE_TIME_MAX, given.send(piece)).await;
-        if is_over || !matches!(sent, Ok(Ok(()))) {
+        let bytes = piece.as_ref().ok().map(|piece| piece.len() as u64);
+        let start = Instant::now();
+        let sent = timeout(left, given.send(piece)).await;
+        let (Some(bytes), Ok(Ok(()))) = (bytes, sent) else {
             return;
-        }
+        };
+        // Only waiting for the client counts, and nobody saves time up.
+        left = left.saturating_sub(start.elapsed()) + earned(bytes);
+        left = left.min(STALL_TIME_MAX);
     }
     // The last piece is still on its way.
-    let _ = timeout(PIECE_TIME_MAX, given.closed()).await;
+    let _ = timeout(left, given.closed()).await;
 }
 
 impl Body for Outgoing {
@@ -173,13 +180,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn client_that_takes_piece_after_piece_too_slowly_is_given_up() {
+        let (turn, returned) = oneshot::channel::<()>();
+        let mut body = Outgoing::start(Bytewise::boxed(100, false), turn);
+        let mut taken = 0;
+        while body.frame().await.unwrap().is_ok() {
+            taken += 1;
+            tokio::time::sleep(STALL_TIME_MAX / 6).await;
+        }
+        // Six in a minute, and those that were read already.
+        assert!((7..=9).contains(&taken), "{taken}");
+        returned.await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn turn_is_given_back_with_the_body() {
         let (turn, mut returned) = oneshot::channel::<()>();
         let body = Outgoing::start(Bytewise::boxed(2, false), turn);
         assert_eq!(body.size_hint().exact(), Some(2));
         let mut body = Box::pin(body);
         assert!(body.frame().await.unwrap().is_ok());
-        tokio::time::sleep(PIECE_TIME_MAX / 2).await;
+        tokio::time::sleep(STALL_TIME_MAX / 2).await;
         assert!(returned.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.is_none());

@@ -2,7 +2,7 @@
 
 use super::{
     LATER, NOW, OVER, bodies, default_queue, lease, lease_at, message_at, names, next_due, queue,
-    send, settle, settle_at, standing,
+    schedule, send, settle, settle_at, standing,
 };
 use crate::Store;
 use crate::catalog::UnixMillis;
@@ -280,4 +280,43 @@ pub(crate) async fn standing_counts_messages_by_where_they_are(store: &dyn Store
         bytes: 48,
     };
     assert_eq!(kept.expect("what an app keeps can be read"), expected);
+    those_that_keep_something_are_listed(triggers).await;
+}
+
+/// Of each tenant and app their own, whatever is declared: the store doesn't know.
+async fn those_that_keep_something_are_listed(triggers: &dyn Triggers) {
+    let [waiting, leased, dead, handled, purged, paused] =
+        ["waiting", "leased", "dead", "handled", "purged", "paused"]
+            .map(|name| queue("cid", "shop", name));
+    let yearly = schedule("cid", "shop", "yearly");
+    let of_app = async |owner: &str, app: &str| {
+        let listed = triggers.of_app(&tenant(owner), &app_name(app)).await;
+        listed.expect("the triggers of an app can be listed")
+    };
+    assert_eq!(of_app("cid", "shop").await, []);
+    for of in [&waiting, &leased, &handled, &purged, &yearly] {
+        send(triggers, of, &["a"]).await;
+    }
+    send_dead(triggers, &dead, &["a"]).await;
+    assert_eq!(lease(triggers, &leased, 1).await.len(), 1);
+    let taken = lease(triggers, &handled, 1).await;
+    settle(triggers, &handled, &taken, Outcome::Acknowledged).await;
+    let removed = triggers.purge(&purged, Which::Waiting, NOW).await;
+    assert_eq!(removed.expect("messages can be forgotten"), 1);
+    let set = triggers.set_paused(&paused, true).await;
+    assert!(set.expect("a queue can be paused"));
+    let fired = schedule("cid", "shop", "fired");
+    let none = Vec::new();
+    let set = triggers.fire(&fired, None, NOW, none, TriggerQuota::NONE, NOW);
+    assert!(set.await.expect("a schedule can be fired"));
+
+    let expected = [&dead, &leased, &waiting, &yearly].map(|of| of.trigger.clone());
+    assert_eq!(of_app("cid", "shop").await, expected);
+    for (owner, app) in [("cid", "blog"), ("dan", "shop")] {
+        assert_eq!(of_app(owner, app).await, []);
+    }
+    let others = queue("dan", "shop", "waiting");
+    send(triggers, &others, &["b"]).await;
+    assert_eq!(of_app("dan", "shop").await, [others.trigger]);
+    assert_eq!(of_app("cid", "shop").await, expected);
 }

@@ -219,7 +219,8 @@ pub(super) fn triggers(
     let names = || -> rusqlite::Result<Vec<(i64, String)>> {
         let mut query = connection.prepare_cached(
             "SELECT kind, trigger.name FROM trigger JOIN app ON trigger.app = app.id
-             WHERE app.tenant = ?1 AND app.name = ?2 ORDER BY kind, trigger.name",
+             WHERE app.tenant = ?1 AND app.name = ?2 AND (waiting > 0 OR dead > 0)
+             ORDER BY kind, trigger.name",
         )?;
         let names = query.query_map(params![tenant.as_str(), app.as_str()], |row| {
             Ok((row.get(0)?, row.get(1)?))
