@@ -3,12 +3,35 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
-use everwarm_e2e::asked::noticed;
+use everwarm_api::messages::LogQuery;
 use everwarm_e2e::mounted::{DATA, HOST, LIMITS, app, ask, ask_at, files, ok, post, read, up};
 use everwarm_e2e::node::everwarm_command;
 use everwarm_e2e::server::{digest, problem};
-use everwarm_e2e::{Connection, DataFolder, Request, Site, World, both_worlds, eventually};
-use serde_json::json;
+use everwarm_e2e::{Connection, DataFolder, Request, Server, Site, World, both_worlds, eventually};
+use serde_json::{Value, json};
+
+/// Waits until the function's log says what to do about a file of the app, and the node's which one on its disk that is.
+async fn unreadable(server: &Server, file: &str) {
+    let damaged = |value: &Value| {
+        let fields = &value["fields"];
+        fields["file"] == file
+            && fields["error"]
+                .as_str()
+                .is_some_and(|it| it.contains(".wasm"))
+    };
+    server.node.log().value(file, damaged).await;
+    let told = format!("couldn't read `{file}` of the app");
+    eventually("the function's log says it", async || {
+        let page = server.client().logs("site", &LogQuery::default()).await;
+        let says = |text: &str| text.contains(&told) && text.contains("deploy the app again");
+        page.unwrap()
+            .items
+            .iter()
+            .any(|line| says(&line.text))
+            .then_some(())
+    })
+    .await;
+}
 
 both_worlds! {
     async fn damaged_file_is_an_error_for_the_guest_and_a_line_in_the_logs(world: World) {
@@ -56,13 +79,8 @@ both_worlds! {
             .await;
         assert!(reply.is_broken());
         assert!(Site::large().starts_with(reply.received()));
-        noticed(
-            &server.node,
-            "couldn't read `data/deep/er/b.txt` of the app",
-        )
-        .await;
-        noticed(&server.node, "couldn't read `data/large.bin` of the app").await;
-        server.node.log().line("deploy the app again").await;
+        unreadable(&server, "data/deep/er/b.txt").await;
+        unreadable(&server, "data/large.bin").await;
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(
             ask_at(&server, HOST, read("/data/deep/er/b.txt")).await,
@@ -72,7 +90,7 @@ both_worlds! {
         std::fs::write(&path, &damaged).unwrap();
         let server = server.kill_and_restart(&data).await;
         assert!(ask_at(&server, HOST, read("/data/a.txt")).await["error"].is_string());
-        noticed(&server.node, "couldn't read `data` of the app").await;
+        unreadable(&server, "data").await;
         std::fs::write(&path, &whole).unwrap();
         eventually("the files are read again", async || {
             (ask_at(&server, HOST, read("/data/a.txt")).await == ok("0123456789")).then_some(())

@@ -280,6 +280,12 @@ both_worlds! {
         let open = hoarded["open"].as_u64().unwrap();
         assert!((1_000..16_384).contains(&open), "{hoarded}");
         assert_eq!(hoarded["error"], "OutOfMemory");
+        let begun = json!({ "op": "hoard", "path": "/data/a.txt", "count": 20_000, "begin": true });
+        let begun = ask(&node, begun).await["ok"].clone();
+        let open = begun["open"].as_u64().unwrap();
+        // Each has a stream, in a table that is the same for all of WASI.
+        assert!((1_000..=15_360).contains(&open), "{begun}");
+        assert_eq!(begun["error"], "OutOfMemory");
         // Others have room of their own.
         assert_eq!(ask(&node, read("/data/a.txt")).await, ok("0123456789"));
     }

@@ -2,7 +2,7 @@
 
 use everwarm_manifest::{AssetPathError, ByteSize};
 
-use crate::{FILE_BYTES_MAX, FILES_BYTES_MAX, FILES_MAX};
+use crate::{FILE_BYTES_MAX, FILES_BYTES_MAX, FILES_MAX, FOLDERS_MAX};
 
 /// See the module's documentation.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,11 @@ pub enum BundleError {
         "the app has more than {FILES_MAX} files in its assets, which is the most: leave some out"
     )]
     TooMany,
+    /// They are in too many folders.
+    #[error(
+        "the app's files are in more than {FOLDERS_MAX} folders, which is the most: put them into fewer, or leave some out"
+    )]
+    TooManyFolders,
     /// One is too large.
     #[error(
         "the asset `{name}` has {size}, and {} is the most: serve it from elsewhere",
@@ -83,7 +88,9 @@ impl BundleError {
     /// The stable code, with a page in `docs/errors/`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooMany | Self::FileTooLarge { .. } | Self::TooLarge => "EW2014",
+            Self::TooMany | Self::TooManyFolders | Self::FileTooLarge { .. } | Self::TooLarge => {
+                "EW2014"
+            }
             _ => "EW2013",
         }
     }

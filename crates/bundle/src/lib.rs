@@ -22,13 +22,15 @@ mod stored;
 pub use coding::Coding;
 pub use error::BundleError;
 pub use kept::{Held, Kept};
-pub use library::{Bundles, Library, Shelved, Stock};
+pub use library::{Bundles, Library, Stock};
 pub use pack::{PackError, Packer};
 pub use read::{Contents, File, Part, read};
 pub use stored::{FilesError, Rest, Stored};
 
 /// The most files of one app.
 pub const FILES_MAX: usize = 10_000;
+/// The most folders that those are in.
+pub const FOLDERS_MAX: usize = 20_000;
 /// The largest file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// All files of an app with what was compressed of them, in bytes.

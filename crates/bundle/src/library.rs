@@ -10,7 +10,8 @@ use std::sync::{Arc, Weak};
 
 use everwarm_manifest::{Digest, TenantId};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 
 /// Reads of the disk at once, of all lanes: each is a thread while it lasts.
 const READS_MAX: usize = 32;
@@ -24,7 +25,7 @@ pub trait Bundles: Send + Sync + 'static {
 }
 
 /// What can be let go to make room.
-pub trait Shelved: Send + Sync {
+pub(crate) trait Shelved: Send + Sync {
     /// Lets go of what it holds, unless it was used since this was last asked. Says whether it did.
     fn let_go(&self) -> bool;
 }
@@ -94,29 +95,51 @@ impl Library {
     /// Keeps one more, and lets others go until all fit.
     pub(crate) fn keep(&self, item: Weak<dyn Shelved>) {
         let mut queue = self.queue.lock();
+        self.make_room(&mut queue.items);
+        // It is the last to be looked at: it goes at once only if it has no room alone.
         queue.items.push_back(item);
-        // Twice round: the first time may only find that all of them were used.
-        let mut looks = 2 * queue.items.len();
-        while self.bytes.load(Ordering::Relaxed) > self.bytes_max && looks > 0 {
-            looks -= 1;
-            let Some(first) = queue.items.pop_front() else {
-                break;
-            };
-            let stays = first.upgrade().is_some_and(|item| !item.let_go());
-            if stays {
-                queue.items.push_back(first);
-            }
-        }
+        self.make_room(&mut queue.items);
         if queue.items.len() >= queue.tidy_at.max(QUEUE_MIN) {
             queue.items.retain(|item| item.strong_count() > 0);
             queue.tidy_at = 2 * queue.items.len();
         }
     }
 
-    /// Waits until the disk may be read once more.
-    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
-        let turn = Arc::clone(&self.reads).acquire_owned().await;
-        turn.expect("the semaphore is never closed")
+    fn make_room(&self, items: &mut VecDeque<Weak<dyn Shelved>>) {
+        // Twice round: the first time may only find that all of them were used.
+        let mut looks = 2 * items.len();
+        while self.bytes.load(Ordering::Relaxed) > self.bytes_max && looks > 0 {
+            looks -= 1;
+            let Some(first) = items.pop_front() else {
+                break;
+            };
+            let stays = first.upgrade().is_some_and(|item| !item.let_go());
+            if stays {
+                items.push_back(first);
+            }
+        }
+    }
+
+    /// Does what reads the disk, on the threads for what blocks, when it is its turn.
+    ///
+    /// A task waits for the turn: who isn't polled, as a guest that does something else, has none, and no place in the
+    /// queue. Work that nobody waits for any more isn't begun.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let reads = Arc::clone(&self.reads);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let turn = reads.acquire_owned().await;
+            let turn = turn.expect("the semaphore is never closed");
+            let done = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                work()
+            });
+            done.await
+        });
+        task.join_next().await.expect("there is a task")?
     }
 }
 

@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 
 use crate::{
     BLOCK, BUNDLE_BYTES_MAX, BundleError, Coding, FILE_BYTES_MAX, FILES, FILES_BYTES_MAX,
-    FILES_MAX, PIECE_BYTES, WHOLE_BYTES_MAX,
+    FILES_MAX, FOLDERS_MAX, PIECE_BYTES, WHOLE_BYTES_MAX,
 };
 
 /// The longest name of an entry: a folder, a path and the NUL at its end.
@@ -301,11 +301,20 @@ impl Entries {
         }
     }
 
-    /// No file is a folder of another one.
+    /// No file is a folder of another one, and there aren't too many folders.
     fn check_folders(&self) -> Result<(), BundleError> {
+        let (mut before, mut folders) = ("", 0);
         for path in self.files.keys() {
             let text = path.as_str();
-            for (slash, _) in text.match_indices('/') {
+            // What is in a folder comes in a row: those that the path before has too were looked at with it.
+            let pairs = before.bytes().zip(text.bytes());
+            let alike = pairs.take_while(|(one, other)| one == other).count();
+            before = text;
+            for (slash, _) in text.match_indices('/').filter(|(slash, _)| *slash >= alike) {
+                folders += 1;
+                if folders > FOLDERS_MAX {
+                    return Err(BundleError::TooManyFolders);
+                }
                 let folder = format!("{FILES}/{}", &text[..slash]).to_lowercase();
                 if let Some(file) = self.seen.get(&folder) {
                     return Err(BundleError::Twice {

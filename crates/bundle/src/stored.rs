@@ -14,6 +14,7 @@ use everwarm_manifest::{Digest, TenantId};
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinError;
 
 use crate::library::Library;
 use crate::{BundleError, Contents, PIECE_BYTES, Part};
@@ -25,7 +26,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FilesError {
     /// The bundle isn't there, or can't be read.
-    #[error("the assets in {} can't be read: {reason}", path.display())]
+    #[error("the files in {} can't be read: {reason}", path.display())]
     Unreadable {
         /// The bundle.
         path: PathBuf,
@@ -33,7 +34,7 @@ pub enum FilesError {
         reason: Arc<str>,
     },
     /// It isn't what was deployed.
-    #[error("the assets in {} are damaged ({reason}): deploy the app again", path.display())]
+    #[error("the files in {} are damaged ({reason}): deploy the app again", path.display())]
     Damaged {
         /// The bundle.
         path: PathBuf,
@@ -41,7 +42,7 @@ pub enum FilesError {
         reason: Arc<str>,
     },
     /// The operating system gives no file or memory.
-    #[error("the operating system gave no file or memory for the assets: {0}")]
+    #[error("the operating system gave no file or memory to read files: {0}")]
     Machine(Arc<str>),
 }
 
@@ -83,37 +84,42 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads a bundle whole, and says where each of its files is.
+    /// Reads a bundle whole, and what `index` makes of where its files are, on the same thread.
     ///
     /// # Errors
     ///
     /// [`FilesError`] when it can't be read, or isn't what was deployed.
-    pub async fn open(
+    pub async fn open<I: Send + 'static>(
         library: &Arc<Library>,
         tenant: &TenantId,
         bundle: Digest,
-    ) -> Result<(Arc<Self>, Contents), FilesError> {
-        let path = library.bundles().local_file(tenant, bundle);
-        let turn = library.turn().await;
-        let read = tokio::task::spawn_blocking({
-            let path = path.clone();
+        index: impl FnOnce(&Arc<Self>, &Contents) -> I + Send + 'static,
+    ) -> Result<I, FilesError> {
+        let stored = Arc::new(Self {
+            library: Arc::clone(library),
+            path: library.bundles().local_file(tenant, bundle),
+        });
+        let read = library.read({
+            let stored = Arc::clone(&stored);
             move || {
-                let _turn = turn;
-                let file =
-                    std::fs::File::open(&path).map_err(|error| FilesError::io(&path, &error))?;
-                let reader = io::BufReader::with_capacity(64 << 10, file);
-                crate::read(reader).map_err(|error| FilesError::bundle(&path, &error))
+                let contents = stored.contents(bundle);
+                contents.map(|contents| index(&stored, &contents))
             }
         });
-        let contents = read
-            .await
-            .map_err(|error| FilesError::damaged(&path, &error.to_string()))??;
+        let failed = |error: JoinError| FilesError::damaged(&stored.path, &error.to_string());
+        read.await.map_err(failed)?
+    }
+
+    fn contents(&self, bundle: Digest) -> Result<Contents, FilesError> {
+        let path = &self.path;
+        let file = std::fs::File::open(path).map_err(|error| FilesError::io(path, &error))?;
+        let reader = io::BufReader::with_capacity(64 << 10, file);
+        let contents = crate::read(reader).map_err(|error| FilesError::bundle(path, &error))?;
         if contents.digest != bundle {
             let reason = format!("its bytes are {}", contents.digest);
-            return Err(FilesError::damaged(&path, &reason));
+            return Err(FilesError::damaged(path, &reason));
         }
-        let library = Arc::clone(library);
-        Ok((Arc::new(Self { library, path }), contents))
+        Ok(contents)
     }
 
     /// What is kept of it in memory is kept there.
@@ -121,44 +127,67 @@ impl Stored {
         &self.library
     }
 
-    /// Reads a piece of a file, or all of one that has no pieces.
+    /// Reads a piece of a file, or all of one that has no pieces. The future begins when it is polled.
     ///
     /// # Errors
     ///
     /// [`FilesError`] when it can't be read, or isn't what was deployed.
-    pub async fn read(&self, part: &Part, piece: usize) -> Result<Bytes, FilesError> {
-        let turn = self.library.turn().await;
-        let (part, path) = (part.clone(), self.path.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            read_piece(&path, &part, piece)
-        });
-        let failed =
-            |error: tokio::task::JoinError| FilesError::damaged(&self.path, &error.to_string());
-        read.await.map_err(failed)?
+    pub fn read(
+        self: &Arc<Self>,
+        part: &Part,
+        piece: usize,
+    ) -> impl Future<Output = Result<Bytes, FilesError>> + Send + use<> {
+        let (stored, extent) = (Arc::clone(self), Extent::of(part, piece));
+        async move {
+            let read = stored.library.read({
+                let stored = Arc::clone(&stored);
+                move || extent.read(&stored.path)
+            });
+            let failed = |error: JoinError| FilesError::damaged(&stored.path, &error.to_string());
+            read.await.map_err(failed)?
+        }
     }
 }
 
-fn read_piece(path: &Path, part: &Part, piece: usize) -> Result<Bytes, FilesError> {
-    let (from, length, expected) = match part.pieces.get(piece) {
-        Some(digest) => {
-            let from = piece as u64 * PIECE_BYTES as u64;
-            let length = part.length.saturating_sub(from).min(PIECE_BYTES as u64);
-            (from, length, digest)
+/// Bytes that are read at once, and the digest that they have.
+struct Extent {
+    offset: u64,
+    length: u64,
+    digest: Digest,
+}
+
+impl Extent {
+    fn of(part: &Part, piece: usize) -> Self {
+        match part.pieces.get(piece) {
+            Some(digest) => {
+                let from = piece as u64 * PIECE_BYTES as u64;
+                Self {
+                    offset: part.offset + from,
+                    length: part.length.saturating_sub(from).min(PIECE_BYTES as u64),
+                    digest: *digest,
+                }
+            }
+            None => Self {
+                offset: part.offset,
+                length: part.length,
+                digest: part.digest,
+            },
         }
-        None => (0, part.length, &part.digest),
-    };
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    let file = std::fs::File::open(path).map_err(|error| FilesError::io(path, &error))?;
-    file.read_exact_at(&mut bytes, part.offset + from)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => FilesError::damaged(path, "it is too short"),
-            _ => FilesError::io(path, &error),
-        })?;
-    if Sha256::digest(&bytes)[..] != expected.as_bytes()[..] {
-        return Err(FilesError::damaged(path, "a file in it has other bytes"));
     }
-    Ok(bytes.into())
+
+    fn read(&self, path: &Path) -> Result<Bytes, FilesError> {
+        let mut bytes = vec![0; usize::try_from(self.length).unwrap_or(0)];
+        let file = std::fs::File::open(path).map_err(|error| FilesError::io(path, &error))?;
+        file.read_exact_at(&mut bytes, self.offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => FilesError::damaged(path, "it is too short"),
+                _ => FilesError::io(path, &error),
+            })?;
+        if Sha256::digest(&bytes)[..] != self.digest.as_bytes()[..] {
+            return Err(FilesError::damaged(path, "a file in it has other bytes"));
+        }
+        Ok(bytes.into())
+    }
 }
 
 /// A bundle that couldn't be read is let alone for a moment.

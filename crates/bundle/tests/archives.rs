@@ -1,7 +1,7 @@
 //! What is packed is read again, and what a stranger makes is refused with what is wrong in it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use everwarm_bundle::{BundleError, Coding, FILE_BYTES_MAX, FILES_MAX, Packer, read};
+use everwarm_bundle::{BundleError, Coding, FILE_BYTES_MAX, FILES_MAX, FOLDERS_MAX, Packer, read};
 use everwarm_manifest::AssetPath;
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
@@ -201,6 +201,26 @@ fn limits_are_told_before_anything_is_read_for_them() {
     let added =
         (0..=FILES_MAX).try_for_each(|number| packer.add(&path(&number.to_string()), Vec::new()));
     assert!(matches!(added, Err(BundleError::TooMany)));
+}
+
+/// An archive of files that are in so many folders, most of them three deep.
+fn in_folders(folders: usize) -> Vec<u8> {
+    let mut packer = Packer::default();
+    let files = (0..folders / 3).map(|number| format!("{number}/a/b/file"));
+    let rest = (0..folders % 3).map(|number| format!("rest{number}/file"));
+    for file in files.chain(rest) {
+        packer.add(&path(&file), Vec::new()).unwrap();
+    }
+    packer.finish().unwrap()
+}
+
+#[test]
+fn folders_are_counted_once_and_bounded() {
+    let most = read(&*in_folders(FOLDERS_MAX)).unwrap();
+    assert!(most.files.len() <= FILES_MAX);
+    let error = error(&in_folders(FOLDERS_MAX + 1));
+    assert_eq!(error.code(), "EW2014");
+    assert!(matches!(error, BundleError::TooManyFolders), "{error}");
 }
 
 proptest! {

@@ -142,6 +142,20 @@ impl Sandbox {
         Ok(self.table().push(stream)?)
     }
 
+    /// As [`Sandbox::keep_input`], for streams that a guest may have any number of: none when there would be less room than
+    /// this left for the rest of what the instance does.
+    pub fn keep_input_if_room(
+        &mut self,
+        stream: DynInputStream,
+        left_to_others: usize,
+    ) -> Option<Handle<DynInputStream>> {
+        let table = self.table();
+        table.set_max_capacity(SLOTS_MAX.saturating_sub(left_to_others));
+        let kept = table.push(stream).ok();
+        table.set_max_capacity(SLOTS_MAX);
+        kept
+    }
+
     /// As [`Sandbox::keep_input`], a stream to write to.
     ///
     /// # Errors

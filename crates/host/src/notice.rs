@@ -44,13 +44,12 @@ impl Notices {
         &self.function
     }
 
-    /// Says a text, which is given the function's name. `event` is what the node's log calls it.
+    /// Says a text, which is given the function's name, in both logs. `event` is what the node's calls it.
     pub(crate) fn say(&self, event: &'static str, text: impl FnOnce(&str) -> String) {
-        if !self.window.lock().admit(Instant::now()) {
+        let Some(text) = self.admitted(text) else {
             return;
-        }
+        };
         let spec = &self.function;
-        let text = text(spec.name.as_str());
         tracing::warn!(
             target: "everwarm::grants",
             app = %spec.app,
@@ -58,8 +57,27 @@ impl Notices {
             detail = text,
             "{event}"
         );
+        self.put_out(&text);
+    }
+
+    /// As [`Self::say`], in the function's log alone, for those who tell the node's more. Says whether they may: they are
+    /// within the same bound.
+    pub(crate) fn tell(&self, text: impl FnOnce(&str) -> String) -> bool {
+        let text = self.admitted(text);
+        if let Some(text) = &text {
+            self.put_out(text);
+        }
+        text.is_some()
+    }
+
+    fn admitted(&self, text: impl FnOnce(&str) -> String) -> Option<String> {
+        let is_admitted = self.window.lock().admit(Instant::now());
+        is_admitted.then(|| text(self.function.name.as_str()))
+    }
+
+    fn put_out(&self, text: &str) {
         if let Some(output) = &self.output {
-            output.notice(spec, &text);
+            output.notice(&self.function, text);
         }
     }
 }

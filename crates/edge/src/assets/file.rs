@@ -1,11 +1,11 @@
 //! One file and what was compressed of it: what the head of its responses says, and its bytes, kept in memory while they
 //! are asked for. Knows where they are in the bundle, which checks every read.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use arc_swap::Guard;
 use bytes::Bytes;
-use everwarm_bundle::{FilesError, Held, Kept, Part, Shelved, Stored, WHOLE_BYTES_MAX, media};
+use everwarm_bundle::{FilesError, Held, Kept, Part, Stored, WHOLE_BYTES_MAX, media};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::compress::{Coding, best_of};
@@ -44,8 +44,7 @@ pub(crate) struct Content {
     part: Part,
     etag: HeaderValue,
     bundle: Arc<Stored>,
-    held: Kept<Whole>,
-    this: Weak<Self>,
+    held: Arc<Kept<Whole>>,
 }
 
 /// A response that is kept: its head with all that doesn't depend on the request, and its bytes.
@@ -130,12 +129,11 @@ impl File {
 impl Content {
     fn new(part: &Part, bundle: &Arc<Stored>) -> Arc<Self> {
         let etag = HeaderValue::try_from(format!("\"{}\"", part.digest.hex()));
-        Arc::new_cyclic(|this| Self {
+        Arc::new(Self {
             part: part.clone(),
             etag: etag.expect("hexadecimal digits in quotes are a value"),
             bundle: Arc::clone(bundle),
-            held: Kept::default(),
-            this: this.clone(),
+            held: Arc::default(),
         })
     }
 
@@ -167,27 +165,21 @@ impl Content {
         if let Some(held) = self.held().as_deref().and_then(Option::as_ref) {
             return Ok(held.bytes.clone());
         }
-        let read = async {
-            let bytes = self.read(0).await?;
-            let mut headers = file.head(coding, self);
-            // Each response gets its own: there is a place for it already.
-            headers.insert(REQUEST_ID, HeaderValue::from_static("-"));
+        let mut headers = file.head(coding, self);
+        // Each response gets its own: there is a place for it already.
+        headers.insert(REQUEST_ID, HeaderValue::from_static("-"));
+        let read = self.bundle.read(&self.part, 0);
+        let read = async move {
+            let bytes = read.await?;
             let size = bytes.len() as u64 + HEAD_BYTES;
             Ok((Whole { headers, bytes }, size))
         };
-        let (library, this) = (self.bundle.library(), self.this.clone());
-        let held = self.held.get_or_make(library, this, read).await?;
+        let held = self.held.get_or_make(self.bundle.library(), read).await?;
         Ok(held.bytes.clone())
     }
 
     /// Reads a piece, or all of what has no pieces, on the threads for what blocks.
     pub(super) async fn read(&self, piece: usize) -> Result<Bytes, FilesError> {
         self.bundle.read(&self.part, piece).await
-    }
-}
-
-impl Shelved for Content {
-    fn let_go(&self) -> bool {
-        self.held.let_go()
     }
 }

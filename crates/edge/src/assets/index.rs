@@ -42,25 +42,28 @@ pub(crate) enum Found {
 }
 
 impl Index {
-    /// Reads a bundle, and says how many bytes what is known of it then takes.
+    /// Reads a bundle, and says how many bytes what is known of it then takes. Nothing of it is done on the caller's thread.
     pub(super) async fn open(
         library: &Arc<Library>,
         spec: &SiteSpec,
     ) -> Result<(Self, u64), FilesError> {
-        let (bundle, contents) = Stored::open(library, &spec.name.tenant, spec.bundle).await?;
-        let bytes = contents.files.iter().map(|(name, file)| {
-            let contents = 1 + file.variants.len() as u64;
-            // Once in the table, once more for an index.
-            let one =
-                BYTES_PER_FILE + contents * BYTES_PER_CONTENT + 2 * name.as_str().len() as u64;
-            // As often as a folder has it.
-            one * spec.assets.len() as u64
-        });
-        let bytes = bytes.sum();
-        let folders = spec.assets.iter();
-        let folders = folders.map(|assets| Folder::of(assets, &contents, &bundle));
-        let folders = folders.collect();
-        Ok((Self { folders }, bytes))
+        let assets = spec.assets.clone();
+        let index = move |bundle: &Arc<Stored>, contents: &Contents| {
+            let bytes = contents.files.iter().map(|(name, file)| {
+                let contents = 1 + file.variants.len() as u64;
+                // Once in the table, once more for an index.
+                let one =
+                    BYTES_PER_FILE + contents * BYTES_PER_CONTENT + 2 * name.as_str().len() as u64;
+                // As often as a folder has it.
+                one * assets.len() as u64
+            });
+            let bytes: u64 = bytes.sum();
+            let folders = assets.iter();
+            let folders = folders.map(|assets| Folder::of(assets, contents, bundle));
+            let folders = folders.collect();
+            (Self { folders }, bytes)
+        };
+        Stored::open(library, &spec.name.tenant, spec.bundle, index).await
     }
 
     /// What is at a path below a folder's prefix: nothing, or what begins with a slash.

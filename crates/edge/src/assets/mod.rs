@@ -9,10 +9,10 @@ mod conditions;
 mod file;
 mod index;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use arc_swap::Guard;
-use everwarm_bundle::{FilesError, Held, Kept, Library, Rest, Shelved};
+use everwarm_bundle::{FilesError, Held, Kept, Library, Rest};
 use everwarm_manifest::route::RequestPath;
 use everwarm_manifest::{Assets, Digest};
 
@@ -50,23 +50,21 @@ pub struct Site {
     /// What their requests used.
     pub tally: Tally,
     library: Arc<Library>,
-    index: Kept<Index>,
-    rest: Rest,
-    this: Weak<Self>,
+    index: Arc<Kept<Index>>,
+    rest: Arc<Rest>,
 }
 
 impl Site {
     /// Files that were not read yet.
     pub fn new(spec: SiteSpec, gates: Gates, library: &Arc<Library>) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        Arc::new(Self {
             answerer: Answerer::Assets(Arc::clone(&spec.name)),
             spec,
             gates,
             tally: Tally::default(),
             library: Arc::clone(library),
-            index: Kept::default(),
-            rest: Rest::default(),
-            this: this.clone(),
+            index: Arc::default(),
+            rest: Arc::default(),
         })
     }
 
@@ -98,22 +96,17 @@ impl Site {
 
     /// However many ask, it is read once.
     async fn opened_once(&self) -> Result<Arc<Held<Index>>, FilesError> {
-        let read = async {
-            self.rest.is_over()?;
-            Index::open(&self.library, &self.spec).await.inspect_err(|error| {
-                let name = &self.spec.name;
+        let (spec, rest) = (self.spec.clone(), Arc::clone(&self.rest));
+        let library = Arc::clone(&self.library);
+        let read = async move {
+            rest.is_over()?;
+            Index::open(&library, &spec).await.inspect_err(|error| {
+                let name = &spec.name;
                 tracing::error!(app = %name.app, version = %name.version, %error, "an app's files can't be served");
-                self.rest.begin(error);
+                rest.begin(error);
             })
         };
-        let this = self.this.clone();
-        self.index.get_or_make(&self.library, this, read).await
-    }
-}
-
-impl Shelved for Site {
-    fn let_go(&self) -> bool {
-        self.index.let_go()
+        self.index.get_or_make(&self.library, read).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of a file: which pieces they are in, kept in memory while they are asked for, within the bound of the node's
 //! files. A small file is one piece. Knows no path.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use everwarm_bundle::{FilesError, Held, Kept, PIECE_BYTES, Part, Stored, WHOLE_BYTES_MAX};
@@ -76,8 +76,8 @@ impl Contents {
         Some(Piece { held, from })
     }
 
-    /// The bytes from one on: from memory, or read from the disk and kept from now on. However many ask, they are read once.
-    /// None at the end.
+    /// The bytes from one on: from memory, or read from the disk and kept from now on. However many ask, they are read once,
+    /// and to the end, whoever is left half-way. None at the end of the file.
     pub(super) async fn bring(&self, byte: u64) -> Result<Option<Piece>, FilesError> {
         if byte >= self.length() {
             return Ok(None);
@@ -89,13 +89,13 @@ impl Contents {
         let Some(kept) = self.pieces.get(piece) else {
             return Ok(None);
         };
-        let owner: Weak<Kept<Bytes>> = Arc::downgrade(kept);
-        let read = async {
-            let bytes = self.stored.read(&self.part, piece).await?;
+        let read = self.stored.read(&self.part, piece);
+        let read = async move {
+            let bytes = read.await?;
             let size = bytes.len() as u64;
             Ok((bytes, size))
         };
-        let held = kept.get_or_make(self.stored.library(), owner, read).await?;
+        let held = kept.get_or_make(self.stored.library(), read).await?;
         Ok(Some(Piece { held, from }))
     }
 }

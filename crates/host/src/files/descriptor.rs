@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use everwarm_bundle::{FilesError, Held, PIECE_BYTES};
 use everwarm_manifest::AssetPath;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::contents::{Contents, Piece};
 use super::tree::{FileError, NodeId, Tree};
@@ -17,11 +18,37 @@ use crate::notice::Notices;
 /// Bytes that one call gives a guest at most.
 const READ_BYTES_MAX: usize = PIECE_BYTES;
 
+/// Pieces that the streams of a function hold at once for a guest that was told of them.
+const READY_MAX: usize = 16;
+
 /// A folder that a function is granted.
 pub(super) struct Root {
     pub(super) volume: Arc<Volume>,
     pub(super) folder: AssetPath,
     pub(super) notices: Arc<Notices>,
+    pub(super) holds: Holds,
+}
+
+/// Room for the pieces that streams hold, of all instances of a function.
+#[derive(Clone)]
+pub(super) struct Holds(Arc<Semaphore>);
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(READY_MAX)))
+    }
+}
+
+/// A piece that a guest was told is there: it stays until the guest takes it.
+pub(super) struct Ready {
+    piece: Piece,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Ready {
+    pub(super) fn into_piece(self) -> Piece {
+        self.piece
+    }
 }
 
 /// See the module's documentation.
@@ -265,21 +292,32 @@ impl File {
         let piece = self.contents.bring(byte).await;
         piece.map_err(|error| self.root.unreadable(self.tree.path(self.node), &error))
     }
+
+    /// Holds a piece for a guest that is told of it, if there is room for one more. One that isn't held is nearly always
+    /// there, and is brought again when it isn't.
+    pub(super) fn hold(&self, piece: Piece) -> Option<Ready> {
+        let room = Arc::clone(&self.root.holds.0).try_acquire_owned().ok()?;
+        Some(Ready { piece, _room: room })
+    }
 }
 
 impl Root {
     /// What the guest is told when the node can't read a file. The logs are told more: the node's where the file is on its
     /// disk, the function's which one of the app it is.
     fn unreadable(&self, file: &str, error: &FilesError) -> FileError {
-        self.notices.say("an app's files can't be read", |function| {
-            let spec = self.notices.function();
-            tracing::error!(app = %spec.app, version = %spec.version, file, %error, "an app's files can't be read");
+        let told = self.notices.tell(|function| {
             let what = match error {
-                FilesError::Machine(_) => "the node had no file or memory for it: it can be tried again",
+                FilesError::Machine(_) => {
+                    "the node had no file or memory for it: it can be tried again"
+                }
                 _ => "it is missing or damaged on the node: deploy the app again (EW3026)",
             };
             format!("function `{function}` couldn't read `{file}` of the app: {what}")
         });
+        if told {
+            let spec = self.notices.function();
+            tracing::error!(app = %spec.app, function = %spec.name, version = %spec.version, file, %error, "an app's files can't be read");
+        }
         FileError::Io
     }
 }

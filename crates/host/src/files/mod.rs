@@ -2,9 +2,10 @@
 //!
 //! Owns which folders a function is granted. What a path means is in `tree`, what can be done with an open file in
 //! `descriptor`, its bytes in `contents`, `stream` and `produced`; `volume` says which bundles there are. `wasi02` and
-//! `wasi03` know the interfaces. All is read from the bundle that was deployed with the version: nothing here opens a path of a guest's.
+//! `wasi03` know the interfaces, `convert` what both say in the same words. All is read from the bundle that was deployed with the version: nothing here opens a path of a guest's.
 
 mod contents;
+mod convert;
 mod descriptor;
 mod produced;
 mod stream;
@@ -23,12 +24,12 @@ use wasmtime::component::{Linker, Resource};
 
 use crate::notice::Notices;
 use crate::{GuestOutput, Stores};
-use descriptor::Root;
 #[expect(
     unreachable_pub,
     reason = "the generated bindings name them as public types"
 )]
 pub use descriptor::{Descriptor, Listing};
+use descriptor::{Holds, Root};
 use tree::FileError;
 use volume::Volumes;
 
@@ -124,11 +125,13 @@ impl Capability for Files {
         };
         let volume = self.volumes.get(&function.tenant, files.bundle, stores);
         let notices = Arc::new(Notices::new(function, self.output.clone()));
+        let holds = Holds::default();
         let folders = files.mounts.iter().map(|mount| {
             let root = Root {
                 volume: Arc::clone(&volume),
                 folder: mount.path.clone(),
                 notices: Arc::clone(&notices),
+                holds: holds.clone(),
             };
             (Arc::new(root), mount.at.to_string())
         });

@@ -2,7 +2,7 @@
 //! and how it ended is told beside it.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use everwarm_engine::Sandbox;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 use wasmtime::{Result, StoreContextMut};
 
+use super::contents::Piece;
 use super::descriptor::{Descriptor, Listing};
 use super::stream::Reading;
 use super::tree::FileError;
@@ -47,15 +48,45 @@ impl Drop for End {
     }
 }
 
+type Bringing = Pin<Box<dyn Future<Output = std::result::Result<Option<Piece>, FileError>> + Send>>;
+
 /// A file's bytes as a stream that the guest reads.
 pub(super) struct FileBytes {
     reading: Reading,
+    /// While the guest reads, and waits.
+    bringing: Option<Bringing>,
     end: End,
 }
 
 impl FileBytes {
     pub(super) fn new(reading: Reading, end: End) -> Self {
-        Self { reading, end }
+        Self {
+            reading,
+            bringing: None,
+            end,
+        }
+    }
+
+    /// Ready with what comes next; none at the end.
+    fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::result::Result<Option<Piece>, FileError>> {
+        if self.bringing.is_none() {
+            if self.reading.is_at_end() {
+                return Poll::Ready(Ok(None));
+            }
+            if let Some(piece) = self.reading.at_hand() {
+                return Poll::Ready(Ok(Some(piece)));
+            }
+        }
+        let reading = &self.reading;
+        let bringing = self
+            .bringing
+            .get_or_insert_with(|| Box::pin(reading.bring()));
+        let brought = ready!(bringing.as_mut().poll(cx));
+        self.bringing = None;
+        Poll::Ready(brought)
     }
 }
 
@@ -82,10 +113,16 @@ impl StreamProducer<Sandbox> for FileBytes {
         if wanted == 0 && !self.reading.is_at_end() {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
-        let read = self.reading.poll_read(cx, wanted.min(READ_BYTES_MAX));
-        Poll::Ready(Ok(match read {
-            Poll::Pending => return not_yet(finish),
-            Poll::Ready(Ok(Some(bytes))) => {
+        Poll::Ready(Ok(match self.poll_piece(cx) {
+            Poll::Pending => {
+                if finish {
+                    // The guest reads no more: what comes isn't held for it.
+                    self.bringing = None;
+                }
+                return not_yet(finish);
+            }
+            Poll::Ready(Ok(Some(piece))) => {
+                let bytes = self.reading.take(&piece, wanted.min(READ_BYTES_MAX));
                 destination.set_buffer(bytes);
                 StreamResult::Completed
             }

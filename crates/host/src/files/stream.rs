@@ -1,88 +1,59 @@
-//! A file as an `input-stream` of `wasi:io`: read ahead by no byte, held by none.
+//! A file as an `input-stream` of `wasi:io`: read ahead by no byte.
 //!
 //! What a stream needs is brought into what the node keeps of files, and taken from there. So a stream itself has no bytes,
-//! however many of them a guest opens.
-
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+//! however many of them a guest opens, but for those that a guest was told are there: these stay until it takes them, for
+//! so many streams of a function as may have some ([`File::hold`]).
 
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use super::contents::Piece;
-use super::descriptor::File;
+use super::descriptor::{File, Ready};
 use super::tree::FileError;
-
-type Bringing = Pin<Box<dyn Future<Output = Result<Option<Piece>, FileError>> + Send>>;
 
 /// Reads a file from one byte to its end, piece by piece.
 pub(super) struct Reading {
     file: File,
     at: u64,
-    bringing: Option<Bringing>,
 }
 
 impl Reading {
     /// From this byte on.
     pub(super) fn new(file: File, at: u64) -> Self {
-        Self {
-            file,
-            at,
-            bringing: None,
-        }
+        Self { file, at }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
         self.at >= self.file.contents().length()
     }
 
-    /// The next bytes, if they are in memory. They count as read.
-    pub(super) fn take(&mut self, len_max: usize) -> Option<Bytes> {
-        let piece = self.file.contents().at_hand(self.at)?;
-        Some(self.taken(&piece, len_max))
+    /// What comes next, if it is in memory.
+    pub(super) fn at_hand(&self) -> Option<Piece> {
+        self.file.contents().at_hand(self.at)
     }
 
-    fn taken(&mut self, piece: &Piece, len_max: usize) -> Bytes {
+    /// What comes next; none at the end. Whoever waits may go, or be left half-way: it comes all the same.
+    pub(super) fn bring(
+        &self,
+    ) -> impl Future<Output = Result<Option<Piece>, FileError>> + Send + use<> {
+        let (file, at) = (self.file.clone(), self.at);
+        async move { file.bring(at).await }
+    }
+
+    /// The first bytes of what comes next. They count as read.
+    pub(super) fn take(&mut self, piece: &Piece, len_max: usize) -> Bytes {
         let bytes = piece.bytes(len_max);
         self.at += bytes.len() as u64;
         bytes
-    }
-
-    /// Ready with what comes next; none at the end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Piece>, FileError>> {
-        if self.is_at_end() {
-            return Poll::Ready(Ok(None));
-        }
-        if self.bringing.is_none()
-            && let Some(piece) = self.file.contents().at_hand(self.at)
-        {
-            return Poll::Ready(Ok(Some(piece)));
-        }
-        let bringing = self.bringing.get_or_insert_with(|| {
-            let (file, at) = (self.file.clone(), self.at);
-            Box::pin(async move { file.bring(at).await })
-        });
-        let brought = ready!(bringing.as_mut().poll(cx));
-        self.bringing = None;
-        Poll::Ready(brought)
-    }
-
-    /// Ready with the next bytes, which count as read; none at the end.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        len_max: usize,
-    ) -> Poll<Result<Option<Bytes>, FileError>> {
-        let piece = ready!(self.poll_piece(cx))?;
-        Poll::Ready(Ok(piece.map(|piece| self.taken(&piece, len_max))))
     }
 }
 
 /// See the module's documentation.
 pub(super) struct ReadStream {
     reading: Reading,
+    /// What the guest was told is there.
+    ready: Option<Ready>,
     failed: Option<FileError>,
 }
 
@@ -90,6 +61,7 @@ impl ReadStream {
     pub(super) fn new(reading: Reading) -> Self {
         Self {
             reading,
+            ready: None,
             failed: None,
         }
     }
@@ -97,6 +69,12 @@ impl ReadStream {
     /// At most as many bytes as one call gives a guest.
     fn len_max(size: usize) -> usize {
         size.min(everwarm_bundle::PIECE_BYTES)
+    }
+
+    /// What comes next, without a wait.
+    fn next(&mut self) -> Option<Piece> {
+        let ready = self.ready.take().map(Ready::into_piece);
+        ready.or_else(|| self.reading.at_hand())
     }
 
     fn over(&self) -> StreamError {
@@ -110,10 +88,13 @@ impl ReadStream {
 #[async_trait]
 impl Pollable for ReadStream {
     async fn ready(&mut self) {
-        if self.failed.is_none()
-            && let Err(error) = poll_fn(|cx| self.reading.poll_piece(cx)).await
-        {
-            self.failed = Some(error);
+        if self.failed.is_some() || self.ready.is_some() {
+            return;
+        }
+        match self.reading.bring().await {
+            Ok(Some(piece)) => self.ready = self.reading.file.hold(piece),
+            Ok(None) => {}
+            Err(error) => self.failed = Some(error),
         }
     }
 }
@@ -124,16 +105,29 @@ impl InputStream for ReadStream {
         if self.failed.is_some() || self.reading.is_at_end() {
             return Err(self.over());
         }
-        // What has gone again since the guest was told that it is there comes once more.
-        Ok(self.reading.take(Self::len_max(size)).unwrap_or_default())
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
+        let Some(piece) = self.next() else {
+            // It wasn't held, and has gone again since the guest was told of it: it comes once more.
+            return Ok(Bytes::new());
+        };
+        Ok(self.reading.take(&piece, Self::len_max(size)))
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.reading.is_at_end() {
             return Err(self.over());
         }
-        match poll_fn(|cx| self.reading.poll_read(cx, Self::len_max(size))).await {
-            Ok(Some(bytes)) => Ok(bytes),
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
+        let piece = match self.next() {
+            Some(piece) => Ok(Some(piece)),
+            None => self.reading.bring().await,
+        };
+        match piece {
+            Ok(Some(piece)) => Ok(self.reading.take(&piece, Self::len_max(size))),
             Ok(None) => Err(StreamError::Closed),
             Err(error) => {
                 self.failed = Some(error);

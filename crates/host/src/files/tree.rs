@@ -220,7 +220,7 @@ impl Node {
 }
 
 fn add(nodes: &mut Vec<Node>, folder: NodeId, node: Node) -> NodeId {
-    // A bundle has at most ten thousand files of at most a thousand bytes of path each.
+    // A bundle has at most some ten thousands of files and folders, whose paths have at most a thousand bytes each.
     let id = NodeId(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
     nodes.push(node);
     if let What::Folder(below) = &mut nodes[folder.0 as usize].what {

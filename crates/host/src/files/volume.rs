@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use everwarm_bundle::{FilesError, Held, Kept, Rest, Shelved, Stored};
+use everwarm_bundle::{Contents, FilesError, Held, Kept, Rest, Stored};
 use everwarm_manifest::{Digest, TenantId};
 use parking_lot::Mutex;
 
@@ -20,9 +20,8 @@ pub(super) struct Volume {
     stores: Arc<dyn Stores>,
     tenant: TenantId,
     bundle: Digest,
-    tree: Kept<Tree>,
-    rest: Rest,
-    this: Weak<Self>,
+    tree: Arc<Kept<Tree>>,
+    rest: Arc<Rest>,
 }
 
 impl Volumes {
@@ -39,13 +38,12 @@ impl Volumes {
             return volume;
         }
         all.retain(|_, volume| volume.strong_count() > 0);
-        let volume = Arc::new_cyclic(|this| Volume {
+        let volume = Arc::new(Volume {
             stores: Arc::clone(stores),
             tenant: tenant.clone(),
             bundle,
-            tree: Kept::default(),
-            rest: Rest::default(),
-            this: Weak::clone(this),
+            tree: Arc::default(),
+            rest: Arc::default(),
         });
         all.insert(key, Arc::downgrade(&volume));
         volume
@@ -66,27 +64,18 @@ impl Volume {
         let Some(library) = self.stores.files() else {
             return Err(FilesError::Machine("the node has just started".into()));
         };
-        let read = async {
-            self.rest.is_over()?;
-            match Stored::open(library, &self.tenant, self.bundle).await {
-                Ok((stored, contents)) => {
-                    let tree = Tree::of(&contents, &stored);
-                    let size = tree.size();
-                    Ok((tree, size))
-                }
-                Err(error) => {
-                    self.rest.begin(&error);
-                    Err(error)
-                }
-            }
+        let (tenant, bundle, rest) = (self.tenant.clone(), self.bundle, Arc::clone(&self.rest));
+        let stock = Arc::clone(library);
+        let read = async move {
+            rest.is_over()?;
+            let index = |stored: &Arc<Stored>, contents: &Contents| {
+                let tree = Tree::of(contents, stored);
+                let size = tree.size();
+                (tree, size)
+            };
+            let opened = Stored::open(&stock, &tenant, bundle, index).await;
+            opened.inspect_err(|error| rest.begin(error))
         };
-        let this: Weak<Self> = Weak::clone(&self.this);
-        self.tree.get_or_make(library, this, read).await
-    }
-}
-
-impl Shelved for Volume {
-    fn let_go(&self) -> bool {
-        self.tree.let_go()
+        self.tree.get_or_make(library, read).await
     }
 }

@@ -7,7 +7,8 @@ use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use self::bindings::wasi::filesystem::{preopens, types};
-use super::descriptor::{Descriptor, Kind, Listing, Opening, Stat};
+use super::convert::file_conversions;
+use super::descriptor::{Descriptor, Listing};
 use super::stream::{ReadStream, Reading};
 use super::tree::FileError;
 
@@ -62,71 +63,7 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> Result<()> {
     preopens::add_to_linker::<_, HasSelf<Sandbox>>(linker, same)
 }
 
-type Answer<T> = Result<std::result::Result<T, types::ErrorCode>>;
-
-impl From<FileError> for types::ErrorCode {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Exist => Self::Exist,
-            FileError::Io => Self::Io,
-            FileError::InsufficientMemory => Self::InsufficientMemory,
-            FileError::Invalid => Self::Invalid,
-            FileError::IsDirectory => Self::IsDirectory,
-            FileError::NameTooLong => Self::NameTooLong,
-            FileError::NoEntry => Self::NoEntry,
-            FileError::NotDirectory => Self::NotDirectory,
-            FileError::NotPermitted => Self::NotPermitted,
-            FileError::ReadOnly => Self::ReadOnly,
-            FileError::BadDescriptor => Self::BadDescriptor,
-        }
-    }
-}
-
-impl From<Kind> for types::DescriptorType {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Folder => Self::Directory,
-            Kind::File => Self::RegularFile,
-        }
-    }
-}
-
-impl From<Stat> for types::DescriptorStat {
-    fn from(stat: Stat) -> Self {
-        Self {
-            type_: stat.kind.into(),
-            link_count: 1,
-            size: stat.size,
-            data_access_timestamp: None,
-            data_modification_timestamp: None,
-            status_change_timestamp: None,
-        }
-    }
-}
-
-impl From<u128> for types::MetadataHashValue {
-    fn from(hash: u128) -> Self {
-        let (lower, upper) = super::halves(hash);
-        Self { lower, upper }
-    }
-}
-
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "each of the interface's functions may trap, and this is its end"
-)]
-fn answer<T, U: From<T>>(done: std::result::Result<T, FileError>) -> Answer<U> {
-    Ok(done.map(U::from).map_err(Into::into))
-}
-
-/// What every call that would change something comes to.
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "each of the interface's functions may trap, and this is its end"
-)]
-fn read_only<T>() -> Answer<T> {
-    Ok(Err(types::ErrorCode::ReadOnly))
-}
+file_conversions!(types);
 
 impl types::Host for Sandbox {
     fn filesystem_error_code(
@@ -154,8 +91,9 @@ impl types::HostDescriptor for Sandbox {
     ) -> Answer<Resource<DynInputStream>> {
         match self.resource(&this)?.file() {
             Ok(file) => {
-                let stream = ReadStream::new(Reading::new(file, offset));
-                self.keep_input(Box::new(stream)).map(Ok)
+                let stream = Box::new(ReadStream::new(Reading::new(file, offset)));
+                let kept = self.keep_input_if_room(stream, super::LEFT_TO_OTHERS);
+                Ok(kept.ok_or(types::ErrorCode::InsufficientMemory))
             }
             Err(error) => Ok(Err(error.into())),
         }
@@ -284,13 +222,7 @@ impl types::HostDescriptor for Sandbox {
         open: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> Answer<Resource<Descriptor>> {
-        let changes = types::OpenFlags::CREATE | types::OpenFlags::TRUNCATE;
-        let writes = types::DescriptorFlags::WRITE | types::DescriptorFlags::MUTATE_DIRECTORY;
-        let how = Opening {
-            changes: open.intersects(changes) || flags.intersects(writes),
-            folder: open.contains(types::OpenFlags::DIRECTORY),
-            exclusive: open.contains(types::OpenFlags::EXCLUSIVE),
-        };
+        let how = opening(open, flags);
         let opened = self.resource_mut(&this)?.open_at(&path, how).await;
         match super::room(self).and(opened) {
             Ok(descriptor) => self.keep_resource(descriptor).map(Ok),

@@ -8,7 +8,8 @@ use wasmtime::component::{
 
 use self::bindings::wasi::filesystem::preopens;
 pub(super) use self::bindings::wasi::filesystem::types;
-use super::descriptor::{Descriptor, Kind, Opening, Stat};
+use super::convert::file_conversions;
+use super::descriptor::{Descriptor, Kind};
 use super::produced::{End, FileBytes, FolderNames};
 use super::stream::Reading;
 use super::tree::FileError;
@@ -49,73 +50,10 @@ pub(super) fn link(linker: &mut Linker<Sandbox>) -> Result<()> {
     preopens::add_to_linker::<_, Filesystem>(linker, same)
 }
 
-type Answer<T> = Result<std::result::Result<T, types::ErrorCode>>;
 /// What becomes of a stream.
 type Outcome = FutureReader<std::result::Result<(), types::ErrorCode>>;
 
-impl From<FileError> for types::ErrorCode {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Exist => Self::Exist,
-            FileError::Io => Self::Io,
-            FileError::InsufficientMemory => Self::InsufficientMemory,
-            FileError::Invalid => Self::Invalid,
-            FileError::IsDirectory => Self::IsDirectory,
-            FileError::NameTooLong => Self::NameTooLong,
-            FileError::NoEntry => Self::NoEntry,
-            FileError::NotDirectory => Self::NotDirectory,
-            FileError::NotPermitted => Self::NotPermitted,
-            FileError::ReadOnly => Self::ReadOnly,
-            FileError::BadDescriptor => Self::BadDescriptor,
-        }
-    }
-}
-
-impl From<Kind> for types::DescriptorType {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Folder => Self::Directory,
-            Kind::File => Self::RegularFile,
-        }
-    }
-}
-
-impl From<Stat> for types::DescriptorStat {
-    fn from(stat: Stat) -> Self {
-        Self {
-            type_: stat.kind.into(),
-            link_count: 1,
-            size: stat.size,
-            data_access_timestamp: None,
-            data_modification_timestamp: None,
-            status_change_timestamp: None,
-        }
-    }
-}
-
-impl From<u128> for types::MetadataHashValue {
-    fn from(hash: u128) -> Self {
-        let (lower, upper) = super::halves(hash);
-        Self { lower, upper }
-    }
-}
-
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "each of the interface's functions may trap, and this is its end"
-)]
-fn answer<T, U: From<T>>(done: std::result::Result<T, FileError>) -> Answer<U> {
-    Ok(done.map(U::from).map_err(Into::into))
-}
-
-/// What every call that would change something comes to.
-#[allow(
-    clippy::unnecessary_wraps,
-    reason = "each of the interface's functions may trap, and this is its end"
-)]
-fn read_only<T>() -> Answer<T> {
-    Ok(Err(types::ErrorCode::ReadOnly))
-}
+file_conversions!(types);
 
 /// What a guest has of a descriptor, to work with it while others of its tasks go on.
 fn descriptor(
@@ -301,13 +239,7 @@ impl types::HostDescriptorWithStore<Sandbox> for Filesystem {
         open: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> Answer<Resource<Descriptor>> {
-        let changes = types::OpenFlags::CREATE | types::OpenFlags::TRUNCATE;
-        let writes = types::DescriptorFlags::WRITE | types::DescriptorFlags::MUTATE_DIRECTORY;
-        let how = Opening {
-            changes: open.intersects(changes) || flags.intersects(writes),
-            folder: open.contains(types::OpenFlags::DIRECTORY),
-            exclusive: open.contains(types::OpenFlags::EXCLUSIVE),
-        };
+        let how = opening(open, flags);
         let opened = descriptor(accessor, &this)?.open_at(&path, how).await;
         accessor.with(|mut access| {
             let sandbox = access.get();

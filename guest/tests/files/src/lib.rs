@@ -39,7 +39,13 @@ enum Ask {
     /// Whether all that would change something is refused, and with what.
     Change { path: String },
     /// Opens a file so many times.
-    Hoard { path: String, count: usize },
+    Hoard {
+        path: String,
+        count: usize,
+        /// Also begins to read each.
+        #[serde(default)]
+        begin: bool,
+    },
     /// The folders that there are.
     Folders,
     /// What comes of opening a path in the first folder, by the interface itself.
@@ -116,11 +122,18 @@ fn done(ask: &Ask) -> io::Result<Value> {
             json!(entries.collect::<io::Result<Vec<_>>>()?)
         }
         Ask::Change { path } => change(path),
-        Ask::Hoard { path, count } => {
+        Ask::Hoard { path, count, begin } => {
             let mut open = Vec::new();
             let mut error = None;
+            let one = || {
+                let mut file = File::open(path)?;
+                if *begin {
+                    file.read_exact(&mut [0])?;
+                }
+                std::io::Result::Ok(file)
+            };
             for _ in 0..*count {
-                match File::open(path) {
+                match one() {
                     Ok(file) => open.push(file),
                     Err(refused) => {
                         error = Some(format!("{:?}", refused.kind()));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use everwarm_bundle::{Bundles, FilesError, Library, PIECE_BYTES, Packer, Stored};
+use everwarm_bundle::{Bundles, Contents, FilesError, Library, PIECE_BYTES, Packer, Stored};
 use everwarm_manifest::{AssetPath, Digest, TenantId};
 use proptest::prelude::*;
 use tempfile::NamedTempFile;
@@ -45,8 +45,8 @@ impl Packed {
 
     async fn open(&self, library: &Arc<Library>) -> Result<Tree, FilesError> {
         let tenant = TenantId::new("t").unwrap();
-        let (stored, contents) = Stored::open(library, &tenant, self.digest).await?;
-        Ok(Tree::of(&contents, &stored))
+        let index = |stored: &Arc<Stored>, contents: &Contents| Tree::of(contents, stored);
+        Stored::open(library, &tenant, self.digest, index).await
     }
 }
 
