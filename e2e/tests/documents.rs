@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use everwarm_e2e::deadline::BUILD_DEADLINE;
 use everwarm_e2e::node::{Process, everwarm_command};
-use everwarm_e2e::redis::PASSWORD;
-use everwarm_e2e::{App, Node, Redis, Reply, Request, Upstream};
+use everwarm_e2e::{App, Node, Postgres, Redis, Reply, Request, Upstream, postgres, redis};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -86,12 +85,18 @@ async fn up_with(app: &Path, target: &Path, flags: &[&str]) -> Served {
 
 /// What `curl` shows for a command of the docs, once the app is served elsewhere.
 async fn curl(node: &Node, command: &str) -> Reply {
-    let url = command.split(' ').next_back().unwrap();
+    let words = words(command);
+    let url = words.last().unwrap();
     let path = url
         .strip_prefix(SERVED_AT)
         .unwrap_or_else(|| panic!("{command} asks nobody that runs"));
     let path = if path.is_empty() { "/" } else { path };
-    node.send(Request::get(path)).await
+    let body = words.iter().skip_while(|word| **word != "-d").nth(1);
+    node.send(match body {
+        Some(body) => Request::post(path, (*body).to_owned()),
+        None => Request::get(path),
+    })
+    .await
 }
 
 /// Runs one of the binary's verbs to its end, in a folder, and waits for a line that it prints.
@@ -155,7 +160,7 @@ async fn every_example_answers_as_its_page_says() {
         .map(|entry| entry.unwrap().path())
         .collect();
     examples.sort();
-    assert_eq!(examples.len(), 15);
+    assert_eq!(examples.len(), 16);
     // Together, so that what they have in common is compiled once.
     let target = tempfile::tempdir().unwrap();
     for example in examples {
@@ -170,6 +175,10 @@ async fn every_example_answers_as_its_page_says() {
         }
         if example.ends_with("ranking") {
             ranking_ranks(&example, target.path(), asks).await;
+            continue;
+        }
+        if example.ends_with("seats") {
+            seats_are_taken_once(&example, target.path(), asks).await;
             continue;
         }
         let served = if example.ends_with("secrets") {
@@ -244,7 +253,7 @@ async fn ranking_ranks(example: &Path, target: &Path, asks: &str) {
         .await
         .grant("redis = [\"scores\"]\naddresses = [\"127.0.0.1\"]")
         .table(&table)
-        .secret("PASSWORD", PASSWORD)
+        .secret("PASSWORD", redis::PASSWORD)
         .start()
         .await;
     for won in 1..=2 {
@@ -253,6 +262,31 @@ async fn ranking_ranks(example: &Path, target: &Path, asks: &str) {
     }
     let ranking = node.get("/ranking").await;
     assert_eq!(ranking.ok(), r#"[{"name":"ann","won":2}]"#);
+}
+
+async fn seats_are_taken_once(example: &Path, target: &Path, asks: &str) {
+    let server = Postgres::start().await;
+    let schema = fs::read_to_string(example.join("schema.sql")).unwrap();
+    server.run(&schema);
+    let table = format!(
+        "[[sql]]\nname = \"theatre\"\nurl = \"{}\"\npassword = \"PASSWORD\"",
+        server.url()
+    );
+    let node = built(example, target)
+        .await
+        .grant("sql = [\"theatre\"]\naddresses = [\"127.0.0.1\"]")
+        .table(&table)
+        .secret("PASSWORD", postgres::PASSWORD)
+        .start()
+        .await;
+    for number in 1..=3 {
+        let said = curl(&node, asks).await;
+        assert_eq!(said.status(), 201);
+        let seat = format!(r#"{{"number":{number},"taken_by":"ann"}}"#);
+        assert_eq!(said.text(), seat);
+    }
+    assert_eq!(curl(&node, asks).await.status(), 409);
+    assert_eq!(server.run("SELECT count(*) FROM sale"), "3");
 }
 
 #[tokio::test]
