@@ -181,9 +181,11 @@ both_worlds! {
         let mut connection = node.connect().await;
         for _ in 0..20 {
             let reply = connection.send(Request::get(&by("/get", &upstream.url("/")))).await;
-            assert_eq!(reply.header("x-connection"), Some("1"));
+            reply.ok();
         }
-        assert_eq!((upstream.connections(), upstream.requests()), (1, 20));
+        // One a thread at most, of which a guest that computes for long has another one.
+        assert!(upstream.connections() < 10, "{}", upstream.connections());
+        assert_eq!(upstream.requests(), 20);
     }
 
     async fn connection_that_broke_off_is_not_used_again(world: World) {

@@ -47,6 +47,15 @@ impl<T> Striped<T> {
         &self.0[mine()]
     }
 
+    /// The one of a place that [`mine`] gave.
+    ///
+    /// # Panics
+    ///
+    /// When nobody has that place.
+    pub fn at(&self, place: usize) -> &T {
+        &self.0[place]
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|apart| &apart.0)

@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use everwarm_manifest::{AppName, TenantId};
 use everwarm_store::Store as _;
@@ -64,6 +65,53 @@ async fn fill(store: &Embedded) {
             .kv()
             .set_many(&bucket, values.collect(), KvQuota::NONE, NOW);
         set.await.unwrap();
+    }
+}
+
+/// What a process that is killed now leaves behind.
+fn left_behind(dir: &Path) -> tempfile::TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, copied.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    copied
+}
+
+#[tokio::test]
+async fn log_has_room_ahead_of_it_and_begins_anew_when_it_is_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("kv.sqlite-wal");
+    let length = || fs::metadata(&log).unwrap().len();
+    let store = open(dir.path());
+    for number in 0..3 {
+        set(&store, number, 10).await.unwrap();
+    }
+    let grown = async || {
+        while length() < 1 << 20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let deadline = Duration::from_secs(30);
+    tokio::time::timeout(deadline, grown()).await.unwrap();
+    // What is ahead is no part of the log.
+    let left = left_behind(dir.path());
+    let other = open(left.path());
+    assert_eq!(len(&other, 2).await.unwrap(), Some(10));
+    set(&other, 3, 10).await.unwrap();
+    drop(other);
+
+    // More than it may have, two pages a write.
+    for number in 0..3_000 {
+        set(&store, number, 20).await.unwrap();
+    }
+    assert!(length() < 20 << 20, "{}", length());
+    let left = left_behind(dir.path());
+    let other = open(left.path());
+    for number in 0..3_000 {
+        assert_eq!(len(&other, number).await.unwrap(), Some(20), "{number}");
     }
 }
 

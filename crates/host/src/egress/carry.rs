@@ -23,7 +23,7 @@ use tokio::time::{Sleep, timeout};
 
 use super::failure;
 use super::open::Opener;
-use super::pool::{Pool, Sender};
+use super::pool::{Connection, Pool, Sender};
 use crate::network::Unopened;
 
 /// How long a connection may take to be made, unless the guest wants it sooner; it can't have longer.
@@ -64,21 +64,21 @@ pub(super) async fn carry(
             None
         };
         let is_reused = waited.is_some();
-        let mut sender = match waited {
-            Some(sender) => sender,
+        let mut connection = match waited {
+            Some(connection) => connection,
             None => timeout(connect, open(way, &target))
                 .await
                 .unwrap_or(Err(SendError::ConnectionTimeout.into()))?,
         };
         reused += 1;
-        sender.shape(&mut request, &target)?;
-        let sent = timeout(first_byte, sender.try_send(request)).await;
+        connection.sender.shape(&mut request, &target)?;
+        let sent = timeout(first_byte, connection.sender.try_send(request)).await;
         let mut failed = match sent.map_err(|_| SendError::ReadTimeout)? {
             Ok(response) => {
                 let back = Back {
                     pool: Arc::clone(&way.pool),
                     target,
-                    sender,
+                    connection,
                     is_sent,
                 };
                 return Ok(receive(response, back, between_bytes, place)?);
@@ -100,12 +100,12 @@ pub(super) async fn carry(
     }
 }
 
-async fn open(way: &Way, target: &HttpTarget) -> Result<Sender, Unopened> {
-    let sender = way.opener.open(target, &way.pool).await?;
-    if let Sender::H2(shared) = &sender {
-        way.pool.put(target, Sender::H2(shared.clone()));
+async fn open(way: &Way, target: &HttpTarget) -> Result<Connection, Unopened> {
+    let connection = way.opener.open(target, &way.pool).await?;
+    if let Some(shared) = connection.shared() {
+        way.pool.put(target, shared);
     }
-    Ok(sender)
+    Ok(connection)
 }
 
 /// The request once more, if it may be sent twice.
@@ -193,15 +193,16 @@ fn receive(
 struct Back {
     pool: Arc<Pool>,
     target: HttpTarget,
-    sender: Sender,
+    connection: Connection,
     is_sent: Arc<AtomicBool>,
 }
 
 impl Back {
     /// The response is complete. A connection on which the request isn't is of no use to others.
     fn give(self) {
-        if matches!(self.sender, Sender::H1(_)) && self.is_sent.load(Ordering::Acquire) {
-            self.pool.put(&self.target, self.sender);
+        let is_h1 = matches!(self.connection.sender, Sender::H1(_));
+        if is_h1 && self.is_sent.load(Ordering::Acquire) {
+            self.pool.put(&self.target, self.connection);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ways;
 use super::failure;
-use super::pool::{Pool, Sender};
+use super::pool::{Connection, Pool, Sender};
 use crate::network::{Network, Stream, Unopened};
 
 /// Bytes of a response's head. More is refused.
@@ -45,18 +45,22 @@ pub(super) struct Opener {
 
 impl Opener {
     /// Opens a connection. Where there are too many, one that waits in `pool` is closed first.
-    pub(super) async fn open(&self, target: &HttpTarget, pool: &Pool) -> Result<Sender, Unopened> {
+    pub(super) async fn open(
+        &self,
+        target: &HttpTarget,
+        pool: &Pool,
+    ) -> Result<Connection, Unopened> {
         let permits = self.permits(pool).await?;
         let stream = self
             .network
             .connect(target, &self.tls, &self.listed)
             .await?;
         let is_h2 = stream.speaks_h2();
-        let sender = match stream {
+        let connection = match stream {
             Stream::Plain(stream) => speak(TokioIo::new(stream), is_h2, permits).await,
             Stream::Tls(stream) => speak(TokioIo::new(*stream), is_h2, permits).await,
         };
-        Ok(sender.map_err(|error| failure::of_hyper(&error))?)
+        Ok(connection.map_err(|error| failure::of_hyper(&error))?)
     }
 
     async fn permits(&self, pool: &Pool) -> Result<[OwnedSemaphorePermit; 2], SendError> {
@@ -89,7 +93,7 @@ async fn speak<T>(
     io: TokioIo<T>,
     is_h2: bool,
     permits: [OwnedSemaphorePermit; 2],
-) -> hyper::Result<Sender>
+) -> hyper::Result<Connection>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -107,7 +111,7 @@ where
             let _permits = permits;
             note_end(connection.await);
         });
-        return Ok(Sender::H2(sender));
+        return Ok(Connection::new(Sender::H2(sender)));
     }
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -118,7 +122,7 @@ where
         let _permits = permits;
         note_end(connection.await);
     });
-    Ok(Sender::H1(sender))
+    Ok(Connection::new(Sender::H1(sender)))
 }
 
 /// Whoever had a request on the connection hears of its failure; between requests it is nobody's.

@@ -18,6 +18,9 @@ pub(super) trait Committing: Send + Sized + 'static {
 
     fn connection(&mut self) -> &mut Connection;
 
+    /// Does what there is to do when those of a turn have their answers.
+    fn rest(&mut self) {}
+
     /// Why SQLite rolled back, by what the last job heard of it.
     fn why_rolled_back(&self) -> rusqlite::Error {
         rolled_back()
@@ -61,6 +64,7 @@ impl<S: Committing> State for S {
             });
             tell(answers, &kept);
         }
+        self.rest();
     }
 }
 

@@ -40,16 +40,16 @@ use super::worker::{Lost, Worker};
 use super::{EngineError, OpenError};
 
 mod apps;
+mod log;
 mod readers;
 
+use log::Log;
 use readers::{Readers, STATEMENTS_MAX};
 
 /// SQLite's layer whose locks and index are the process's own.
 const LAYER: &str = "unix-excl";
 /// Kibibytes of writes that may wait or be in one transaction; callers beyond that wait to hand theirs in.
 const WAITING_KIB_MAX: usize = 32 << 10;
-/// Pages of the log after which it is written back into the file: 16 MiB. The writer does it, between two commits.
-const LOG_PAGES: u32 = 4_096;
 
 /// What is in such a file.
 pub(super) trait Data: Send + 'static {
@@ -154,6 +154,7 @@ impl std::fmt::Debug for Copying {
 #[derive(Debug)]
 struct Writer<D> {
     connection: Connection,
+    log: Log,
     /// What the last job heard from the disk.
     fault: Option<Fault>,
     data: PhantomData<D>,
@@ -164,6 +165,10 @@ impl<D: Data> Committing for Writer<D> {
 
     fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    fn rest(&mut self) {
+        self.log.tend(&self.connection, D::NAME);
     }
 
     fn why_rolled_back(&self) -> rusqlite::Error {
@@ -317,16 +322,17 @@ fn layer(medium: &Medium) -> &str {
 fn connect<D: Data>(path: &Path, medium: &Medium) -> Result<(Writer<D>, Readers), OpenError> {
     let layer = layer(medium);
     let mut connection = database::open(path, medium, Some(layer), D::TABLES, |_| Ok(()))?;
-    connection
-        .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
-        // What a change may have to undo is bounded by what a batch may have: no file for it.
-        .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
-        .map_err(database::failed("configure the database", path))?;
+    // What a change may have to undo is bounded by what a batch may have: no file for it.
+    let configured = connection.pragma_update(None, "temp_store", "MEMORY");
+    let is_ours = medium.vfs.is_none() && medium.synchronous;
+    let log = configured.and_then(|()| Log::of(&mut connection, path, is_ours));
+    let log = log.map_err(database::failed("configure the database", path))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     D::begin(&mut connection).map_err(database::failed("begin to use the database", path))?;
     let readers = Readers::open(path, layer)?;
     let writer = Writer {
         connection,
+        log,
         fault: None,
         data: PhantomData,
     };
