@@ -65,18 +65,18 @@ impl<T> Kept<T> {
 }
 
 impl<T: Send + Sync + 'static> Kept<T> {
-    /// What is kept, or what `make` makes, with the bytes that it takes. It is made to its end by a task of its own, whether
+    /// What is kept, or what `work` makes, with the bytes that it takes. It is made to its end by a task of its own, whether
     /// or not those who wait for it go on: who is left half-way, as a guest may leave what it asked for, is in nobody's way.
     ///
     /// # Errors
     ///
-    /// What `make` says, to all who wait for it; the next who asks makes it again.
+    /// What `work` says, to all who wait for it; the next who asks makes it again.
     pub async fn get_or_make(
         self: &Arc<Self>,
         library: &Arc<Library>,
-        make: impl Future<Output = Result<(T, u64), FilesError>> + Send + 'static,
+        work: impl Future<Output = Result<(T, u64), FilesError>> + Send + 'static,
     ) -> Result<Arc<Held<T>>, FilesError> {
-        let mut coming = self.coming(library, make);
+        let mut coming = self.coming(library, work);
         let made = coming.wait_for(Option::is_some).await;
         match made.as_deref() {
             Ok(Some(made)) => made.clone(),
@@ -89,7 +89,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
     fn coming(
         self: &Arc<Self>,
         library: &Arc<Library>,
-        make: impl Future<Output = Result<(T, u64), FilesError>> + Send + 'static,
+        work: impl Future<Output = Result<(T, u64), FilesError>> + Send + 'static,
     ) -> Coming<T> {
         let mut making = self.making.lock();
         if let Some(held) = self.get().as_deref().and_then(Option::as_ref) {
@@ -106,7 +106,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         let (kept, library) = (Arc::clone(self), Arc::clone(library));
         // One at most for each thing. It ends with its reads, and they are done in their turn.
         tokio::spawn(async move {
-            let made = make.await;
+            let made = work.await;
             let made = made.map(|(value, bytes)| kept.put(value, bytes, &library));
             *kept.making.lock() = None;
             tell.send_replace(Some(made));
