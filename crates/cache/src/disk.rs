@@ -248,7 +248,7 @@ impl Filed {
     /// Opens it and reads its head. Blocks.
     ///
     /// # Errors
-    /// It can't be read, or isn't the answer to this: then it should be [forgotten](crate::Store::forget_damaged) if that
+    /// It can't be read, or isn't the answer to this: then it should be [forgotten](crate::store::Store::forget_damaged) if that
     /// [lasts](Damage::is_lasting).
     pub fn open(&self, url: &Url, variant: &Variant) -> Result<Opened, Damage> {
         let path = self.place.path(&self.disk.root);
