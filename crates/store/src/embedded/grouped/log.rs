@@ -1,7 +1,7 @@
 //! The write-ahead log of such a file: when it is written back, and room ahead of it.
 //!
 //! Owns that a commit writes where the log's file has bytes already. Where it hasn't, the file grows by the commit, and its sync
-//! waits for the file system's own journal besides the data: that takes three times as long. Once the log was as long as it gets,
+//! waits for the file system's own journal besides the data: that takes more than twice as long. Once the log was as long as it gets,
 //! it begins anew at its start; until then zeros are written ahead of it between two commits. SQLite finds the end of a log by
 //! what isn't a frame of it any more ([WAL format], "the checksum algorithm"): zeros aren't.
 //!
