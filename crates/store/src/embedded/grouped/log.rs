@@ -32,6 +32,8 @@ pub(super) struct Log {
     /// Pages of the log after the last commit.
     pages: Arc<AtomicU64>,
     frame_bytes: u64,
+    /// Whether it could be written back when that was last tried.
+    is_written_back: bool,
     /// `None` where the file isn't to grow ahead of the log.
     ahead: Option<Ahead>,
 }
@@ -72,6 +74,7 @@ impl Log {
         Ok(Self {
             pages,
             frame_bytes: page_bytes.unsigned_abs() + FRAME_HEAD_BYTES,
+            is_written_back: true,
             ahead,
         })
     }
@@ -82,8 +85,12 @@ impl Log {
         if pages >= LOG_PAGES {
             // What readers still need stays, and is tried again after the next commit.
             let written = connection.pragma_query(None, "wal_checkpoint", |_| Ok(()));
-            if let Err(error) = written {
-                tracing::warn!(%error, "the {name}'s log can't be written back: it grows until it can");
+            // Said once, however many commits come until it is over.
+            let was = std::mem::replace(&mut self.is_written_back, written.is_ok());
+            if let Err(error) = written
+                && was
+            {
+                tracing::warn!(%error, "the {name}'s log can't be written back, and grows until it can: see that its disk has room and no errors");
             }
             return;
         }
