@@ -240,7 +240,7 @@ impl Store {
         entry: Arc<Entry>,
     ) -> Result<Arc<Entry>, NotKept> {
         let kept = self.put(place, url, since, entry)?;
-        self.unfile_replaced(place, url, &kept.variant);
+        self.unfile_older(place, url, &kept);
         Ok(kept)
     }
 
@@ -376,7 +376,7 @@ impl Store {
     pub fn remove(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
         let remove = |answers: &mut Answers| answers.group.remove(variant);
         place.share.answers.change_there(&url, remove);
-        self.unfile_replaced(place, url, variant);
+        self.unfile_variant(place, url, variant, |_| true);
     }
 }
 

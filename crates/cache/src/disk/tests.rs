@@ -32,7 +32,10 @@ fn function() -> Id {
 }
 
 fn entry(size: usize, tag: &str) -> Entry {
-    let now = Instant::now();
+    entry_asked(Instant::now(), size, tag)
+}
+
+fn entry_asked(now: Instant, size: usize, tag: &str) -> Entry {
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));
     let times = Times {
@@ -233,6 +236,20 @@ fn what_was_replaced_or_purged_is_not_on_the_disk() {
     assert_eq!(read.body.len(), 9_001);
     assert!(kept.store.invalidate(&one, url(&one, "/")).wait());
     assert!(!kept.has(&one, "/"));
+}
+
+#[test]
+fn what_comes_late_does_not_replace_what_was_asked_for_after_it() {
+    let kept = Kept::new();
+    let one = kept.place("one", "a");
+    let before = Instant::now();
+    kept.keep(&one, "/", entry(9_001, "later"));
+    kept.press_out(&one, &["/"]);
+    assert!(kept.has(&one, "/"));
+    kept.keep(&one, "/", entry_asked(before, 9_000, "late"));
+    kept.press_out(&one, &["/"]);
+    let read = kept.read(&one, "/").expect("it is there");
+    assert_eq!(read.expect("it is right").body.len(), 9_001);
 }
 
 #[test]

@@ -166,12 +166,23 @@ impl Store {
         self.put(place, url, since, entry)
     }
 
-    /// What is kept in memory has replaced what is on the disk.
-    pub(super) fn unfile_replaced(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
+    /// What is kept in memory has replaced what is on the disk. Not itself: memory may have let go of it again meanwhile.
+    pub(super) fn unfile_older(&self, place: &Place, url: UrlRef<'_>, kept: &Entry) {
+        let asked = kept.freshness.parts().asked;
+        self.unfile_variant(place, url, &kept.variant, |known| known.asked < asked);
+    }
+
+    pub(super) fn unfile_variant(
+        &self,
+        place: &Place,
+        url: UrlRef<'_>,
+        variant: &Variant,
+        is_it: impl Fn(&Known) -> bool,
+    ) {
         if place.app.has_files() {
             let name = variant_name(variant.function, &variant.values);
             // Nobody waits for it: if the process ends before, what is replaced is what the next one has.
-            let _ = self.unfile(place, url, |known| known.variant == name);
+            let _ = self.unfile(place, url, |known| known.variant == name && is_it(known));
         }
     }
 
