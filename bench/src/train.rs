@@ -1,11 +1,12 @@
 //! What the compiler learns from before it builds the binary that ships: functions in every isolation,
 //! small and large bodies both ways, and both versions of HTTP, each under load for a while.
 //!
-//! Owns what is exercised and for how long. Measures nothing: the binary under it counts its own branches
+//! Owns what is exercised and for how long; the app that is, is `served`'s. Measures nothing: the binary under it counts its own branches
 //! and writes them down when it ends. Code that never runs here is built small instead of fast, so what a
 //! function does often must be in [`EXERCISES`]. Compiling components is, since each run compiles its own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -18,9 +19,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::load::http::get_from_host;
-use crate::servers::{self, Isolation, Running, World, app, command_up};
+use crate::servers::{self, Native};
 use crate::settings::Settings;
+
+mod served;
+
+use served::FILES_HOST;
 
 /// How long each exercise is loaded.
 const EXERCISE_TIME: Duration = Duration::from_secs(3);
@@ -36,76 +40,12 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 const SMALL_BODY_BYTES: usize = 1 << 10;
 const LARGE_BODY_BYTES: usize = 128 << 10;
 
-/// A function of the app: its host, its guest, and how it is run.
-struct Function {
-    host: &'static str,
-    guest: &'static str,
-    world: World,
-    isolation: Isolation,
-}
-
-const FUNCTIONS: &[Function] = &[
-    Function {
-        host: "hello-request-02.example.com",
-        guest: "hello",
-        world: World::Wasi02,
-        isolation: Isolation::Request,
-    },
-    Function {
-        host: "hello-serial-02.example.com",
-        guest: "hello",
-        world: World::Wasi02,
-        isolation: Isolation::Serial,
-    },
-    Function {
-        host: "hello-request-03.example.com",
-        guest: "hello",
-        world: World::Wasi03,
-        isolation: Isolation::Request,
-    },
-    Function {
-        host: "hello-serial-03.example.com",
-        guest: "hello",
-        world: World::Wasi03,
-        isolation: Isolation::Serial,
-    },
-    Function {
-        host: "hello-concurrent-03.example.com",
-        guest: "hello",
-        world: World::Wasi03,
-        isolation: Isolation::Concurrent,
-    },
-    Function {
-        host: "axum-request-02.example.com",
-        guest: "axum-api",
-        world: World::Wasi02,
-        isolation: Isolation::Request,
-    },
-    Function {
-        host: "echo-request-02.example.com",
-        guest: "echo",
-        world: World::Wasi02,
-        isolation: Isolation::Request,
-    },
-    Function {
-        host: "echo-request-03.example.com",
-        guest: "echo",
-        world: World::Wasi03,
-        isolation: Isolation::Request,
-    },
-    Function {
-        host: "echo-concurrent-03.example.com",
-        guest: "echo",
-        world: World::Wasi03,
-        isolation: Isolation::Concurrent,
-    },
-];
-
-/// What a request carries.
+/// What a request carries: none asks with `GET`, a body is posted.
 #[derive(Debug, Clone, Copy)]
 enum Body {
     None,
     Bytes(usize),
+    Text(&'static str),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,11 +54,19 @@ enum Http {
     Two,
 }
 
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+enum Path {
+    Own(&'static str),
+    /// Of a guest that asks the other server.
+    Upstream,
+}
+
 /// One thing that functions do often.
 #[derive(Debug, Clone, Copy)]
 struct Exercise {
     host: &'static str,
-    path: &'static str,
+    path: Path,
     body: Body,
     http: Http,
 }
@@ -126,7 +74,7 @@ struct Exercise {
 const fn get(host: &'static str, path: &'static str, http: Http) -> Exercise {
     Exercise {
         host,
-        path,
+        path: Path::Own(path),
         body: Body::None,
         http,
     }
@@ -135,11 +83,31 @@ const fn get(host: &'static str, path: &'static str, http: Http) -> Exercise {
 const fn post(host: &'static str, path: &'static str, bytes: usize, http: Http) -> Exercise {
     Exercise {
         host,
-        path,
+        path: Path::Own(path),
         body: Body::Bytes(bytes),
         http,
     }
 }
+
+const fn tell(host: &'static str, text: &'static str) -> Exercise {
+    Exercise {
+        host,
+        path: Path::Own("/"),
+        body: Body::Text(text),
+        http: Http::One,
+    }
+}
+
+const fn ask_upstream(host: &'static str) -> Exercise {
+    Exercise {
+        host,
+        path: Path::Upstream,
+        body: Body::None,
+        http: Http::One,
+    }
+}
+
+const CALL: &str = "/get?url=http%3A%2F%2Fcalled.everwarm.internal%2F";
 
 const EXERCISES: &[Exercise] = &[
     get("hello-request-02.example.com", "/", Http::One),
@@ -193,49 +161,57 @@ const EXERCISES: &[Exercise] = &[
         LARGE_BODY_BYTES,
         Http::One,
     ),
+    ask_upstream("fetch-request-02.example.com"),
+    ask_upstream("fetch-request-03.example.com"),
+    get("fetch-request-02.example.com", CALL, Http::One),
+    get("fetch-request-03.example.com", CALL, Http::One),
+    get("kv-request-02.example.com", "/set", Http::One),
+    get("kv-request-02.example.com", "/get", Http::One),
+    get("kv-request-03.example.com", "/set", Http::One),
+    get("kv-request-03.example.com", "/get", Http::One),
+    tell("sql-request-02.example.com", SQL),
+    tell("blobs-request-02.example.com", PUT_BLOB),
+    get("blobs-request-02.example.com", "/files/small", Http::One),
+    get("queue-request-02.example.com", "/fill", Http::One),
+    get("kept-request-02.example.com", "/", Http::One),
+    get("kept-request-02.example.com", "/", Http::Two),
+    get(FILES_HOST, "/file.txt", Http::One),
+    get(FILES_HOST, "/file.txt", Http::Two),
 ];
+
+const SQL: &str = r#"{"asks": [
+    {"execute": "CREATE TABLE IF NOT EXISTS hello (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT"},
+    {"execute": ["INSERT INTO hello (text) VALUES (?1)", ["Hello"]]},
+    {"query": ["SELECT text FROM hello WHERE id = ?1", [1]]}
+]}"#;
+const PUT_BLOB: &str = r#"{"container": "files", "op": "put", "name": "small", "text": "Hello"}"#;
 
 /// Serves the app with the binary under test, and takes it through every exercise.
 ///
 /// # Errors
 /// When the app doesn't start, or an answer is wrong or stays out.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
-    let running = serve(settings)?;
+    let upstream = servers::start(&Native, settings)?;
+    let asking = format!("/get?url=http%3A%2F%2F{}%2F", upstream.address);
+    let running = served::start(settings, upstream.address)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     for exercise in EXERCISES {
         let answers = runtime
-            .block_on(load(running.address, *exercise))
+            .block_on(load(running.address, *exercise, &asking))
             .with_context(|| format!("{exercise:?}"))?;
         eprintln!("   {exercise:?}: {answers} answers");
     }
     Ok(())
 }
 
-fn serve(settings: &Settings) -> anyhow::Result<Running> {
-    let folder = tempfile::tempdir()?;
-    let mut manifest = app("train");
-    for function in FUNCTIONS {
-        let component = settings.guest(function.guest, function.world.version())?;
-        let name = function.host.split('.').next().unwrap_or_default();
-        let file = format!("{name}.wasm");
-        std::fs::copy(component, folder.path().join(&file))?;
-        let route = format!("{}/*", function.host);
-        manifest.function(name, &file, &route, function.isolation, "");
-    }
-    manifest.write(folder.path())?;
-    let address = servers::free_address()?;
-    let command = command_up(settings, folder.path(), address);
-    let host = FUNCTIONS[0].host;
-    // Asked by its host: no other answer comes from the app.
-    servers::start_command("everwarm", command, folder, address, "/", |_| {
-        get_from_host(address, host, "/")?.check_hello()
-    })
-}
-
 /// How many answers came, all of them right.
-async fn load(address: SocketAddr, exercise: Exercise) -> anyhow::Result<u64> {
+async fn load(address: SocketAddr, exercise: Exercise, upstream: &str) -> anyhow::Result<u64> {
+    let path: Arc<str> = match exercise.path {
+        Path::Own(path) => path.into(),
+        Path::Upstream => upstream.into(),
+    };
     let until = Instant::now() + exercise.time();
     let mut clients = JoinSet::new();
     for _ in 0..exercise.connections() {
@@ -247,13 +223,19 @@ async fn load(address: SocketAddr, exercise: Exercise) -> anyhow::Result<u64> {
                 let (sender, connection) = http1::handshake(io).await?;
                 // Both ends with their senders, which the clients own.
                 tokio::spawn(connection);
-                clients.spawn(repeat(Sender::One(sender), exercise, until));
+                clients.spawn(repeat(
+                    Sender::One(sender),
+                    exercise,
+                    Arc::clone(&path),
+                    until,
+                ));
             }
             Http::Two => {
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
                 tokio::spawn(connection);
                 for _ in 0..STREAMS {
-                    clients.spawn(repeat(Sender::Two(sender.clone()), exercise, until));
+                    let sender = Sender::Two(sender.clone());
+                    clients.spawn(repeat(sender, exercise, Arc::clone(&path), until));
                 }
             }
         }
@@ -281,11 +263,12 @@ impl Exercise {
     }
 
     fn request(self) -> Request<Full<Bytes>> {
-        let (method, bytes) = match self.body {
-            Body::None => (Method::GET, 0),
-            Body::Bytes(bytes) => (Method::POST, bytes),
+        let (method, body) = match self.body {
+            Body::None => (Method::GET, Bytes::new()),
+            Body::Bytes(bytes) => (Method::POST, vec![b'x'; bytes].into()),
+            Body::Text(text) => (Method::POST, Bytes::from_static(text.as_bytes())),
         };
-        let mut request = Request::new(Full::new(Bytes::from(vec![b'x'; bytes])));
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         request
     }
@@ -297,9 +280,9 @@ enum Sender {
 }
 
 impl Sender {
-    async fn send(&mut self, exercise: Exercise) -> anyhow::Result<Response<Incoming>> {
+    async fn send(&mut self, exercise: Exercise, path: &str) -> anyhow::Result<Response<Incoming>> {
         let mut request = exercise.request();
-        let Exercise { host, path, .. } = exercise;
+        let host = exercise.host;
         match self {
             Self::One(sender) => {
                 *request.uri_mut() = path.parse()?;
@@ -319,10 +302,15 @@ impl Sender {
 }
 
 /// One request after the other until the time is up.
-async fn repeat(mut sender: Sender, exercise: Exercise, until: Instant) -> anyhow::Result<u64> {
+async fn repeat(
+    mut sender: Sender,
+    exercise: Exercise,
+    path: Arc<str>,
+    until: Instant,
+) -> anyhow::Result<u64> {
     let mut answers = 0;
     while Instant::now() < until {
-        tokio::time::timeout(ANSWER_TIME_MAX, one(&mut sender, exercise))
+        tokio::time::timeout(ANSWER_TIME_MAX, one(&mut sender, exercise, &path))
             .await
             .context("no answer in time")??;
         answers += 1;
@@ -330,8 +318,8 @@ async fn repeat(mut sender: Sender, exercise: Exercise, until: Instant) -> anyho
     Ok(answers)
 }
 
-async fn one(sender: &mut Sender, exercise: Exercise) -> anyhow::Result<()> {
-    let answer = sender.send(exercise).await?;
+async fn one(sender: &mut Sender, exercise: Exercise, path: &str) -> anyhow::Result<()> {
+    let answer = sender.send(exercise, path).await?;
     ensure!(
         answer.status() == StatusCode::OK,
         "the answer was {}",
@@ -339,5 +327,11 @@ async fn one(sender: &mut Sender, exercise: Exercise) -> anyhow::Result<()> {
     );
     let body = answer.into_body().collect().await?.to_bytes();
     ensure!(!body.is_empty(), "the answer was empty");
+    // Of guests that say what came of what they were told.
+    ensure!(
+        !body.starts_with(b"{\"error\"") && !body.starts_with(b"[{\"error\""),
+        "the answer was {}",
+        String::from_utf8_lossy(&body)
+    );
     Ok(())
 }

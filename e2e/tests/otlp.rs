@@ -10,7 +10,7 @@ use everwarm_e2e::collector::{
     Behaviour, Collector, Data, Kept, LogRecord, Number, Span, SpanKind, attribute, hex, text,
 };
 use everwarm_e2e::upstream::Upstream;
-use everwarm_e2e::{DataFolder, NewApp, Reply, Request, Server, World, component, eventually};
+use everwarm_e2e::{App, DataFolder, NewApp, Reply, Request, Server, World, component, eventually};
 use http::StatusCode;
 use rustix::process::Signal;
 use serde_json::json;
@@ -477,4 +477,33 @@ async fn keys_of_a_collector_are_sent_to_it_and_shown_nowhere() {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert!(shown.contains(&collector.url()), "{shown}");
     assert!(!shown.contains("hidden-key"), "{shown}");
+}
+
+#[tokio::test]
+async fn app_that_is_up_sends_what_one_on_a_node_sends() {
+    let collector = Collector::start(Behaviour::Keeps).await;
+    let app = App::new("misbehave", World::Wasi02).flag("--otlp-endpoint", &collector.url());
+    let node = app.start().await;
+    let request = Request::get("/stdout").header("traceparent", PARENT);
+    node.send(request).await.ok();
+    let spans = collector.trace(TRACE, 1).await;
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    let lines = ["a line on stdout", "GET /stdout 200"];
+    let [printed, access] = collector
+        .until("both lines", |kept| {
+            Some([line(kept, lines[0])?, line(kept, lines[1])?])
+        })
+        .await;
+    assert_eq!(
+        (hex(&printed.trace_id), printed.span_id),
+        (TRACE.into(), access.span_id)
+    );
+    drop(node.stop(Signal::TERM).await);
+    let kept = collector.kept();
+    let names: Vec<&str> = kept
+        .metrics
+        .iter()
+        .map(|metric| metric.name.as_str())
+        .collect();
+    assert!(names.contains(&"everwarm_requests"), "{names:?}");
 }

@@ -6,7 +6,7 @@
 use crate::{doc_check, fuzz, guests, steps, test, tidy};
 
 /// How long each fuzz target runs here. A long run is a matter of its own.
-const FUZZ_SECONDS: u64 = 10;
+const FUZZ_SECONDS: u64 = 5;
 
 /// Runs all checks, then all tests.
 ///

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::load::http::{self, Answer};
 use crate::processes::Group;
 use crate::settings::Settings;
-pub(crate) use everwarm::{Everwarm, Isolation, World, app, command_up};
+pub(crate) use everwarm::{App, Everwarm, Isolation, World, app, command_up};
 pub(crate) use native::{Native, NativeProxy};
 pub(crate) use nginx::{FILES as NGINX_FILES, Nginx};
 

@@ -5,6 +5,8 @@
 //! other: what is purged is removed before the purge is answered, and nothing that was begun before comes back behind it.
 //! Reading blocks whoever reads, and checks every byte.
 //!
+//! What waits to be written is found until it is: no answer is gone for a while on its way here.
+//!
 //! Nothing is synced. What the process before left is used while the machine runs on, since the kernel has all that was
 //! written and removed; after that it is thrown away, since what was purged might be there again. So it is where a process serves
 //! on that has given the folder to another one.
@@ -25,10 +27,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 
 use crate::entry::{Coded, Entry, NO_ROOM, Variant};
-use crate::key::{Id, Url};
+use crate::key::{Id, Url, UrlRef, Values};
 use crate::store::{self, Since, Store};
 use clock::Clock;
 use file::Reading;
@@ -54,6 +57,20 @@ pub(crate) struct LetGo {
     pub(crate) entry: Arc<Entry>,
 }
 
+/// Names an answer.
+type Name = (UrlName, form::Digest);
+
+impl LetGo {
+    fn name(&self) -> Name {
+        let Variant { function, values } = &self.entry.variant;
+        name_of(self.url.borrowed(), *function, values)
+    }
+}
+
+fn name_of(url: UrlRef<'_>, function: Id, values: &Values) -> Name {
+    (UrlName::of(url), variant_name(function, values))
+}
+
 /// What the thread is asked to do.
 enum Job {
     Keep(Box<LetGo>),
@@ -67,10 +84,19 @@ enum Job {
     GiveUp(u64, Arc<filing::State>),
 }
 
+/// An answer that is on its way to the disk.
+#[derive(Clone)]
+struct Waiting {
+    entry: Arc<Entry>,
+    since: Since,
+}
+
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     bytes: u64,
+    /// Answers that are to be written, until they are.
+    waiting: HashMap<Name, Waiting>,
     has_ended: bool,
 }
 
@@ -135,14 +161,70 @@ impl Disk {
     /// Keeps what memory has let go of, if there is room in the queue.
     pub(crate) fn offer(&self, let_go: LetGo) {
         let bytes = let_go.entry.bytes() as u64;
+        let name = let_go.name();
+        let waiting = Waiting {
+            entry: Arc::clone(&let_go.entry),
+            since: let_go.since,
+        };
         let mut queue = self.queue.lock();
         if queue.bytes + bytes > QUEUE_BYTES_MAX || queue.has_ended {
             return;
         }
         queue.bytes += bytes;
+        queue.waiting.insert(name, waiting);
         queue.jobs.push_back(Job::Keep(Box::new(let_go)));
         drop(queue);
         self.changed.notify_all();
+    }
+
+    /// An answer that waits to be written, and what had been purged when memory let go of it.
+    pub(crate) fn waiting(
+        &self,
+        url: UrlRef<'_>,
+        function: Id,
+        values: &Values,
+    ) -> Option<(Arc<Entry>, Since)> {
+        if self.queue.lock().waiting.is_empty() {
+            return None;
+        }
+        let name = name_of(url, function, values);
+        let waiting = self.queue.lock().waiting.get(&name).cloned()?;
+        Some((waiting.entry, waiting.since))
+    }
+
+    /// Has an answer that waits not written, if it is one of these.
+    pub(crate) fn give_up(
+        &self,
+        url: UrlRef<'_>,
+        variant: &Variant,
+        is_it: impl Fn(&Entry) -> bool,
+    ) {
+        if self.queue.lock().waiting.is_empty() {
+            return;
+        }
+        let name = name_of(url, variant.function, &variant.values);
+        let mut queue = self.queue.lock();
+        let there = queue.waiting.get(&name);
+        let _gone = there
+            .is_some_and(|there| is_it(&there.entry))
+            .then(|| queue.waiting.remove(&name));
+    }
+
+    /// Whether this is still to be written, and no other in its place.
+    fn is_wanted(&self, let_go: &LetGo) -> bool {
+        let queue = self.queue.lock();
+        let waiting = queue.waiting.get(&let_go.name());
+        waiting.is_some_and(|waiting| Arc::ptr_eq(&waiting.entry, &let_go.entry))
+    }
+
+    /// It is written, or won't be.
+    fn is_over(&self, let_go: &LetGo) {
+        let name = let_go.name();
+        let mut queue = self.queue.lock();
+        let waiting = queue.waiting.get(&name);
+        let _gone = waiting
+            .is_some_and(|waiting| Arc::ptr_eq(&waiting.entry, &let_go.entry))
+            .then(|| queue.waiting.remove(&name));
     }
 
     /// Removes files that nothing leads to any more.

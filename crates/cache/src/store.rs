@@ -301,14 +301,13 @@ impl Store {
         let disk = self.disk();
         let let_answer_go = || {
             let let_go = share.answers.let_one_go(|url, answers| {
-                let disk = disk.as_ref();
-                disk.map(|_| filed::let_go_of(share, url, answers))
-            });
-            if let (Some(Some(let_go)), Some(disk)) = (&let_go, &disk) {
-                for answer in let_go {
-                    disk.offer(answer.clone());
+                // While nobody can look for it: it waits for the disk before it is gone here.
+                if let Some(disk) = &disk {
+                    for answer in filed::let_go_of(share, url, answers) {
+                        disk.offer(answer);
+                    }
                 }
-            }
+            });
             let_go.is_some()
         };
         let answers_first = share.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
@@ -376,6 +375,9 @@ impl Store {
     pub fn remove(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
         let remove = |answers: &mut Answers| answers.group.remove(variant);
         place.share.answers.change_there(&url, remove);
+        if let Some(disk) = self.disk() {
+            disk.give_up(url, variant, |_| true);
+        }
         self.unfile_variant(place, url, variant, |_| true);
     }
 }

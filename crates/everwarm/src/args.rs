@@ -218,6 +218,8 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) blobs: BlobsArgs,
     #[command(flatten)]
+    pub(crate) otlp: OtlpArgs,
+    #[command(flatten)]
     pub(crate) secrets: SecretsFileArg,
     #[command(flatten)]
     pub(crate) log: LogArg,

@@ -12,6 +12,7 @@ use everwarm_build::DatabaseFiles;
 use everwarm_manifest::{App, DatabaseName, Digest, FunctionName, TenantId};
 use everwarm_node::operate::Actor;
 use everwarm_node::secrets::SecretMap;
+use everwarm_node::telemetry::otlp::OtlpConfig;
 use everwarm_node::{
     Bundle, CompilerCommand, Deploy, DeployFailure, Deployed, Ending, Node, NodeConfig, Quotas,
     StartError,
@@ -87,13 +88,20 @@ pub(crate) fn check_port(listen: SocketAddr) -> Result<(), Failure> {
     Err(Failure::new(Exit::Node, PORT_IN_USE, message))
 }
 
+/// What the node has to do with other servers.
+pub(crate) struct Outside {
+    pub(crate) egress: Egress,
+    pub(crate) blobs: Blobs,
+    pub(crate) otlp: Option<OtlpConfig>,
+}
+
 impl Session {
     /// Starts a node with its data in `data_dir`.
     pub(crate) async fn start(
         data_dir: &Path,
         listen: Option<SocketAddr>,
         bounds: BoundsArgs,
-        (egress, blobs): &(Egress, Blobs),
+        outside: &Outside,
         printer: &Printer,
     ) -> Result<Self, Failure> {
         prepare(data_dir)?;
@@ -105,8 +113,9 @@ impl Session {
         let mut config = NodeConfig::for_up(data_dir.to_owned(), compiler, access_log);
         config.listen = listen;
         settings::set_bounds(&mut config, bounds);
-        config.egress = egress.config();
-        config.blobs_s3 = blobs.config();
+        config.egress = outside.egress.config();
+        config.blobs_s3 = outside.blobs.config();
+        config.otlp.clone_from(&outside.otlp);
         Ok(Self {
             node: Arc::new(Node::start(config).await?),
             live: None,

@@ -22,7 +22,7 @@ mod tls;
 
 pub(crate) use blobs::Blobs;
 pub(crate) use egress::{Egress, parse_name_server};
-pub(crate) use otlp::Ratio;
+pub(crate) use otlp::{Otlp, Ratio};
 pub(crate) use secrets::{secrets_key, secrets_of_file};
 pub(crate) use serve::{Serve, node_data_dir};
 pub(crate) use tls::Tls;

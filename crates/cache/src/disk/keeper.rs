@@ -110,8 +110,12 @@ impl Keeper {
                 self.filings.remove(&number);
             }
             Job::Finish(answer, number, _) => self.finish(&answer, number),
-            Job::Keep(_) if has_ended => {}
-            Job::Keep(let_go) => self.keep(&let_go),
+            Job::Keep(let_go) => {
+                if !has_ended && self.disk.is_wanted(&let_go) {
+                    self.keep(&let_go);
+                }
+                self.disk.is_over(&let_go);
+            }
         }
     }
 

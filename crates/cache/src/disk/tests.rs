@@ -239,6 +239,35 @@ fn what_was_replaced_or_purged_is_not_on_the_disk() {
 }
 
 #[test]
+fn what_memory_lets_go_of_is_found_on_its_way_to_the_disk() {
+    let kept = Kept::new();
+    let one = kept.place("one", "a");
+    let targets: Vec<String> = (0..30).map(|number| format!("/{number}")).collect();
+    for (count, target) in targets.iter().enumerate() {
+        kept.keep(&one, target, entry(14_000, "tag"));
+        for target in &targets[..=count] {
+            let (url, values) = (url(&one, target), Values::default());
+            let is_there = one.find(url, function(), &values).is_some()
+                || kept
+                    .store
+                    .on_its_way(&one, url, function(), &values)
+                    .is_some()
+                || kept.store.filed(&one, url, function(), &values).is_some();
+            assert!(is_there, "{target} of {count}");
+        }
+    }
+    let (_, removal) = kept.store.purge(one.app(), &Purge::All);
+    for target in &targets {
+        let (url, values) = (url(&one, target), Values::default());
+        let waits = kept.store.on_its_way(&one, url, function(), &values);
+        assert!(waits.is_none() && one.find(url, function(), &values).is_none());
+    }
+    assert!(removal.wait());
+    kept.settle();
+    assert_eq!(one.app().usage().disk_entries, 0);
+}
+
+#[test]
 fn what_comes_late_does_not_replace_what_was_asked_for_after_it() {
     let kept = Kept::new();
     let one = kept.place("one", "a");

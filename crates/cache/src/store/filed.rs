@@ -166,9 +166,14 @@ impl Store {
         self.put(place, url, since, entry)
     }
 
-    /// What is kept in memory has replaced what is on the disk. Not itself: memory may have let go of it again meanwhile.
+    /// What is kept in memory has replaced what is on the disk, or on its way there. Not itself: memory may have let go of it
+    /// again meanwhile.
     pub(super) fn unfile_older(&self, place: &Place, url: UrlRef<'_>, kept: &Entry) {
         let asked = kept.freshness.parts().asked;
+        if let Some(disk) = self.disk() {
+            let is_older = |there: &Entry| kept.freshness.is_later_than(&there.freshness);
+            disk.give_up(url, &kept.variant, is_older);
+        }
         self.unfile_variant(place, url, &kept.variant, |known| known.asked < asked);
     }
 
@@ -206,6 +211,18 @@ impl Store {
             Some(disk) => disk.remove(files),
             None => Removal::nothing(),
         }
+    }
+
+    /// A function's answer to a request, if memory has let go of it and it isn't on the disk yet.
+    pub fn on_its_way(
+        &self,
+        place: &Place,
+        url: UrlRef<'_>,
+        function: Id,
+        values: &Values,
+    ) -> Option<Arc<Entry>> {
+        let (entry, since) = self.disk()?.waiting(url, function, values)?;
+        (place.app.since(url) == since).then_some(entry)
     }
 
     /// A function's answer to a request, if it is on the disk. That counts as use.

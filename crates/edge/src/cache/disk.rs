@@ -71,7 +71,9 @@ impl DiskReads {
 pub(crate) enum Read {
     /// Nothing that is of use.
     Nothing,
-    /// An answer, in memory by now.
+    /// An answer that is in memory, or was a moment ago.
+    There(Arc<Entry>),
+    /// One that was read, and is in memory by now.
     Whole(Arc<Entry>),
     /// One that is too large for that.
     Large(Large),
@@ -98,6 +100,10 @@ enum Found {
 pub(crate) async fn read(cached: &Cached, wanted: &Wanted, tells_timing: bool) -> Read {
     let (store, place, url) = (&cached.store, &cached.place, cached.url(wanted));
     let since = place.app().since(url);
+    // In the order in which an answer goes on its way: none is between two of them.
+    if let Some(kept) = store.on_its_way(place, url, cached.function, &wanted.values) {
+        return Read::There(kept);
+    }
     let Some(filed) = store.filed(place, url, cached.function, &wanted.values) else {
         return Read::Nothing;
     };
@@ -105,7 +111,7 @@ pub(crate) async fn read(cached: &Cached, wanted: &Wanted, tells_timing: bool) -
         let turn = cached.reads.turn().await;
         // Somebody else may have read it meanwhile.
         if let Some(kept) = place.find(url, cached.function, &wanted.values) {
-            return Ok(Read::Whole(kept));
+            return Ok(Read::There(kept));
         }
         let (url, variant, file) = (url.to_owned(), cached.variant(wanted), filed.clone());
         let store = Arc::clone(store);

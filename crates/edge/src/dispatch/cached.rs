@@ -163,14 +163,16 @@ async fn read_for(
 ) -> Result<Option<Response<GuestBody>>, Failure> {
     let wanted = &ask.wanted;
     let judge = |kept: &Entry| kept.freshness.judge(&wanted.asks, Instant::now());
-    match read(cached, wanted, tells_timing(edge, target)).await {
+    let found = read(cached, wanted, tells_timing(edge, target)).await;
+    let is_read = matches!(&found, Read::Whole(_));
+    match found {
         Read::Nothing => Ok(None),
         Read::Large(large) => match judge(&large.head) {
             Verdict::Use => hit_large(edge, visit, target, large, wanted).map(Some),
             // Its content would have to be read for what comes of asking after it: it is asked for as if it weren't there.
             Verdict::UseAndRevalidate | Verdict::Revalidate => Ok(None),
         },
-        Read::Whole(kept) => {
+        Read::There(kept) | Read::Whole(kept) => {
             let verdict = judge(&kept);
             if verdict == Verdict::Revalidate {
                 ask.why = forward(Some(&kept), Instant::now());
@@ -181,7 +183,7 @@ async fn read_for(
                 revalidate(edge, lane, target, wanted.clone(), &kept);
             }
             let read = Used {
-                read: true,
+                read: is_read,
                 ..Used::default()
             };
             let asked = (&wanted.method, &wanted.headers);

@@ -15,7 +15,7 @@ use crate::args::{BoundsArgs, InvokeArgs};
 use crate::commands::build;
 use crate::exit::{Exit, Failure, told};
 use crate::printer::Printer;
-use crate::session::Session;
+use crate::session::{Outside, Session};
 use crate::settings;
 use crate::telemetry;
 
@@ -36,12 +36,13 @@ pub(crate) async fn run(args: InvokeArgs, printer: &Printer) -> Result<Exit, Fai
         data_dir.push(DATA_DIR);
     }
     let made = build::build(&project, &mut AssetPacker::default(), printer).await?;
-    let reach = (
-        settings::Egress::from(args.egress.clone()),
-        settings::Blobs::of_args(&args.blobs)?,
-    );
+    let outside = Outside {
+        egress: settings::Egress::from(args.egress.clone()),
+        blobs: settings::Blobs::of_args(&args.blobs)?,
+        otlp: None,
+    };
     let mut session =
-        Session::start(&data_dir, None, BoundsArgs::default(), &reach, printer).await?;
+        Session::start(&data_dir, None, BoundsArgs::default(), &outside, printer).await?;
     session.lend_secrets(project.app(), secrets);
     {
         let _stage = printer.stage("compiling to machine code");

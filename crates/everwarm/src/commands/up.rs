@@ -11,7 +11,7 @@ use crate::args::UpArgs;
 use crate::commands::build::{self, Made};
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
-use crate::session::{Outcome, Session, check_port};
+use crate::session::{Outcome, Outside, Session, check_port};
 use crate::settings;
 use crate::stop::Stop;
 use crate::telemetry;
@@ -50,12 +50,13 @@ pub(crate) async fn run(args: UpArgs, printer: &Printer) -> Result<Exit, Failure
     report::built(printer, &made);
 
     let started = Instant::now();
-    let reach = (
-        settings::Egress::from(args.egress),
-        settings::Blobs::of_args(&args.blobs)?,
-    );
+    let outside = Outside {
+        egress: settings::Egress::from(args.egress),
+        blobs: settings::Blobs::of_args(&args.blobs)?,
+        otlp: settings::Otlp::of_args(&args.otlp)?.config(),
+    };
     let listen = Some(args.listen);
-    let mut session = Session::start(&data_dir, listen, args.bounds, &reach, printer).await?;
+    let mut session = Session::start(&data_dir, listen, args.bounds, &outside, printer).await?;
     session.lend_secrets(project.app(), secrets);
     let start_time = started.elapsed();
     let deployed = tokio::select! {

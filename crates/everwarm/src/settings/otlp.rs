@@ -8,6 +8,7 @@ use everwarm_node::telemetry::otlp::{Headers, NotHeaders, OtlpConfig, OtlpUrl};
 use serde::Serialize;
 
 use crate::args::OtlpArgs;
+use crate::exit::{Exit, Failure};
 
 /// Keys of the collector, as OpenTelemetry's own tools have them. They are in no flag and no file: both are shown.
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -60,6 +61,7 @@ impl fmt::Display for Ratio {
 }
 
 /// What the file may say of it.
+#[derive(Default)]
 pub(super) struct FromFile {
     pub(super) otlp_endpoint: Option<String>,
     pub(super) otlp_sample_ratio: Option<f64>,
@@ -107,6 +109,12 @@ impl Otlp {
                 .parse()
                 .map_err(|error: NotHeaders| (HEADERS, error.to_string()))?,
         })
+    }
+
+    /// What flags and the environment say, where there is no file.
+    pub(crate) fn of_args(args: &OtlpArgs) -> Result<Self, Failure> {
+        Self::resolve(args, FromFile::default())
+            .map_err(|(name, reason)| Failure::uncoded(Exit::Usage, format!("`{name}`: {reason}")))
     }
 
     /// As the node has it.

@@ -48,7 +48,11 @@ use owner::Owner;
 
 /// Bytes of a part of an object. The server takes none that is smaller but the last, and 10,000 of them.
 const PART_BYTES: usize = 8 << 20;
-/// Parts that are in memory, on their way to the server; whoever has the next one waits.
+/// Bytes that one place has of what is in memory on its way to the server. A small part takes one, a full one as many as it fills.
+const PLACE_BYTES: usize = 1 << 20;
+/// Places of a full part.
+pub(super) const PLACES_OF_PART: usize = PART_BYTES / PLACE_BYTES;
+/// Full parts that are in memory, on their way to the server; whoever has the next one waits.
 const PARTS_MAX: usize = 8;
 /// Calls that are under way, but for the blobs that are being read, of which there is a bound too.
 const CALLS_MAX: usize = 64;
@@ -122,7 +126,7 @@ pub(super) struct Bucket {
     patience: Duration,
     runtime: Handle,
     calls: Arc<Semaphore>,
-    parts: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     leaving: Arc<Semaphore>,
     health: Arc<Health>,
     owner: Owner,
@@ -184,7 +188,7 @@ impl Bucket {
             patience: config.patience,
             runtime: config.runtime,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            parts: Arc::new(Semaphore::new(PARTS_MAX)),
+            places: Arc::new(Semaphore::new(PARTS_MAX * PLACES_OF_PART)),
             leaving: Arc::new(Semaphore::new(LEFT_MAX)),
             health: Arc::new(Health::new(name)),
             owner: Owner::new(owner),

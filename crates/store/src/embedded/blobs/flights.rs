@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use everwarm_manifest::{AppName, TenantId};
 use tokio::sync::Semaphore;
 
+use super::bucket::PLACES_OF_PART;
 use crate::blobs::{BlobError, BlobQuota, Container};
 
 /// Blobs of one app that are being written at once.
@@ -18,7 +19,7 @@ const DOWNLOADS_OF_APP_MAX: usize = 64;
 /// Blobs of all apps that are being read at once. Each has a file open.
 const DOWNLOADS_MAX: usize = 256;
 
-/// Parts of one app's blobs that are on their way to a bucket at once.
+/// Full parts of one app's blobs that are on their way to a bucket at once.
 const PARTS_OF_APP_MAX: usize = 3;
 
 type AppKey = (TenantId, AppName);
@@ -54,7 +55,7 @@ impl Default for OfApp {
             uploads: 0,
             downloads: 0,
             bytes: 0,
-            turns: Arc::new(Semaphore::new(PARTS_OF_APP_MAX)),
+            turns: Arc::new(Semaphore::new(PARTS_OF_APP_MAX * PLACES_OF_PART)),
         }
     }
 }
@@ -164,7 +165,7 @@ impl Flight {
         self.flights.land(&object).then_some(object)
     }
 
-    /// The turns of its app to send a part.
+    /// Its app's places for what is on its way to a bucket.
     pub(super) fn turns(&self) -> Arc<Semaphore> {
         let mut sky = self.flights.sky();
         Arc::clone(&sky.apps.entry(self.app.clone()).or_default().turns)

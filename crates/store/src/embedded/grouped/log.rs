@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -22,6 +23,8 @@ const LOG_PAGES: u64 = 4_096;
 const AHEAD_MIN: u64 = 512 << 10;
 /// Bytes that are written ahead at once.
 const AHEAD: usize = 1 << 20;
+/// How long nothing is written ahead once it couldn't be.
+const PAUSE: Duration = Duration::from_mins(1);
 /// Bytes of the log's head, and of the head of each page in it.
 const HEAD_BYTES: u64 = 32;
 const FRAME_HEAD_BYTES: u64 = 24;
@@ -44,6 +47,7 @@ struct Ahead {
     /// The log's file, once there is one.
     file: Option<File>,
     length: u64,
+    paused_until: Option<Instant>,
 }
 
 impl Log {
@@ -69,6 +73,7 @@ impl Log {
                 path: log.into(),
                 file: None,
                 length: 0,
+                paused_until: None,
             }
         });
         Ok(Self {
@@ -99,14 +104,26 @@ impl Log {
         if pages == 0 || ahead.length >= end + AHEAD_MIN {
             return;
         }
-        if let Err(error) = ahead.grow(end) {
+        if let Err(error) = ahead.grow_unless_paused(end) {
             tracing::debug!(%error, "the {name}'s log has no room ahead of it: commits take longer");
-            self.ahead = None;
         }
     }
 }
 
 impl Ahead {
+    /// The same, but for a while after it couldn't: each try takes from what commits need.
+    fn grow_unless_paused(&mut self, end: u64) -> io::Result<()> {
+        if self
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Ok(());
+        }
+        let grown = self.grow(end);
+        self.paused_until = grown.is_err().then(|| Instant::now() + PAUSE);
+        grown
+    }
+
     /// Writes zeros behind what the file has.
     fn grow(&mut self, end: u64) -> io::Result<()> {
         let file = match &mut self.file {

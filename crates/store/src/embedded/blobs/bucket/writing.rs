@@ -13,7 +13,7 @@ use object_store::path::Path;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::spool::Spool;
-use super::{Bucket, BucketFault, PART_BYTES};
+use super::{Bucket, BucketFault, PART_BYTES, PLACE_BYTES, PLACES_OF_PART};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -68,11 +68,15 @@ impl Writing {
         self.spool.write(bytes)
     }
 
-    /// The permits to have a part in memory.
+    /// The permits to have the part in memory.
     pub(in super::super) async fn places(&self) -> [OwnedSemaphorePermit; 2] {
+        let places = self.spool.len().div_ceil(PLACE_BYTES);
+        let places = u32::try_from(places.clamp(1, PLACES_OF_PART)).expect("a part has a few");
         // They are never closed. Whoever has one has a time to be through with it.
-        let app = Arc::clone(&self.turns).acquire_owned().await;
-        let node = Arc::clone(&self.bucket.parts).acquire_owned().await;
+        let app = Arc::clone(&self.turns).acquire_many_owned(places).await;
+        let node = Arc::clone(&self.bucket.places)
+            .acquire_many_owned(places)
+            .await;
         [app, node].map(|permit| permit.expect("it is never closed"))
     }
 
