@@ -18,6 +18,7 @@ use everwarm_node::{
     StartError,
 };
 use everwarm_node::{Migration, Migrations};
+use tokio::task::JoinHandle;
 
 use crate::args::BoundsArgs;
 use crate::commands::build::Made;
@@ -38,6 +39,8 @@ const NOT_WRITTEN: &str = "EW4021";
 pub(crate) struct Session {
     node: Arc<Node>,
     live: Option<Live>,
+    /// Sends what the node counts, where there is a collector.
+    exporting: Option<JoinHandle<()>>,
 }
 
 /// What is served.
@@ -116,9 +119,15 @@ impl Session {
         config.egress = outside.egress.config();
         config.blobs_s3 = outside.blobs.config();
         config.otlp.clone_from(&outside.otlp);
+        let node = Arc::new(Node::start(config).await?);
+        let exporting = outside.otlp.is_some().then(|| {
+            let node = Arc::clone(&node);
+            tokio::spawn(async move { node.keep_exporting().await })
+        });
         Ok(Self {
-            node: Arc::new(Node::start(config).await?),
+            node,
             live: None,
+            exporting,
         })
     }
 
@@ -185,7 +194,19 @@ impl Session {
         let started = Instant::now();
         self.node.drain(DRAIN_TIME_MAX, Ending::Stopped).await;
         self.node.close_books().await;
+        if let Some(exporting) = &self.exporting {
+            exporting.abort();
+            self.node.finish_telemetry().await;
+        }
         started.elapsed()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(exporting) = &self.exporting {
+            exporting.abort();
+        }
     }
 }
 
