@@ -171,6 +171,10 @@ impl Worker {
             ControlFlow::Continue(batches) => batches.min(calls),
             ControlFlow::Break(wait) => return Ok(ControlFlow::Break(Some(wait))),
         };
+        if self.orders.has_changed().is_err() {
+            // The trigger went while its messages were looked for: they are nobody's now, and none is taken.
+            return Ok(ControlFlow::Break(None));
+        }
         let mine = consumer.visibility.duration() + SETTLE_TIME_MAX;
         let lease = Lease {
             count_max: at_once(consumer.batch, batches),
