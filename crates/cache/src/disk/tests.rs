@@ -227,7 +227,9 @@ fn what_was_replaced_or_purged_is_not_on_the_disk() {
     kept.keep(&one, "/", entry(9_000, "old"));
     kept.press_out(&one, &["/"]);
     kept.keep(&one, "/", entry(9_001, "new"));
-    assert!(!kept.has(&one, "/"));
+    // Memory may have let go of the new one at once.
+    let read = kept.read(&one, "/");
+    assert!(read.is_none_or(|read| read.is_ok_and(|read| read.body.len() == 9_001)));
     kept.press_out(&one, &["/"]);
     let read = kept
         .read(&one, "/")
