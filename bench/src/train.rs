@@ -1,8 +1,8 @@
 //! What the compiler learns from before it builds the binary that ships: functions in every isolation,
 //! small and large bodies both ways, and both versions of HTTP, each under load for a while.
 //!
-//! Owns what is exercised and for how long; the app that is, is `served`'s. Measures nothing: the binary under it counts its own branches
-//! and writes them down when it ends. Code that never runs here is built small instead of fast, so what a
+//! Owns what is exercised and for how long; the app that is, is `served`'s. Measures nothing: the binary
+//! under it counts its own branches and writes them down when it ends. Code that never runs here is built small instead of fast, so what a
 //! function does often must be in [`EXERCISES`]. Compiling components is, since each run compiles its own.
 
 use std::net::SocketAddr;

@@ -160,7 +160,8 @@ impl App {
     /// Adds a line to the grants of the function that was added last.
     pub(crate) fn grant_lines(&mut self, line: &str) {
         const GRANTS: &str = "\n[function.grants]\n";
-        if !self.text.contains(GRANTS) {
+        let last = self.text.rfind("\n[[function]]\n").unwrap_or_default();
+        if !self.text[last..].contains(GRANTS) {
             self.text.push_str(GRANTS);
         }
         self.lines(line);

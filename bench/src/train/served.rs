@@ -6,6 +6,9 @@ use crate::load::http::get_from_host;
 use crate::servers::{self, App, Isolation, Running, World, app, command_up};
 use crate::settings::Settings;
 
+use Isolation::{Concurrent, Request, Serial};
+use World::{Wasi02, Wasi03};
+
 /// Where the app's files are: no function is there.
 pub(super) const FILES_HOST: &str = "train.localhost";
 const FILE_BYTES: usize = 10 << 10;
@@ -48,9 +51,6 @@ const fn function(
         name,
     }
 }
-
-use Isolation::{Concurrent, Request, Serial};
-use World::{Wasi02, Wasi03};
 
 const FUNCTIONS: &[Function] = &[
     function("hello-request-02", "hello", Wasi02, Request, Has::Nothing),
@@ -145,6 +145,5 @@ fn give(app: &mut App, has: Has, upstream: SocketAddr) {
         Has::Blobs => "blobs = [\"files\"]".to_owned(),
         Has::Queue => "kv = [\"default\"]\nqueues = [\"jobs\"]".to_owned(),
     };
-    app.lines("\n[function.grants]");
-    app.lines(&grants);
+    app.grant_lines(&grants);
 }

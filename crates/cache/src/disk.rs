@@ -5,7 +5,7 @@
 //! other: what is purged is removed before the purge is answered, and nothing that was begun before comes back behind it.
 //! Reading blocks whoever reads, and checks every byte.
 //!
-//! What waits to be written is found until it is: no answer is gone for a while on its way here.
+//! What waits to be written is found until it is.
 //!
 //! Nothing is synced. What the process before left is used while the machine runs on, since the kernel has all that was
 //! written and removed; after that it is thrown away, since what was purged might be there again. So it is where a process serves
@@ -73,7 +73,7 @@ fn name_of(url: UrlRef<'_>, function: Id, values: &Values) -> Name {
 
 /// What the thread is asked to do.
 enum Job {
-    Keep(Box<LetGo>),
+    Keep(Name, Arc<LetGo>),
     /// Files that nothing leads to any more.
     Remove(Vec<Place>, mpsc::Sender<()>),
     /// All that an app has.
@@ -84,19 +84,12 @@ enum Job {
     GiveUp(u64, Arc<filing::State>),
 }
 
-/// An answer that is on its way to the disk.
-#[derive(Clone)]
-struct Waiting {
-    entry: Arc<Entry>,
-    since: Since,
-}
-
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     bytes: u64,
     /// Answers that are to be written, until they are.
-    waiting: HashMap<Name, Waiting>,
+    waiting: HashMap<Name, Arc<LetGo>>,
     has_ended: bool,
 }
 
@@ -162,34 +155,30 @@ impl Disk {
     pub(crate) fn offer(&self, let_go: LetGo) {
         let bytes = let_go.entry.bytes() as u64;
         let name = let_go.name();
-        let waiting = Waiting {
-            entry: Arc::clone(&let_go.entry),
-            since: let_go.since,
-        };
+        let let_go = Arc::new(let_go);
         let mut queue = self.queue.lock();
         if queue.bytes + bytes > QUEUE_BYTES_MAX || queue.has_ended {
             return;
         }
         queue.bytes += bytes;
-        queue.waiting.insert(name, waiting);
-        queue.jobs.push_back(Job::Keep(Box::new(let_go)));
+        queue.waiting.insert(name, Arc::clone(&let_go));
+        queue.jobs.push_back(Job::Keep(name, let_go));
         drop(queue);
         self.changed.notify_all();
     }
 
-    /// An answer that waits to be written, and what had been purged when memory let go of it.
+    /// An answer that waits to be written.
     pub(crate) fn waiting(
         &self,
         url: UrlRef<'_>,
         function: Id,
         values: &Values,
-    ) -> Option<(Arc<Entry>, Since)> {
+    ) -> Option<Arc<LetGo>> {
         if self.queue.lock().waiting.is_empty() {
             return None;
         }
         let name = name_of(url, function, values);
-        let waiting = self.queue.lock().waiting.get(&name).cloned()?;
-        Some((waiting.entry, waiting.since))
+        self.queue.lock().waiting.get(&name).cloned()
     }
 
     /// Has an answer that waits not written, if it is one of these.
@@ -199,32 +188,29 @@ impl Disk {
         variant: &Variant,
         is_it: impl Fn(&Entry) -> bool,
     ) {
-        if self.queue.lock().waiting.is_empty() {
-            return;
+        if !self.queue.lock().waiting.is_empty() {
+            let name = name_of(url, variant.function, &variant.values);
+            self.take_waiting(&name, |there| is_it(&there.entry));
         }
-        let name = name_of(url, variant.function, &variant.values);
-        let mut queue = self.queue.lock();
-        let there = queue.waiting.get(&name);
-        let _gone = there
-            .is_some_and(|there| is_it(&there.entry))
-            .then(|| queue.waiting.remove(&name));
     }
 
     /// Whether this is still to be written, and no other in its place.
-    fn is_wanted(&self, let_go: &LetGo) -> bool {
+    fn is_wanted(&self, name: &Name, let_go: &Arc<LetGo>) -> bool {
         let queue = self.queue.lock();
-        let waiting = queue.waiting.get(&let_go.name());
-        waiting.is_some_and(|waiting| Arc::ptr_eq(&waiting.entry, &let_go.entry))
+        let waiting = queue.waiting.get(name);
+        waiting.is_some_and(|waiting| Arc::ptr_eq(waiting, let_go))
     }
 
     /// It is written, or won't be.
-    fn is_over(&self, let_go: &LetGo) {
-        let name = let_go.name();
+    fn is_over(&self, name: &Name, let_go: &Arc<LetGo>) {
+        self.take_waiting(name, |there| Arc::ptr_eq(there, let_go));
+    }
+
+    fn take_waiting(&self, name: &Name, is_it: impl Fn(&Arc<LetGo>) -> bool) {
         let mut queue = self.queue.lock();
-        let waiting = queue.waiting.get(&name);
-        let _gone = waiting
-            .is_some_and(|waiting| Arc::ptr_eq(&waiting.entry, &let_go.entry))
-            .then(|| queue.waiting.remove(&name));
+        if queue.waiting.get(name).is_some_and(is_it) {
+            queue.waiting.remove(name);
+        }
     }
 
     /// Removes files that nothing leads to any more.

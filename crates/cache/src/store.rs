@@ -375,9 +375,6 @@ impl Store {
     pub fn remove(&self, place: &Place, url: UrlRef<'_>, variant: &Variant) {
         let remove = |answers: &mut Answers| answers.group.remove(variant);
         place.share.answers.change_there(&url, remove);
-        if let Some(disk) = self.disk() {
-            disk.give_up(url, variant, |_| true);
-        }
         self.unfile_variant(place, url, variant, |_| true);
     }
 }

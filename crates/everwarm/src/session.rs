@@ -18,7 +18,7 @@ use everwarm_node::{
     StartError,
 };
 use everwarm_node::{Migration, Migrations};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::args::BoundsArgs;
 use crate::commands::build::Made;
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     node: Arc<Node>,
     live: Option<Live>,
     /// Sends what the node counts, where there is a collector.
-    exporting: Option<JoinHandle<()>>,
+    exporting: JoinSet<()>,
 }
 
 /// What is served.
@@ -120,10 +120,11 @@ impl Session {
         config.blobs_s3 = outside.blobs.config();
         config.otlp.clone_from(&outside.otlp);
         let node = Arc::new(Node::start(config).await?);
-        let exporting = outside.otlp.is_some().then(|| {
+        let mut exporting = JoinSet::new();
+        if outside.otlp.is_some() {
             let node = Arc::clone(&node);
-            tokio::spawn(async move { node.keep_exporting().await })
-        });
+            exporting.spawn(async move { node.keep_exporting().await });
+        }
         Ok(Self {
             node,
             live: None,
@@ -190,23 +191,15 @@ impl Session {
     }
 
     /// Lets what goes on end, for at most [`DRAIN_TIME_MAX`].
-    pub(crate) async fn drain(self) -> Duration {
+    pub(crate) async fn drain(mut self) -> Duration {
         let started = Instant::now();
         self.node.drain(DRAIN_TIME_MAX, Ending::Stopped).await;
         self.node.close_books().await;
-        if let Some(exporting) = &self.exporting {
-            exporting.abort();
+        if !self.exporting.is_empty() {
+            self.exporting.abort_all();
             self.node.finish_telemetry().await;
         }
         started.elapsed()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(exporting) = &self.exporting {
-            exporting.abort();
-        }
     }
 }
 

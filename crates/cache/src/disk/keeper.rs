@@ -67,7 +67,7 @@ impl Keeper {
         loop {
             match queue.jobs.pop_front() {
                 Some(job) => {
-                    if let Job::Keep(let_go) = &job {
+                    if let Job::Keep(_, let_go) = &job {
                         queue.bytes -= let_go.entry.bytes() as u64;
                     }
                     return Some((job, queue.has_ended));
@@ -110,11 +110,11 @@ impl Keeper {
                 self.filings.remove(&number);
             }
             Job::Finish(answer, number, _) => self.finish(&answer, number),
-            Job::Keep(let_go) => {
-                if !has_ended && self.disk.is_wanted(&let_go) {
+            Job::Keep(name, let_go) => {
+                if !has_ended && self.disk.is_wanted(&name, &let_go) {
                     self.keep(&let_go);
                 }
-                self.disk.is_over(&let_go);
+                self.disk.is_over(&name, &let_go);
             }
         }
     }

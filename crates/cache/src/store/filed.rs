@@ -1,11 +1,13 @@
 //! The part of the store that is on the disk: which answers are there, and what goes first.
 //!
 //! Owns that an answer gets there only if it wasn't purged since it was in memory, nor replaced by a later one. Locks: a
-//! part of what is on the disk before one of what is in memory, never the other way round.
+//! part of what is on the disk before one of what is in memory, never the other way round; the queue of what is to be written
+//! comes last.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Answers, Place, Share, Since, Store};
 use crate::disk::{
@@ -170,24 +172,25 @@ impl Store {
     /// again meanwhile.
     pub(super) fn unfile_older(&self, place: &Place, url: UrlRef<'_>, kept: &Entry) {
         let asked = kept.freshness.parts().asked;
-        if let Some(disk) = self.disk() {
-            let is_older = |there: &Entry| kept.freshness.is_later_than(&there.freshness);
-            disk.give_up(url, &kept.variant, is_older);
-        }
-        self.unfile_variant(place, url, &kept.variant, |known| known.asked < asked);
+        self.unfile_variant(place, url, &kept.variant, |there| there < asked);
     }
 
+    /// Removes an answer from the disk, or from the way there, by when it was asked for.
     pub(super) fn unfile_variant(
         &self,
         place: &Place,
         url: UrlRef<'_>,
         variant: &Variant,
-        is_it: impl Fn(&Known) -> bool,
+        is_it: impl Fn(Instant) -> bool,
     ) {
+        let Some(disk) = self.disk() else { return };
+        disk.give_up(url, variant, |there| is_it(there.freshness.parts().asked));
         if place.app.has_files() {
             let name = variant_name(variant.function, &variant.values);
             // Nobody waits for it: if the process ends before, what is replaced is what the next one has.
-            let _ = self.unfile(place, url, |known| known.variant == name && is_it(known));
+            let _ = self.unfile(place, url, |known| {
+                known.variant == name && is_it(known.asked)
+            });
         }
     }
 
@@ -221,8 +224,8 @@ impl Store {
         function: Id,
         values: &Values,
     ) -> Option<Arc<Entry>> {
-        let (entry, since) = self.disk()?.waiting(url, function, values)?;
-        (place.app.since(url) == since).then_some(entry)
+        let let_go = self.disk()?.waiting(url, function, values)?;
+        (place.app.since(url) == let_go.since).then(|| Arc::clone(&let_go.entry))
     }
 
     /// A function's answer to a request, if it is on the disk. That counts as use.

@@ -111,7 +111,7 @@ impl Log {
 }
 
 impl Ahead {
-    /// The same, but for a while after it couldn't: each try takes from what commits need.
+    /// Grows, but not for a while once it couldn't: each try takes from what commits need.
     fn grow_unless_paused(&mut self, end: u64) -> io::Result<()> {
         if self
             .paused_until
