@@ -108,6 +108,13 @@ pub(crate) struct Known {
     pub(crate) tags: Box<[u64]>,
 }
 
+impl Known {
+    /// How many bytes it counts for.
+    pub(crate) fn weight(&self) -> u64 {
+        self.bytes.max(FILE_BYTES_MIN)
+    }
+}
+
 /// The files of a URL.
 pub(crate) struct Files {
     app: Arc<AppCache>,
@@ -170,7 +177,7 @@ impl Files {
 
 impl Weighed for Files {
     fn bytes(&self) -> usize {
-        let of = |known: &Known| usize::try_from(known.bytes.max(FILE_BYTES_MIN));
+        let of = |known: &Known| usize::try_from(known.weight());
         let each = self
             .known
             .iter()

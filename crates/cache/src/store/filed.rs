@@ -98,12 +98,16 @@ impl Store {
             app: app.id(),
             number: known.number,
         };
-        if known.bytes > self.bounds.disk_bytes_of_entry {
+        let bounds = &self.bounds;
+        let room_max = bounds.disk_bytes_of_tenant.min(bounds.disk_bytes);
+        if known.bytes > bounds.disk_bytes_of_entry || known.weight() > room_max {
             return vec![file];
         }
         let url = url.borrowed();
         let make = || Files::new(app);
-        let mut gone = share.files.change(UrlName::of(url), make, |files| {
+        // Before it counts: so there is never more than the bounds, whoever looks.
+        let mut gone = self.make_room_on_disk(share, known.weight());
+        gone.extend(share.files.change(UrlName::of(url), make, |files| {
             let is_replaced = place.has_later(url, entry);
             // Purges count before they remove, and remove behind the same lock.
             if is_replaced || app.since(url) != *since {
@@ -112,23 +116,23 @@ impl Store {
                 place.remove_older(url, entry);
                 files.put(known)
             }
-        });
-        gone.extend(self.make_room_on_disk(share));
+        }));
         gone
     }
 
-    fn make_room_on_disk(&self, share: &Share) -> Vec<FilePlace> {
+    /// Makes room for so many bytes more. The files that go.
+    fn make_room_on_disk(&self, share: &Share, more: u64) -> Vec<FilePlace> {
         let mut gone = Vec::new();
         let mut let_one_go = |share: &Share| {
             let files = share.files.let_one_go(|_, files| files.all());
             files.map(|files| gone.extend(files)).is_some()
         };
-        while share.count.disk_bytes() > self.bounds.disk_bytes_of_tenant {
+        while share.count.disk_bytes() + more > self.bounds.disk_bytes_of_tenant {
             if !let_one_go(share) {
                 break;
             }
         }
-        while self.all.disk_bytes() > self.bounds.disk_bytes {
+        while self.all.disk_bytes() + more > self.bounds.disk_bytes {
             let largest = self.largest(|share| share.count.disk_bytes());
             if !largest.is_some_and(|share| let_one_go(&share)) {
                 break;
