@@ -2,6 +2,7 @@
 
 mod cached;
 mod files;
+mod own_books;
 mod visit;
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ pub mod forwarded;
 pub mod head;
 pub mod ingress;
 pub mod meter;
+mod pieces;
 pub mod placement;
 pub mod previews;
 pub mod respond;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use bytes::Bytes;
-use everwarm_bundle::{FilesError, Held, Kept, Part, Stored, WHOLE_BYTES_MAX, media};
+use everwarm_bundle::{FilesError, Held, Kept, PIECE_BYTES, Part, Stored, WHOLE_BYTES_MAX, media};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::compress::{Coding, best_of};
 use crate::head::REQUEST_ID;
+use crate::pieces::{Reading, Source};
+use crate::respond::Failure;
 
 const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -177,9 +179,19 @@ impl Content {
         let held = self.held.get_or_make(self.bundle.library(), read).await?;
         Ok(held.bytes.clone())
     }
+}
 
-    /// Reads a piece, or all of what has no pieces, on the threads for what blocks.
-    pub(super) async fn read(&self, piece: usize) -> Result<Bytes, FilesError> {
-        self.bundle.read(&self.part, piece).await
+/// Read on the threads for what blocks.
+impl Source for Arc<Content> {
+    const PIECE_BYTES: u64 = PIECE_BYTES as u64;
+    type Error = FilesError;
+
+    fn read(&self, piece: usize) -> Reading<FilesError> {
+        let content = Self::clone(self);
+        Box::pin(async move { content.bundle.read(&content.part, piece).await })
+    }
+
+    fn failed(&mut self, error: FilesError) -> Failure {
+        error.into()
     }
 }

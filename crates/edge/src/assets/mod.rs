@@ -4,7 +4,6 @@
 //! `everwarm_bundle`'s. What comes before and after (admission, books) is `dispatch`'s.
 
 mod answer;
-mod body;
 mod conditions;
 mod file;
 mod index;
@@ -23,7 +22,6 @@ use crate::router::RouteTable;
 use crate::tally::Tally;
 
 pub(crate) use answer::{Content, Reply, redirect, reply};
-pub use body::FileBody;
 pub use conditions::{Range, range};
 pub(crate) use conditions::{accepts_html, has_already};
 pub(crate) use index::Found;

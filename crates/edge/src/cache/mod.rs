@@ -30,7 +30,7 @@ pub(crate) use disk::{Large, Read, read};
 pub(crate) use flights::{Joined, Landing, Lead, Patience};
 pub(crate) use recording::{Head, Recording};
 pub(crate) use reply::{Reply, reply};
-pub(crate) use streamed::Streamed;
+pub(crate) use streamed::LargeContent;
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -12,7 +12,6 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::PIECE_BYTES;
 use super::coding::Encoder;
-use crate::assets::FileBody;
 
 /// See the module's documentation.
 pub struct ResponseBody(Kind);
@@ -20,7 +19,6 @@ pub struct ResponseBody(Kind);
 enum Kind {
     AsGiven(GuestBody),
     Compressed(Box<Compressed>),
-    File(Box<FileBody>),
 }
 
 struct Compressed {
@@ -42,19 +40,12 @@ impl From<GuestBody> for ResponseBody {
     }
 }
 
-impl From<FileBody> for ResponseBody {
-    fn from(body: FileBody) -> Self {
-        Self(Kind::File(Box::new(body)))
-    }
-}
-
 impl ResponseBody {
     /// Whether all of it was asked for.
     pub(crate) fn is_handed_over(&self) -> bool {
         match &self.0 {
             Kind::AsGiven(body) => body.is_handed_over(),
             Kind::Compressed(compressed) => compressed.encoder.is_none(),
-            Kind::File(file) => file.is_end_stream(),
         }
     }
 
@@ -63,7 +54,6 @@ impl ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.deadline(),
             Kind::Compressed(compressed) => compressed.body.deadline(),
-            Kind::File(file) => Some(file.deadline()),
         }
     }
 
@@ -73,7 +63,6 @@ impl ResponseBody {
             Kind::AsGiven(body) => body.expire(),
             Kind::Compressed(compressed) => compressed.body.expire(),
             // Its end tells of a client that didn't take all of it.
-            Kind::File(file) => drop(file),
         }
     }
 
@@ -100,7 +89,6 @@ impl Body for ResponseBody {
         match &mut self.get_mut().0 {
             Kind::AsGiven(body) => Pin::new(body).poll_frame(cx),
             Kind::Compressed(compressed) => compressed.poll_frame(cx),
-            Kind::File(file) => Pin::new(file).poll_frame(cx),
         }
     }
 
@@ -108,7 +96,6 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.is_end_stream(),
             Kind::Compressed(_) => false,
-            Kind::File(file) => file.is_end_stream(),
         }
     }
 
@@ -116,7 +103,6 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::AsGiven(body) => body.size_hint(),
             Kind::Compressed(_) => SizeHint::default(),
-            Kind::File(file) => file.size_hint(),
         }
     }
 }

@@ -2,21 +2,22 @@
 //! other thread if the file is in memory.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::Request;
-use everwarm_engine::usage::Usage;
 use http::{Method, Response, StatusCode};
 
+use super::own_books::{OwnAnswerer, OwnBooks};
 use super::visit::{Record, Visit};
 use super::{Edge, Target};
 use crate::admission::{Gate, Gated, Gates, Permit, Toll};
-use crate::assets::{Content, FileBody, Found, Mount, Reply, accepts_html, redirect, reply};
+use crate::assets::{Content, Found, Mount, Reply, accepts_html, redirect, reply};
 use crate::compress::ResponseBody;
 use crate::head;
-use crate::meter::{AccessEvent, RequestId, Start};
+use crate::meter::{RequestId, Start};
+use crate::pieces::Pieces;
 use crate::respond::{Failure, respond};
 
 /// What comes of asking for a file.
@@ -116,22 +117,22 @@ fn responded(reply: Reply, books: Books) -> Response<ResponseBody> {
     let body = match content {
         Content::Whole(bytes) => {
             books.close(status, bytes.len() as u64, None);
-            GuestBody::full(bytes).into()
+            GuestBody::full(bytes)
         }
         Content::Part(content, bytes) => {
             let on_end = Box::new(move |sent, failure: Option<Failure>| {
                 books.close(status, sent, failure.as_ref());
             });
-            FileBody::new(content, bytes, on_end).into()
+            GuestBody::other(Box::pin(Pieces::new(content, bytes, on_end)))
         }
     };
-    let mut response = Response::new(body);
+    let mut response = Response::new(ResponseBody::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-/// The books of a request for a file.
+/// The books of a request for a file, and its place.
 struct Books {
     record: Option<Record>,
     request_id: RequestId,
@@ -142,35 +143,16 @@ struct Books {
 impl Books {
     fn close(self, status: StatusCode, bytes_out: u64, failure: Option<&Failure>) {
         let AskedFiles { edge, mount } = self.permit.give_back();
-        let site = &mount.site;
-        let usage = Usage {
-            cpu: Duration::ZERO,
-            wall: self.started.elapsed(),
-            memory_peak_bytes: 0,
-            bytes_in: 0,
-            bytes_out,
-            status: Some(status),
-            fault: None,
+        let by = OwnAnswerer {
+            tally: &mount.site.tally,
+            answerer: mount.site.answerer(),
+            start: Start::Asset,
         };
-        let is_the_nodes = matches!(failure, Some(Failure::Files(_)));
-        if let Some(failure) = failure {
-            edge.failures.count(failure.code());
-        }
-        site.tally.add(Start::Asset, status, &usage);
-        let Some(record) = self.record else { return };
-        edge.log.record(&AccessEvent {
-            request_id: self.request_id,
-            client: record.client,
-            method: record.method,
-            uri: record.uri,
-            status,
-            function: Some(site.answerer()),
-            start: Some(Start::Asset),
-            took: usage.wall,
-            code: failure.map(Failure::code),
-            detail: failure.and_then(Failure::detail_for_log),
-            // What is wrong with the node's own files is no tenant's business.
-            usage: (!is_the_nodes).then_some(usage),
-        });
+        let books = OwnBooks {
+            record: self.record,
+            request_id: &self.request_id,
+            started: self.started,
+        };
+        books.close(&edge, &by, status, bytes_out, failure);
     }
 }

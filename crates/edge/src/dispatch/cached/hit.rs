@@ -1,24 +1,24 @@
 //! Answers with what is kept: no instance, and books that close at once, or with the last byte that is read from the disk.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use everwarm_cache::entry::Entry;
 use everwarm_cache::status::{self, Used};
-use everwarm_engine::fault::Fault;
 use everwarm_engine::invoke::GuestBody;
 use everwarm_engine::own::Own;
-use everwarm_engine::usage::Usage;
 use http::{HeaderMap, Method, Response, StatusCode, header};
 
-use super::super::visit::{Record, Visit};
+use super::super::own_books::{OwnAnswerer, OwnBooks};
+use super::super::visit::Visit;
 use super::super::{Edge, Target, tells_timing};
 use super::fetch::Errand;
 use crate::admission::{Gate, Gated, Gates, Permit, Toll, pass};
-use crate::cache::{Cached, Large, Reply, Streamed, Wanted, reply};
+use crate::cache::{Cached, Large, LargeContent, Reply, Wanted, reply};
 use crate::compress::{self, OfKept};
-use crate::meter::{AccessEvent, RequestId, Start};
+use crate::meter::Start;
+use crate::pieces::Pieces;
 use crate::respond::Failure;
 
 /// What is kept of a function, and the node that is asked.
@@ -129,12 +129,12 @@ pub(super) fn hit(
     );
     let bytes_out = response.body().whole_len().unwrap_or(0) as u64;
     let record = visit.take_record();
-    let books = Books {
+    let books = OwnBooks {
         record,
         request_id: &visit.request_id,
         started: visit.started,
     };
-    books.close(edge, target, response.status(), bytes_out, None);
+    books.close(edge, &by(target), response.status(), bytes_out, None);
     Ok(response)
 }
 
@@ -157,14 +157,14 @@ pub(super) fn hit_large(
     }
     let (record, request_id, started) =
         (visit.take_record(), visit.request_id.clone(), visit.started);
-    let on_end = move |sent: u64, fault: Option<Fault>| {
+    let on_end = move |sent: u64, failure: Option<Failure>| {
         let AskedCache { edge, target } = permit.give_back();
-        let books = Books {
+        let books = OwnBooks {
             record,
             request_id: &request_id,
             started,
         };
-        books.close(&edge, &target, status, sent, fault);
+        books.close(&edge, &by(&target), status, sent, failure.as_ref());
     };
     let body = if length == 0 {
         on_end(0, None);
@@ -179,8 +179,8 @@ pub(super) fn hit_large(
                 cached.store.forget_damaged(&cached.place, url, &filed);
             }
         };
-        let streamed = Streamed::new(large, bytes, Box::new(on_end), Box::new(on_damage));
-        GuestBody::other(Box::pin(streamed))
+        let content = LargeContent::new(large, Box::new(on_damage));
+        GuestBody::other(Box::pin(Pieces::new(content, bytes, Box::new(on_end))))
     };
     let mut response = responded(reply, &kept, body);
     let used = Used {
@@ -224,52 +224,11 @@ fn count(cached: &Cached, used: Used) {
     }
 }
 
-/// The books of a request that no function was asked for.
-struct Books<'v> {
-    record: Option<Record>,
-    request_id: &'v RequestId,
-    started: Instant,
-}
-
-impl Books<'_> {
-    fn close(
-        self,
-        edge: &Edge,
-        target: &Target,
-        status: StatusCode,
-        bytes_out: u64,
-        fault: Option<Fault>,
-    ) {
-        let failure = fault.map(Failure::from);
-        let usage = Usage {
-            cpu: Duration::ZERO,
-            wall: self.started.elapsed(),
-            memory_peak_bytes: 0,
-            bytes_in: 0,
-            bytes_out,
-            status: Some(status),
-            fault: None,
-        };
-        target.tally.add(Start::Cache, status, &usage);
-        if let Some(failure) = &failure {
-            edge.failures.count(failure.code());
-        }
-        let Some(record) = self.record else {
-            return;
-        };
-        edge.log.record(&AccessEvent {
-            request_id: self.request_id.clone(),
-            client: record.client,
-            method: record.method,
-            uri: record.uri,
-            status,
-            function: Some(&target.answerer),
-            start: Some(Start::Cache),
-            took: usage.wall,
-            code: failure.as_ref().map(Failure::code),
-            detail: failure.as_ref().and_then(Failure::detail_for_log),
-            usage: Some(usage),
-        });
+fn by(target: &Target) -> OwnAnswerer<'_> {
+    OwnAnswerer {
+        tally: &target.tally,
+        answerer: &target.answerer,
+        start: Start::Cache,
     }
 }
 

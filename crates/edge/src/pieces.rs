@@ -1,17 +1,19 @@
 //! The body of a response that is read from the disk while it is sent: a piece at a time, the next when the one before was
 //! taken.
+//!
+//! Owns how long that may take, and that its end is heard of once. Where pieces come from, and whether they are what was
+//! written, is the business of whoever reads them.
 
+use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use everwarm_bundle::{FilesError, PIECE_BYTES};
 use everwarm_engine::fault::Fault;
+use everwarm_engine::invoke::OtherBody;
 use http_body::{Body, Frame, SizeHint};
 
-use super::file::Content;
 use crate::respond::Failure;
 
 /// How long a response may take besides what its bytes take.
@@ -20,31 +22,42 @@ const TIME_MIN: Duration = Duration::from_secs(30);
 const BYTES_PER_SECOND_MIN: u64 = 32 << 10;
 
 /// Called once, with the bytes that were handed over and what went wrong.
-type OnFileEnd = Box<dyn FnOnce(u64, Option<Failure>)>;
+type OnEnd = Box<dyn FnOnce(u64, Option<Failure>)>;
 
-type Reading = Pin<Box<dyn Future<Output = Result<Bytes, FilesError>>>>;
+/// A piece that is being read.
+pub(crate) type Reading<E> = Pin<Box<dyn Future<Output = Result<Bytes, E>>>>;
+
+/// Where pieces come from.
+pub(crate) trait Source: Unpin + 'static {
+    /// Bytes of each piece but the last.
+    const PIECE_BYTES: u64;
+    /// Why one can't be read, or isn't what was written.
+    type Error;
+
+    /// Reads one.
+    fn read(&self, piece: usize) -> Reading<Self::Error>;
+
+    /// What the failure is to the request. Called once at most: there are no pieces after it.
+    fn failed(&mut self, error: Self::Error) -> Failure;
+}
 
 /// See the module's documentation.
-pub struct FileBody {
-    content: Arc<Content>,
+pub(crate) struct Pieces<S: Source> {
+    source: S,
     at: u64,
     end: u64,
     sent: u64,
     deadline: Instant,
-    reading: Option<Reading>,
-    on_end: Option<OnFileEnd>,
+    reading: Option<Reading<S::Error>>,
+    on_end: Option<OnEnd>,
 }
 
-impl FileBody {
+impl<S: Source> Pieces<S> {
     /// These bytes of a content.
-    pub(crate) fn new(
-        content: Arc<Content>,
-        bytes: std::ops::Range<u64>,
-        on_end: OnFileEnd,
-    ) -> Self {
+    pub(crate) fn new(source: S, bytes: Range<u64>, on_end: OnEnd) -> Self {
         let seconds = (bytes.end - bytes.start) / BYTES_PER_SECOND_MIN;
         Self {
-            content,
+            source,
             at: bytes.start,
             end: bytes.end,
             sent: 0,
@@ -54,28 +67,26 @@ impl FileBody {
         }
     }
 
-    /// When it ends, whoever hasn't taken all of it by then.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     fn close(&mut self, failure: Option<Failure>) {
         if let Some(on_end) = self.on_end.take() {
             on_end(self.sent, failure);
         }
     }
+
+    fn break_off(&mut self, failure: Failure) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        self.at = self.end;
+        self.close(Some(failure));
+        Poll::Ready(Some(Err(Fault::BodyDropped)))
+    }
 }
 
-/// The piece of a byte, and where it begins.
-fn piece_of(byte: u64) -> (usize, u64) {
-    let piece = byte / PIECE_BYTES as u64;
-    (
-        usize::try_from(piece).unwrap_or(usize::MAX),
-        piece * PIECE_BYTES as u64,
-    )
+impl<S: Source> OtherBody for Pieces<S> {
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
 }
 
-impl Body for FileBody {
+impl<S: Source> Body for Pieces<S> {
     type Data = Bytes;
     type Error = Fault;
 
@@ -88,24 +99,29 @@ impl Body for FileBody {
             this.close(None);
             return Poll::Ready(None);
         }
-        let (piece, begins) = piece_of(this.at);
-        let reading = this.reading.get_or_insert_with(|| {
-            let content = Arc::clone(&this.content);
-            Box::pin(async move { content.read(piece).await })
-        });
+        let piece = this.at / S::PIECE_BYTES;
+        let source = &this.source;
+        let reading = this
+            .reading
+            .get_or_insert_with(|| source.read(usize::try_from(piece).unwrap_or(usize::MAX)));
         let read = ready!(reading.as_mut().poll(cx));
         this.reading = None;
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => {
-                this.at = this.end;
-                this.close(Some(error.into()));
-                return Poll::Ready(Some(Err(Fault::BodyDropped)));
+                let failure = this.source.failed(error);
+                return this.break_off(failure);
             }
         };
-        // Both are within the piece, which is checked to be as long as it says.
-        let within = |byte: u64| usize::try_from(byte - begins).unwrap_or(0).min(bytes.len());
+        let begins = piece * S::PIECE_BYTES;
+        let within = |byte: u64| {
+            usize::try_from(byte - begins).map_or(bytes.len(), |at| at.min(bytes.len()))
+        };
         let bytes = bytes.slice(within(this.at)..within(this.end));
+        if bytes.is_empty() {
+            // A piece that is too short: what is left would never end.
+            return this.break_off(Fault::BodyDropped.into());
+        }
         this.at += bytes.len() as u64;
         this.sent += bytes.len() as u64;
         if this.at >= this.end {
@@ -124,7 +140,7 @@ impl Body for FileBody {
     }
 }
 
-impl Drop for FileBody {
+impl<S: Source> Drop for Pieces<S> {
     fn drop(&mut self) {
         self.close(Some(Fault::ClientGone.into()));
     }
