@@ -2,11 +2,13 @@
 
 mod access;
 mod book;
+mod line;
 pub mod metrics;
 pub mod otlp;
 mod shelf;
 mod writer;
 
 pub use access::{AccessFormat, AccessLogger};
-pub use book::{Filter, Found, Line, LogBook, Logged, Request, Source};
+pub use book::{Found, LogBook};
+pub use line::{Filter, Line, Logged, Request, Source};
 pub(crate) use shelf::Shelf;

@@ -20,7 +20,8 @@ use everwarm_store::catalog::UnixMillis;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
-use super::book::{Key, Line, LogBook, Logged, Request, Source};
+use super::book::{Key, LogBook};
+use super::line::{Line, Logged, Request, Source};
 use crate::node::Node;
 
 /// Bytes of one of the two files of an app.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use everwarm_edge::meter::Answerer;
 use parking_lot::{Condvar, Mutex};
 
-use super::book::{LogBook, Source};
+use super::book::LogBook;
+use super::line::Source;
 
 /// Bytes that may wait to be written; lines beyond that are dropped and counted.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
