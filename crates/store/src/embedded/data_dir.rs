@@ -8,11 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
 use super::OpenError;
 use super::disk::{LocalDisk, make_dirs};
 
 /// How long a process that ends may take to let the folder go.
 const LET_GO_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long what is left of a process that was killed may take: on its way to another program a child of its still has
+/// the lock, and children that compile are the last to get a busy CPU.
+const REMAINS_TIME_MAX: Duration = Duration::from_secs(15);
 /// How often the lock is tried meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A process id has at most this many digits on the systems we run on.
@@ -129,19 +135,23 @@ fn take_lock(root: &Path) -> Result<File, OpenError> {
         .truncate(false)
         .open(&path)
         .map_err(OpenError::io("open the lock file", &path))?;
-    let deadline = Instant::now() + LET_GO_TIME_MAX;
+    let started = Instant::now();
     loop {
         match lock.try_lock() {
             Ok(()) => break,
-            // A process that was killed lets go when the last of it is gone.
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(LOOK_AGAIN);
-            }
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    dir: root.to_owned(),
-                    holder: read_holder(&mut lock),
-                });
+                let holder = read_holder(&mut lock);
+                let patience = match holder {
+                    Some(process) if is_gone(process) => REMAINS_TIME_MAX,
+                    _ => LET_GO_TIME_MAX,
+                };
+                if started.elapsed() >= patience {
+                    return Err(OpenError::InUse {
+                        dir: root.to_owned(),
+                        holder,
+                    });
+                }
+                std::thread::sleep(LOOK_AGAIN);
             }
             Err(TryLockError::Error(source)) => {
                 return Err(OpenError::io("lock", &path)(source));
@@ -155,12 +165,58 @@ fn take_lock(root: &Path) -> Result<File, OpenError> {
 /// Who holds the lock, for the message only: the lock is the kernel's, not the number.
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
+    lock.rewind().ok()?;
     lock.take(PID_DIGITS_MAX).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+fn is_gone(process: u32) -> bool {
+    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+    id.is_some_and(|id| test_kill_process(id) == Err(Errno::SRCH))
 }
 
 fn write_holder(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     writeln!(lock, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Locks a folder as a process that isn't there any more, and hands the lock to a program that runs for so long.
+    fn left_to(root: &Path, seconds: &str) -> std::process::Child {
+        let mut dead = Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let mut lock = take_lock(root).unwrap();
+        lock.set_len(0).unwrap();
+        lock.rewind().unwrap();
+        writeln!(lock, "{}", dead.id()).unwrap();
+        let mut heir = Command::new("sleep");
+        heir.arg(seconds).stdin(Stdio::from(lock));
+        heir.spawn().unwrap()
+    }
+
+    #[test]
+    fn what_is_left_of_a_killed_process_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let mut heir = left_to(root.path(), "1.5");
+        let locked = DataDir::lock(root.path());
+        assert!(locked.is_ok(), "{locked:?}");
+        heir.wait().unwrap();
+    }
+
+    #[test]
+    fn process_that_is_there_has_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let _held = DataDir::lock(root.path()).unwrap();
+        let refused = DataDir::lock(root.path()).unwrap_err();
+        let OpenError::InUse { holder, .. } = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(holder, Some(std::process::id()));
+    }
 }

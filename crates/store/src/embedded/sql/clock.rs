@@ -80,25 +80,24 @@ impl Drop for Clock {
 impl Shared {
     fn run(&self) {
         let mut state = self.state();
+        // Between a look at the state and a wait the lock is held: what is told meanwhile is heard.
         while !state.is_over {
             let now = Instant::now();
-            while let Some(first) = state.wakers.first_entry()
-                && first.key().0 <= now
-            {
-                let waker = first.remove();
-                drop(state);
-                waker.wake();
-                state = self.state();
-            }
-            let next = state.wakers.keys().next().map(|(at, _)| *at);
-            state = if let Some(at) = next {
-                let left = at.saturating_duration_since(now);
-                let waited = self.earlier.wait_timeout(state, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            } else {
+            let Some(first) = state.wakers.first_entry() else {
                 let waited = self.earlier.wait(state);
-                waited.unwrap_or_else(PoisonError::into_inner)
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
             };
+            let at = first.key().0;
+            if at > now {
+                let waited = self.earlier.wait_timeout(state, at - now);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            let waker = first.remove();
+            drop(state);
+            waker.wake();
+            state = self.state();
         }
     }
 
@@ -143,6 +142,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn clock_that_is_dropped_while_it_wakes_somebody_ends() {
+        struct Dropping(Mutex<Option<Clock>>);
+        impl std::task::Wake for Dropping {
+            fn wake(self: Arc<Self>) {
+                // As another thread may, in the moment in which the lock is free.
+                drop(self.0.lock().unwrap().take());
+            }
+        }
+        let clock = Clock::start().unwrap();
+        let (shared, dropping) = (Arc::clone(&clock.shared), Dropping(Mutex::new(Some(clock))));
+        let waker = Waker::from(Arc::new(dropping));
+        let soon = Instant::now() + Duration::from_millis(1);
+        shared.state().wakers.insert((soon, 0), waker);
+        shared.earlier.notify_all();
+        let thread = Arc::downgrade(&shared);
+        drop(shared);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while thread.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "its thread waits on");
+            std::thread::yield_now();
+        }
+    }
 
     #[tokio::test]
     async fn who_waits_too_long_is_woken_and_leaves_nothing() {
