@@ -1,7 +1,7 @@
 //! Finds what is under test: the binary and the guests that `cargo xtask test` built.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::World;
 
@@ -36,6 +36,16 @@ pub fn component(guest: &str, world: World) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Whether a component is one of the guests.
+pub(crate) fn is_guest(component: &Path) -> bool {
+    component.parent() == Some(&named_by("EVERWARM_GUESTS"))
+}
+
+/// The folder of this run's machine code, where there is one.
+pub(crate) fn code() -> Option<PathBuf> {
+    env::var_os("EVERWARM_CODE").map(PathBuf::from)
 }
 
 fn named_by(variable: &str) -> PathBuf {

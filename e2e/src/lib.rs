@@ -12,6 +12,7 @@ pub mod app;
 pub mod asked;
 pub mod blobs;
 pub mod client;
+mod code;
 pub mod collector;
 pub mod deadline;
 pub mod deliveries;

@@ -13,7 +13,7 @@ use crate::client::{Connection, Request};
 use crate::deadline::{DEADLINE, LOOK_AGAIN, within};
 use crate::log::Log;
 use crate::reply::Reply;
-use crate::{installed, raw};
+use crate::{code, installed, raw};
 
 /// A command that runs the binary, without what `cargo test` put into the environment.
 pub fn everwarm_command() -> Command {
@@ -194,11 +194,14 @@ impl Node {
     ///
     /// As [`Self::ready`].
     pub async fn ready_within(command: Command, deadline: Duration) -> Self {
+        code::before(&command);
+        let app = code::app_of(&command);
         let process = Process::start(command);
         let out = process.out.patient(deadline);
         let ready = out
             .value("the ready event", |value| value["event"] == "ready")
             .await;
+        code::ready(app.as_deref());
         let address = ready["listen"]
             .as_str()
             .and_then(|address| address.parse().ok());

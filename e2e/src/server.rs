@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::app::World;
 use crate::client::{Connection, Request};
+use crate::code;
 use crate::deadline::eventually;
 use crate::installed;
 use crate::node::{Node, everwarm_command};
@@ -389,15 +390,24 @@ impl NewApp {
         key: Option<&str>,
     ) -> Result<Deployed, ClientError> {
         for (function, path) in &self.components {
-            let bytes = std::fs::read(path).expect("the component can be read");
-            let digest = digest(&bytes);
-            if !client.has_component(&digest).await? {
-                client.put_component(&digest, Bytes::from(bytes)).await?;
-            }
+            let digest = upload(path, client).await?;
             self.deploy.components.insert(function.clone(), digest);
         }
-        client.deploy(&self.name, &self.deploy, key).await
+        let deployed = client.deploy(&self.name, &self.deploy, key).await;
+        self.components.values().for_each(|path| code::keep(path));
+        deployed
     }
+}
+
+/// Uploads a component if it isn't there. Returns its name.
+pub(crate) async fn upload(component: &Path, client: &Client) -> Result<String, ClientError> {
+    let bytes = std::fs::read(component).expect("the component can be read");
+    let digest = digest(&bytes);
+    code::bring(component);
+    if !client.has_component(&digest).await? {
+        client.put_component(&digest, Bytes::from(bytes)).await?;
+    }
+    Ok(digest)
 }
 
 /// The name of these bytes.

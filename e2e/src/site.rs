@@ -13,10 +13,11 @@ use everwarm_manifest::AssetPath;
 use tempfile::TempDir;
 
 use crate::app::World;
+use crate::code;
 use crate::installed;
 use crate::node::{Node, everwarm_command};
 use crate::reply::Reply;
-use crate::server::digest;
+use crate::server::{digest, upload};
 
 /// Bytes of the large file of [`Site::sample`].
 pub const LARGE_BYTES: usize = (2 << 20) + 777;
@@ -177,14 +178,13 @@ impl Site {
             health: None,
         };
         for (name, path) in &self.components {
-            let bytes = fs::read(path).expect("the component can be read");
-            let component = digest(&bytes);
-            if !client.has_component(&component).await? {
-                client.put_component(&component, bytes.into()).await?;
-            }
+            let component = upload(path, client).await?;
             deploy.components.insert(name.clone(), component);
         }
-        client.deploy("site", &deploy, None).await
+        let deployed = client.deploy("site", &deploy, None).await;
+        let paths = self.components.iter().map(|(_, path)| path);
+        paths.for_each(|path| code::keep(path));
+        deployed
     }
 }
 

@@ -7,10 +7,13 @@ use std::process::Command;
 use everwarm_e2e::{
     Connection, DataFolder, NewApp, Request, Server, World, component, eventually, everwarm,
 };
+use futures_util::future::join_all;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 /// File descriptors that the node may have.
 const FILES: u64 = 160;
+/// Functions that are asked for at once.
+const AT_ONCE: usize = 8;
 
 /// The node's command, after a word to the shell.
 fn after(word: &str, data: &DataFolder) -> Command {
@@ -153,21 +156,27 @@ async fn node_keeps_fewer_functions_than_it_has_files_for() {
         app.deploy(&server.client()).await.unwrap();
     }
     assert!(u64::try_from(2 * names.len()).unwrap() > FILES);
-    let mut connection = server.node.connect().await;
+    let connections = (0..AT_ONCE).map(|_| server.node.connect());
+    let mut connections = join_all(connections).await;
     for host in ["shop.example.com", "echo.example.com"] {
-        for name in &names {
-            // What was put out goes with its last instance, a second later. Until then there may be no room.
-            eventually("the function is served", async || {
-                let request = Request::get(&format!("/{name}")).header("host", host);
-                let reply = connection.send(request).await;
-                if reply.status() == 503 {
-                    reply.failed(503, "EW4040");
-                    return None;
-                }
-                reply.ok();
-                Some(())
-            })
-            .await;
+        for some in names.chunks(AT_ONCE) {
+            let asked = some.iter().zip(&mut connections);
+            join_all(asked.map(|(name, connection)| until_served(connection, host, name))).await;
         }
     }
+}
+
+/// What was put out goes with its last instance, a second later. Until then there may be no room.
+async fn until_served(connection: &mut Connection, host: &str, name: &str) {
+    eventually("the function is served", async || {
+        let request = Request::get(&format!("/{name}")).header("host", host);
+        let reply = connection.send(request).await;
+        if reply.status() == 503 {
+            reply.failed(503, "EW4040");
+            return None;
+        }
+        reply.ok();
+        Some(())
+    })
+    .await;
 }

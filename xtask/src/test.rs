@@ -1,7 +1,11 @@
 //! `cargo xtask test`: finds or installs what the tests need, builds the guests and the binary, and
 //! runs everything. The main run comes last, so that the runner's own summary ends the output.
 
+use std::io::ErrorKind;
 use std::num::NonZero;
+use std::path::PathBuf;
+
+use anyhow::Context;
 
 use crate::{debian, guests, steps};
 
@@ -49,6 +53,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     tests
         .env("EVERWARM_BIN", &binary)
-        .env("EVERWARM_GUESTS", &guests);
+        .env("EVERWARM_GUESTS", &guests)
+        .env("EVERWARM_CODE", new_code()?);
     steps::run(&mut tests)
+}
+
+/// Where the tests of this run find machine code of guests that others of them have made. Anew for each run: what is
+/// tested has made it.
+fn new_code() -> anyhow::Result<PathBuf> {
+    let folder = steps::target_dir()?.join("e2e-code");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("could not remove {}", folder.display()));
+        }
+        _ => Ok(folder),
+    }
 }
