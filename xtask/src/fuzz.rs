@@ -22,12 +22,21 @@ const COVERAGE_SIGN: &str = "inline 8-bit counters";
 /// What stands before the number of inputs in libFuzzer's statistics.
 const RUNS_SIGN: &str = "stat::number_of_executed_units:";
 
+/// How far the instrumented crates are optimised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OptLevel {
+    /// Soon built.
+    None,
+    /// Many inputs a second.
+    Full,
+}
+
 /// Runs one target, or all, for `seconds` each. New inputs are kept below the target folder, committed
 /// seeds stay as they are.
 ///
 /// # Errors
 /// When there is no such target, no C++ compiler, or a target finds something.
-pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
+pub(crate) fn run(target: Option<&str>, seconds: u64, optimised: OptLevel) -> anyhow::Result<()> {
     let all = targets()?;
     let chosen: Vec<&String> =
         match target {
@@ -37,7 +46,7 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
             })?],
         };
     need_cpp()?;
-    build(&all)?;
+    build(&all, optimised)?;
     let built = steps::target_dir()?;
     for name in chosen {
         fuzz(name, &built, seconds)?;
@@ -76,8 +85,12 @@ fn need_cpp() -> anyhow::Result<()> {
 
 /// Only this workspace's crates get coverage, so what they depend on is shared with other builds; for
 /// that, features are those of the whole workspace too.
-fn build(targets: &[String]) -> anyhow::Result<()> {
-    let wrapper = steps::root().join("fuzz/instrument.sh");
+fn build(targets: &[String], optimised: OptLevel) -> anyhow::Result<()> {
+    // Cargo knows builds apart by the wrapper's path.
+    let wrapper = steps::root().join(match optimised {
+        OptLevel::None => "fuzz/instrument-only.sh",
+        OptLevel::Full => "fuzz/instrument.sh",
+    });
     let mut build = steps::cargo();
     build.env("RUSTC_WORKSPACE_WRAPPER", wrapper).args([
         "build",

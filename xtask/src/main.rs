@@ -68,7 +68,7 @@ fn run() -> anyhow::Result<()> {
         "bench" => return bench::run(args.raw_args()?.collect()),
         "fuzz" => {
             let (target, seconds) = fuzz_arguments(&mut args)?;
-            return fuzz::run(target.as_deref(), seconds);
+            return fuzz::run(target.as_deref(), seconds, fuzz::OptLevel::Full);
         }
         _ => {}
     }

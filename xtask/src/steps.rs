@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+/// Seconds from which on a step's time is shown: what makes a run long.
+const SHOWN_TIME_MIN_S: u64 = 5;
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -58,6 +61,10 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
             "`{shown}` failed ({status}) after {:.0} s",
             started.elapsed().as_secs_f32()
         );
+    }
+    let took = started.elapsed().as_secs();
+    if took >= SHOWN_TIME_MIN_S {
+        eprintln!("==> {took} s: {shown}");
     }
     Ok(())
 }
