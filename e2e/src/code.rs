@@ -60,7 +60,7 @@ pub(crate) fn app_of(command: &Command) -> Option<PathBuf> {
 
 /// Gives the nodes of this test the code of a guest, if there is any.
 pub(crate) fn bring(component: &Path) {
-    each(component, |shared, compiled| copy_pair(shared, compiled));
+    each(component, copy_pair);
 }
 
 /// Keeps the code that a node of this test has of a guest.
