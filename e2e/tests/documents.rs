@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use everwarm_e2e::deadline::BUILD_DEADLINE;
 use everwarm_e2e::node::{Process, everwarm_command};

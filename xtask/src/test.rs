@@ -64,7 +64,7 @@ fn new_code() -> anyhow::Result<PathBuf> {
     let folder = steps::target_dir()?.join("e2e-code");
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("could not remove {}", folder.display()));
+            Err(error).with_context(|| format!("could not remove {}", folder.display()))
         }
         _ => Ok(folder),
     }
