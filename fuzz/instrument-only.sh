@@ -3,8 +3,8 @@
 # (RUSTC_WORKSPACE_WRAPPER), so that dependencies aren't built again. Stable rustc has the LLVM pass, if not
 # the flag for it.
 case " $* " in
-# A build script is linked without libFuzzer, which has the pass's functions.
-*" --crate-name build_script_"* | *" --crate-type proc-macro "*) exec "$@" ;;
+# What is linked without libFuzzer, which has the pass's functions.
+*" --crate-name build_script_"* | *" --crate-type proc-macro "* | *" --crate-name features_of_tests "*) exec "$@" ;;
 esac
 exec "$@" \
     --cfg fuzzing \

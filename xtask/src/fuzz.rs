@@ -84,7 +84,7 @@ fn need_cpp() -> anyhow::Result<()> {
 }
 
 /// Only this workspace's crates get coverage, so what they depend on is shared with other builds; for
-/// that, features are those of the whole workspace too.
+/// that, features are those of the whole workspace and its tests too.
 fn build(targets: &[String], optimised: OptLevel) -> anyhow::Result<()> {
     // Cargo knows builds apart by the wrapper's path.
     let wrapper = steps::root().join(match optimised {
@@ -97,6 +97,8 @@ fn build(targets: &[String], optimised: OptLevel) -> anyhow::Result<()> {
         "--workspace",
         "--features",
         "everwarm-fuzz/libfuzzer",
+        "--example",
+        "features_of_tests",
     ]);
     for target in targets {
         build.args(["--bin", &format!("fuzz-{target}")]);
