@@ -62,7 +62,6 @@ impl ResponseBody {
         match self.0 {
             Kind::AsGiven(body) => body.expire(),
             Kind::Compressed(compressed) => compressed.body.expire(),
-            // Its end tells of a client that didn't take all of it.
         }
     }
 
