@@ -158,11 +158,12 @@ fn take_lock(root: &Path) -> Result<File, OpenError> {
             }
         }
     }
-    write_holder(&mut lock).map_err(OpenError::io("write to the lock file", &path))?;
+    write_holder(&mut lock, std::process::id())
+        .map_err(OpenError::io("write to the lock file", &path))?;
     Ok(lock)
 }
 
-/// Who holds the lock, for the message only: the lock is the kernel's, not the number.
+/// Who has the lock or had it, for the message and for how long it is waited for: the lock is the kernel's, not the number.
 fn read_holder(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.rewind().ok()?;
@@ -175,10 +176,10 @@ fn is_gone(process: u32) -> bool {
     id.is_some_and(|id| test_kill_process(id) == Err(Errno::SRCH))
 }
 
-fn write_holder(lock: &mut File) -> io::Result<()> {
+fn write_holder(lock: &mut File, process: u32) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+    writeln!(lock, "{process}")
 }
 
 #[cfg(test)]
@@ -192,9 +193,7 @@ mod tests {
         let mut dead = Command::new("true").spawn().unwrap();
         dead.wait().unwrap();
         let mut lock = take_lock(root).unwrap();
-        lock.set_len(0).unwrap();
-        lock.rewind().unwrap();
-        writeln!(lock, "{}", dead.id()).unwrap();
+        write_holder(&mut lock, dead.id()).unwrap();
         let mut heir = Command::new("sleep");
         heir.arg(seconds).stdin(Stdio::from(lock));
         heir.spawn().unwrap()
