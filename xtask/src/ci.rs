@@ -1,13 +1,17 @@
 //! `cargo xtask ci`: everything that must hold before a change lands, cheapest first, tests last.
 //!
-//! Owns the order. Clippy and the docs share one set of checked dependencies; the tests and the fuzz
-//! targets share one set of built ones.
+//! Owns the order. All dependencies are compiled once: lints and docs come from the build that the tests run,
+//! and the fuzz targets share its dependencies.
 
 use crate::fuzz::OptLevel;
 use crate::{doc_check, fuzz, guests, steps, test, tidy};
 
 /// How long each fuzz target runs here. A long run is a matter of its own.
 const FUZZ_SECONDS: u64 = 5;
+/// Compiles, lints and makes docs, below the root.
+const COMPILER: &str = ".ci/compile.sh";
+/// Where it puts the docs.
+const DOCS_VARIABLE: &str = "EVERWARM_DOCS";
 
 /// Runs all checks, then all tests.
 ///
@@ -17,20 +21,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
     format()?;
     tidy::run()?;
     licences()?;
-    steps::run(steps::cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        "everwarm-bench/node",
-        "--",
-        "-Dwarnings",
-    ]))?;
+    doc_check::links()?;
     clippy_guests()?;
-    doc_check::run()?;
+    let compiler = steps::root().join(COMPILER);
+    let docs = steps::target_dir()?.join("doc");
+    steps::run(
+        steps::cargo()
+            .args(["build", "--workspace", "--all-targets"])
+            .args(["--features", "everwarm-bench/node"])
+            .env(steps::COMPILER_VARIABLE, &compiler)
+            .env(DOCS_VARIABLE, docs),
+    )?;
     // So short a run is over before a better build of the targets would be.
     fuzz::run(None, FUZZ_SECONDS, OptLevel::None)?;
-    test::run()
+    test::run(Some(&compiler))
 }
 
 /// `cargo fmt --check` in the workspace, the guests' workspace and each example.

@@ -32,7 +32,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     links()
 }
 
-fn links() -> anyhow::Result<()> {
+/// Whether links between Markdown files lead somewhere.
+///
+/// # Errors
+/// When one doesn't.
+pub(crate) fn links() -> anyhow::Result<()> {
     let root = steps::root();
     let mut dead = 0;
     for path in tidy::listed_files(&root)? {

@@ -92,7 +92,7 @@ fn build(targets: &[String], optimised: OptLevel) -> anyhow::Result<()> {
         OptLevel::Full => "fuzz/instrument.sh",
     });
     let mut build = steps::cargo();
-    build.env("RUSTC_WORKSPACE_WRAPPER", wrapper).args([
+    build.env(steps::COMPILER_VARIABLE, wrapper).args([
         "build",
         "--workspace",
         "--features",

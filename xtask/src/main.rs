@@ -76,7 +76,7 @@ fn run() -> anyhow::Result<()> {
         return Err(extra.unexpected()).with_context(|| format!("`{verb}` takes no arguments"));
     }
     match verb.as_str() {
-        "test" => test::run(),
+        "test" => test::run(None),
         "ci" => ci::run(),
         "tidy" => tidy::run(),
         "guests" => guests::run().map(|_| ()),

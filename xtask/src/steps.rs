@@ -11,6 +11,9 @@ use anyhow::{Context, bail};
 /// Seconds from which on a step's time is shown: what makes a run long.
 const SHOWN_TIME_MIN_S: u64 = 5;
 
+/// How cargo is told of a program that compiles the workspace's own crates.
+pub(crate) const COMPILER_VARIABLE: &str = "RUSTC_WORKSPACE_WRAPPER";
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));

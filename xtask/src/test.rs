@@ -3,17 +3,20 @@
 
 use std::io::ErrorKind;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 
 use crate::{debian, guests, steps};
 
-/// Runs every test of the repository.
+/// Runs every test of the repository. The workspace's own crates are compiled by `compiler`, as cargo does if there is
+/// none.
 ///
 /// # Errors
 /// When something can't be built or a test fails.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(compiler: Option<&Path>) -> anyhow::Result<()> {
+    let cargo = || with_compiler(compiler);
     debian::install()?;
     let guests = guests::run()?;
 
@@ -30,19 +33,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
     // Tests and binaries in one call: cargo then resolves features once, so that Wasmtime is compiled
     // once. Built apart, dev-dependencies would give the binary another set of features.
-    steps::run(steps::cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
+    steps::run(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
     let binary = steps::target_dir()?
         .join("debug")
         .join(format!("everwarm{}", std::env::consts::EXE_SUFFIX));
 
-    let nextest = steps::succeeds(steps::cargo().args(["nextest", "--version"]));
+    let nextest = steps::succeeds(cargo().args(["nextest", "--version"]));
     if nextest {
         // nextest doesn't run doc tests.
-        steps::run(steps::cargo().args(["test", "--workspace", "--doc"]))?;
+        steps::run(cargo().args(["test", "--workspace", "--doc"]))?;
     } else {
         eprintln!("\ncargo-nextest is not installed: running `cargo test` instead.");
     }
-    let mut tests = steps::cargo();
+    let mut tests = cargo();
     if nextest {
         // Many tests wait (for a process, a disk, a deadline): one more than the cores keeps them busy.
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get) + 1;
@@ -56,6 +59,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .env("EVERWARM_GUESTS", &guests)
         .env("EVERWARM_CODE", new_code()?);
     steps::run(&mut tests)
+}
+
+/// Cargo, with this program in rustc's place for the workspace's own crates.
+fn with_compiler(compiler: Option<&Path>) -> Command {
+    let mut cargo = steps::cargo();
+    if let Some(compiler) = compiler {
+        cargo.env(steps::COMPILER_VARIABLE, compiler);
+    }
+    cargo
 }
 
 /// Where the tests of this run find machine code of guests that others of them have made. Anew for each run: what is
