@@ -7,12 +7,15 @@
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::catalog::UnixMillis;
+
+/// Zeros that are written at once.
+const ZEROS: usize = 1 << 20;
 
 /// What the store's files and SQLite's pages are on.
 #[derive(Debug, Clone)]
@@ -63,6 +66,13 @@ pub trait Disk: Debug + Send + Sync {
         io::copy(&mut (&mut file).take(start), &mut io::sink())?;
         Ok(file)
     }
+
+    /// Opens a file that is there, to make it longer.
+    ///
+    /// # Errors
+    ///
+    /// The system's, `NotFound` among them.
+    fn open_to_grow(&self, path: &Path) -> io::Result<Box<dyn GrowingFile>>;
 
     /// What is known of a file or folder without opening it.
     ///
@@ -131,6 +141,30 @@ pub trait NewFile: Write + Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// A file that is made longer ahead of whoever writes it.
+pub trait GrowingFile: Debug + Send {
+    /// Bytes that it has.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Gives it so many bytes: less than it has, or zeros behind what it has, of which each is written.
+    ///
+    /// # Errors
+    ///
+    /// The system's. How long it is isn't known then.
+    fn set_length(&mut self, length: u64) -> io::Result<()>;
+
+    /// Makes what it has survive power loss.
+    ///
+    /// # Errors
+    ///
+    /// The system's. What is safe isn't known then.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
 /// What is known of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
@@ -154,6 +188,32 @@ impl NewFile for File {
     }
 }
 
+impl GrowingFile for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_length(&mut self, length: u64) -> io::Result<()> {
+        let mut end = self.length()?;
+        if length <= end {
+            return self.set_len(length);
+        }
+        // Not `set_len`: a hole has no place on the disk yet, and a write into it is one of the file system's journal too.
+        let zeros = vec![0; ZEROS.min(usize::try_from(length - end).unwrap_or(ZEROS))];
+        while end < length {
+            let part =
+                usize::try_from(length - end).map_or(zeros.len(), |rest| rest.min(zeros.len()));
+            self.write_all_at(&zeros[..part], end)?;
+            end += part as u64;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
 impl Disk for LocalDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
         let mut options = OpenOptions::new();
@@ -169,6 +229,10 @@ impl Disk for LocalDisk {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(start))?;
         Ok(Box::new(file))
+    }
+
+    fn open_to_grow(&self, path: &Path) -> io::Result<Box<dyn GrowingFile>> {
+        Ok(Box::new(OpenOptions::new().write(true).open(path)?))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {

@@ -324,8 +324,7 @@ fn connect<D: Data>(path: &Path, medium: &Medium) -> Result<(Writer<D>, Readers)
     let mut connection = database::open(path, medium, Some(layer), D::TABLES, |_| Ok(()))?;
     // What a change may have to undo is bounded by what a batch may have: no file for it.
     let configured = connection.pragma_update(None, "temp_store", "MEMORY");
-    let is_ours = medium.vfs.is_none() && medium.synchronous;
-    let log = configured.and_then(|()| Log::of(&mut connection, path, is_ours));
+    let log = configured.and_then(|()| Log::of(&mut connection, path, medium));
     let log = log.map_err(database::failed("configure the database", path))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     D::begin(&mut connection).map_err(database::failed("begin to use the database", path))?;

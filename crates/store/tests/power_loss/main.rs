@@ -7,6 +7,7 @@
 // A test that can't go on has failed.
 #![allow(clippy::unwrap_used)]
 
+mod change;
 mod full;
 mod senders;
 mod shared;

@@ -16,7 +16,7 @@ use everwarm_store::triggers::{
 use crate::Place;
 use crate::simulated::{Lies, SimulatedDisk, Survives};
 use crate::story::{NOW, QUEUE_STORY, messages, queue};
-use crate::values::together;
+use crate::values::{MORE_THAN_ROOM, together};
 
 const CALLERS: usize = 32;
 const LEASE: Lease = Lease {
@@ -165,9 +165,9 @@ fn full_disk_is_told_to_all_whose_message_is_lost_and_what_is_kept_is_listed() {
     disk.set_capacity(disk.used() + 4_096);
     let queue = queue();
     let before = names(&place, &store, &queue);
-    let sends = send_together(&place, &disk, &store, 3_000);
+    let sends = send_together(&place, &disk, &store, MORE_THAN_ROOM / CALLERS);
     let kept: BTreeSet<_> = sends.iter().flatten().flatten().copied().collect();
-    assert!(kept.len() < CALLERS, "{CALLERS} messages fit into a page");
+    assert!(kept.len() < CALLERS, "all fit into what is left");
     for sent in sends {
         assert!(
             matches!(sent, Ok(_) | Err(TriggerError::DiskFull)),

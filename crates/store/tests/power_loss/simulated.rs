@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use everwarm_store::catalog::UnixMillis;
-use everwarm_store::embedded::disk::{Disk, Metadata, NewFile};
+use everwarm_store::embedded::disk::{Disk, GrowingFile, Metadata, NewFile};
 
-/// What a disk writes whole or not at all, in bytes.
-const SECTOR: usize = 512;
+use super::change::{Chance, Change, File};
 
 /// What of the unsynced survives a power cut.
 #[derive(Debug, Clone, Copy)]
@@ -57,76 +56,6 @@ struct State {
 enum Node {
     Folder,
     File(usize),
-}
-
-#[derive(Debug, Clone, Default)]
-struct File {
-    bytes: Vec<u8>,
-    synced: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Write { at: usize, bytes: Vec<u8> },
-    Length(usize),
-}
-
-impl Change {
-    fn apply(&self, file: &mut Vec<u8>) {
-        match self {
-            Self::Write { at, bytes } => {
-                if file.len() < *at {
-                    file.resize(*at, 0);
-                }
-                // What is new isn't filled first: where nothing is optimised that takes longer than all else here.
-                let over = bytes.len().min(file.len() - at);
-                file[*at..at + over].copy_from_slice(&bytes[..over]);
-                file.extend_from_slice(&bytes[over..]);
-            }
-            Self::Length(length) => file.resize(*length, 0),
-        }
-    }
-
-    /// Where a file that it is applied to ends at least; a shorter one takes nothing.
-    fn end(&self) -> usize {
-        match self {
-            Self::Write { at, bytes } => at + bytes.len(),
-            Self::Length(_) => 0,
-        }
-    }
-
-    /// The parts that survive or are lost each on their own.
-    fn parts(&self) -> Vec<Self> {
-        let Self::Write { at, bytes } = self else {
-            return vec![self.clone()];
-        };
-        let mut parts = Vec::new();
-        let (mut at, mut rest) = (*at, bytes.as_slice());
-        while !rest.is_empty() {
-            let (part, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-            parts.push(Self::Write {
-                at,
-                bytes: part.to_vec(),
-            });
-            at += part.len();
-            rest = after;
-        }
-        parts
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): all that is needed to choose what survives.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> bool {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) & 1 == 1
-    }
 }
 
 fn no_power() -> io::Error {
@@ -209,20 +138,11 @@ impl SimulatedDisk {
             Survives::Everything => true,
             Survives::Some(_) => chance.next(),
         };
-        let mut files = Vec::new();
-        for file in &state.files {
-            let mut bytes = file.synced.clone();
-            for part in file.unsynced.iter().flat_map(Change::parts) {
-                if keep() {
-                    part.apply(&mut bytes);
-                }
-            }
-            files.push(File {
-                synced: bytes.clone(),
-                bytes,
-                unsynced: Vec::new(),
-            });
-        }
+        let files = state
+            .files
+            .iter()
+            .map(|file| file.after(&mut keep))
+            .collect();
         let mut names = state.synced_names.clone();
         for (path, node) in &state.unsynced_names {
             if keep() {
@@ -353,8 +273,7 @@ impl Opened {
             // What the layer takes as "the disk is full".
             return Err(io::ErrorKind::WriteZero.into());
         }
-        change.apply(&mut file.bytes);
-        file.unsynced.push(change);
+        file.change(change);
         Ok(())
     }
 
@@ -365,17 +284,14 @@ impl Opened {
         })
     }
 
-    pub(crate) fn set_length(&self, length: usize) -> io::Result<()> {
+    pub(crate) fn set_len(&self, length: usize) -> io::Result<()> {
         self.apply(Change::Length(length))
     }
 
     pub(crate) fn sync_bytes(&self) -> io::Result<()> {
         let mut state = self.disk.change()?;
         state.syncs += 1;
-        let file = &mut state.files[self.file];
-        for change in file.unsynced.drain(..) {
-            change.apply(&mut file.synced);
-        }
+        state.files[self.file].sync();
         Ok(())
     }
 
@@ -408,6 +324,27 @@ impl NewFile for Opened {
     }
 }
 
+impl GrowingFile for Opened {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+
+    fn set_length(&mut self, length: u64) -> io::Result<()> {
+        let (end, length) = (
+            self.len(),
+            usize::try_from(length).expect("a length in memory fits"),
+        );
+        if length <= end {
+            return self.apply(Change::Length(length));
+        }
+        self.write_at(&vec![0; length - end], end)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_bytes()
+    }
+}
+
 impl Disk for SimulatedDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
         if self.state().names.contains_key(path) {
@@ -420,6 +357,10 @@ impl Disk for SimulatedDisk {
         let opened = self.open_or_create(path, false)?;
         let bytes = self.state().files[opened.file].bytes.clone();
         Ok(Box::new(Cursor::new(bytes)))
+    }
+
+    fn open_to_grow(&self, path: &Path) -> io::Result<Box<dyn GrowingFile>> {
+        Ok(Box::new(self.open_or_create(path, false)?))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use everwarm_store::Store as _;
 use everwarm_store::catalog::UnixMillis;
 use everwarm_store::embedded::Embedded;
-use everwarm_store::kv::{BATCH_MAX, Key, KvError, KvQuota, NewValue};
+use everwarm_store::kv::{BATCH_MAX, Key, KvError, KvQuota, NewValue, VALUE_BYTES_MAX};
 use futures_util::future::join_all;
 
 use crate::simulated::{Lies, SimulatedDisk, Survives};
@@ -18,6 +18,8 @@ use crate::story::{bucket, key, value};
 use crate::{KV_STORY, Place};
 
 const WRITERS: usize = 64;
+/// More bytes than a log's file has ahead of what is written.
+pub(crate) const MORE_THAN_ROOM: usize = 2 << 20;
 const NOW: UnixMillis = UnixMillis(1);
 
 fn names() -> Vec<Key> {
@@ -139,18 +141,18 @@ fn full_disk_is_told_to_all_whose_value_is_lost_and_what_is_kept_is_read() {
     disk.set_capacity(disk.used() + 4_096);
     let (kv, bucket, names) = (store.kv(), bucket(), names());
     let large = NewValue {
-        bytes: vec![1; 3_000].into(),
+        bytes: vec![1; MORE_THAN_ROOM / names.len()].into(),
         expires: None,
     };
     let sets = names
         .iter()
         .map(|name| kv.set(&bucket, name, large.clone(), KvQuota::NONE, NOW));
     let sets = together(&place, &disk, sets);
-    assert!(sets.iter().any(Result::is_err), "64 values fit into a page");
+    assert!(sets.iter().any(Result::is_err), "all fit into what is left");
     for (name, set) in names.iter().zip(&sets) {
         let len = read(&place, &store, name).unwrap().len();
         match set {
-            Ok(_) => assert_eq!(len, 3_000),
+            Ok(_) => assert_eq!(len, large.bytes.len()),
             Err(error) => {
                 assert!(matches!(error, KvError::DiskFull), "{error:?}");
                 assert_eq!(len, 100);
@@ -158,10 +160,12 @@ fn full_disk_is_told_to_all_whose_value_is_lost_and_what_is_kept_is_read() {
         }
     }
     // One alone and a batch hear the same.
-    let alone =
-        place
-            .runtime
-            .block_on(kv.set(&bucket, &names[0], large.clone(), KvQuota::NONE, NOW));
+    let largest = NewValue {
+        bytes: vec![2; VALUE_BYTES_MAX].into(),
+        expires: None,
+    };
+    let alone = kv.set(&bucket, &names[0], largest, KvQuota::NONE, NOW);
+    let alone = place.runtime.block_on(alone);
     assert!(matches!(alone, Err(KvError::DiskFull)), "{alone:?}");
     let batch = (0..BATCH_MAX).map(|number| (key(&format!("b{number}")), large.clone()));
     let batch = kv.set_many(&bucket, batch.collect(), KvQuota::NONE, NOW);

@@ -136,7 +136,7 @@ impl DatabaseHandle for Database {
     }
 
     fn set_len(&mut self, size: u64) -> io::Result<()> {
-        self.file.set_length(place(size))
+        self.file.set_len(place(size))
     }
 
     fn lock(&mut self, lock: LockKind) -> io::Result<bool> {

@@ -7,9 +7,7 @@
 //!
 //! [WAL format]: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::super::disk::{Disk, GrowingFile, Medium};
+
 /// Pages of the log after which it is written back into the file: 16 MiB.
 const LOG_PAGES: u64 = 4_096;
 /// Bytes that the log's file has beyond the log at least, but for a commit that takes more.
 const AHEAD_MIN: u64 = 512 << 10;
 /// Bytes that are written ahead at once.
-const AHEAD: usize = 1 << 20;
+const AHEAD: u64 = 1 << 20;
 /// How long nothing is written ahead once it couldn't be.
 const PAUSE: Duration = Duration::from_mins(1);
 /// Bytes of the log's head, and of the head of each page in it.
@@ -37,25 +37,26 @@ pub(super) struct Log {
     frame_bytes: u64,
     /// Whether it could be written back when that was last tried.
     is_written_back: bool,
-    /// `None` where the file isn't to grow ahead of the log.
+    /// `None` where commits don't wait for the disk.
     ahead: Option<Ahead>,
 }
 
 #[derive(Debug)]
 struct Ahead {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// The log's file, once there is one.
-    file: Option<File>,
+    file: Option<Box<dyn GrowingFile>>,
     length: u64,
     paused_until: Option<Instant>,
 }
 
 impl Log {
-    /// Of the connection that writes a file at `path`. `grows` says whether its log is a file beside it.
+    /// Of the connection that writes a file at `path`.
     pub(super) fn of(
         connection: &mut Connection,
         path: &Path,
-        grows: bool,
+        medium: &Medium,
     ) -> rusqlite::Result<Self> {
         let pages: Arc<AtomicU64> = Arc::default();
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
@@ -66,10 +67,11 @@ impl Log {
             counted.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        let ahead = grows.then(|| {
+        let ahead = medium.synchronous.then(|| {
             let mut log = path.as_os_str().to_owned();
             log.push("-wal");
             Ahead {
+                disk: Arc::clone(&medium.disk),
                 path: log.into(),
                 file: None,
                 length: 0,
@@ -128,20 +130,18 @@ impl Ahead {
     fn grow(&mut self, end: u64) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(OpenOptions::new().write(true).open(&self.path)?),
+            none => none.insert(self.disk.open_to_grow(&self.path)?),
         };
-        let from = file.metadata()?.len();
+        let from = file.length()?;
         self.length = from;
         if from >= end + AHEAD_MIN {
             return Ok(());
         }
-        let grown = file
-            .write_all_at(&vec![0; AHEAD], from)
-            .and_then(|()| file.sync_data());
+        let grown = file.set_length(from + AHEAD).and_then(|()| file.sync());
         match grown {
-            Ok(()) => self.length = from + AHEAD as u64,
+            Ok(()) => self.length = from + AHEAD,
             // The commits need what is left of the disk.
-            Err(_) => file.set_len(from)?,
+            Err(_) => file.set_length(from)?,
         }
         grown
     }
