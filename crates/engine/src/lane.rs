@@ -28,6 +28,8 @@ use inner::LaneInner;
 
 /// Time between two looks at what has fallen idle.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often chores let others go before them, one after the other.
+const ROUNDS_MAX: usize = 4;
 
 /// See the module's documentation.
 #[derive(Clone)]
@@ -97,9 +99,17 @@ impl Lane {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = poll_fn(|cx| self.0.poll_due(cx, &mut sweep)).await;
+            poll_fn(|cx| self.0.poll_due(cx, &mut sweep)).await;
             before_chores();
-            for _ in 0..due {
+            for _ in 0..ROUNDS_MAX {
+                if !self.0.has_been_hurried() {
+                    break;
+                }
+                // Comes back when all that can run has run.
+                tokio::task::yield_now().await;
+                before_chores();
+            }
+            for _ in 0..self.0.chores() {
                 let Some(chore) = self.0.next_chore() else {
                     break;
                 };
@@ -111,6 +121,12 @@ impl Lane {
     /// Has [`Self::janitor`] come round at the end of this turn, whether there are chores or not.
     pub fn call_janitor(&self) {
         self.0.call_janitor();
+    }
+
+    /// A request waits for what another task of this lane is about to do, as one does that calls another function: that goes
+    /// before chores. Otherwise such a call would wait for the making of instances that nobody needs yet.
+    pub fn hurry(&self) {
+        self.0.hurry();
     }
 
     /// Runs work that no request waits for. It ends with the lane at the latest; whoever starts it bounds how long it

@@ -47,6 +47,8 @@ struct State {
     janitor: Option<Waker>,
     /// The janitor was called for something other than chores.
     called: bool,
+    /// A request waits for what another task of this lane is about to do.
+    hurried: bool,
 }
 
 struct PerFunction {
@@ -151,11 +153,11 @@ impl LaneInner {
         &self,
         cx: &mut Context<'_>,
         sweep: &mut tokio::time::Interval,
-    ) -> Poll<usize> {
+    ) -> Poll<()> {
         {
             let mut state = self.state.borrow_mut();
             if std::mem::take(&mut state.called) || !state.chores.is_empty() {
-                return Poll::Ready(state.chores.len());
+                return Poll::Ready(());
             }
         }
         // Only with nothing else to do, which comes at the end of each turn: chores leave no chores.
@@ -171,6 +173,20 @@ impl LaneInner {
         let mut state = self.state.borrow_mut();
         state.called = true;
         state.wake_janitor();
+    }
+
+    pub(super) fn hurry(&self) {
+        self.state.borrow_mut().hurried = true;
+    }
+
+    /// Whether somebody waits for another task of this lane. Once true, it is false until the next one does.
+    pub(super) fn has_been_hurried(&self) -> bool {
+        std::mem::take(&mut self.state.borrow_mut().hurried)
+    }
+
+    /// How many chores there are.
+    pub(super) fn chores(&self) -> usize {
+        self.state.borrow().chores.len()
     }
 
     pub(super) fn next_chore(&self) -> Option<Chore> {
