@@ -18,6 +18,8 @@ pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 const FLAGS_VARIABLE: &str = "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS";
 /// The stack that `everwarm build` gives guests on the SDK, which all examples but `bare` are.
 const EXAMPLE_STACK_BYTES: i64 = 64 << 10;
+/// The heap that it gives them, and whatever has such a stack.
+const HEAP_BYTES: i64 = 256 << 10;
 const WASI_02: &str = "wasi-0.2";
 const WASI_03: &str = "wasi-0.3";
 /// What turns a guest built on the SDK into a WASI 0.3 component.
@@ -176,7 +178,7 @@ fn build(packages: &[Package<'_>], batch: Batch<'_>, target_dir: &Path) -> anyho
 
 fn flags(stack_bytes: Option<i64>) -> String {
     stack_bytes.map_or_else(String::new, |bytes| {
-        format!("-Clink-arg=-zstack-size={bytes}")
+        format!("-Clink-arg=-zstack-size={bytes} -Clink-arg=--initial-heap={HEAP_BYTES}")
     })
 }
 

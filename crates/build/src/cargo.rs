@@ -18,6 +18,10 @@ use crate::toolchain::{Toolchain, WASM_TARGET};
 /// The shadow stack of guests that are built on the SDK, in bytes. It is part of every instance's
 /// memory, so that a smaller one makes a fresh instance cheaper; Rust's own default is 1 MiB.
 pub const SDK_GUEST_STACK_BYTES: u32 = 64 << 10;
+/// The heap that such a guest begins with, in bytes. What a memory grows by is made accessible, and taken away again when
+/// the instance is dropped: each is a call of the kernel's that interrupts all other threads. Pages that nothing touches
+/// cost nothing.
+pub const SDK_GUEST_HEAP_BYTES: u32 = 256 << 10;
 /// The feature of the SDK that makes a WASI 0.3 component.
 const SDK_FEATURE_03: &str = "wasi-0-3";
 /// The longest that cargo may run.
@@ -142,7 +146,10 @@ fn arguments(command: &mut Command, package: &Package, world: Option<World>, col
 /// built again.
 fn link_args(package: &Package) -> Vec<String> {
     match package.sdk {
-        Some(_) => vec![format!("-Clink-arg=-zstack-size={SDK_GUEST_STACK_BYTES}")],
+        Some(_) => vec![
+            format!("-Clink-arg=-zstack-size={SDK_GUEST_STACK_BYTES}"),
+            format!("-Clink-arg=--initial-heap={SDK_GUEST_HEAP_BYTES}"),
+        ],
         // Others may need their stack: it isn't ours to shrink.
         None => Vec::new(),
     }
@@ -194,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn sdk_guest_gets_the_small_stack_and_for_0_3_the_sdks_feature() {
+    fn sdk_guest_gets_its_stack_and_heap_and_for_0_3_the_sdks_feature() {
         let package = package(Some("sdk"), library());
         let both = "cargo rustc --release --target wasm32-wasip2 --message-format=json-render-diagnostics --color never --package path+file:///demo#0.1.0 --lib";
-        let stack = "-- -Clink-arg=-zstack-size=65536";
+        let stack = "-- -Clink-arg=-zstack-size=65536 -Clink-arg=--initial-heap=262144";
         assert_eq!(
             typed(&package, Some(World::Wasi02)),
             format!("{both} {stack}")
