@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in rustc's place for this workspace's crates (RUSTC_WORKSPACE_WRAPPER), so that one build compiles them, lints
+# Stands in rustc's place for this workspace's crates (`build.rustc-workspace-wrapper`), so that one build compiles them, lints
 # them and makes their docs, and dependencies are compiled once for all of it: `cargo clippy` and `cargo doc` would each
 # have them checked again.
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs rustc with the coverage that libFuzzer steers by. Cargo calls it for this workspace's crates only
-# (RUSTC_WORKSPACE_WRAPPER), so that dependencies aren't built again. Stable rustc has the LLVM pass, if not
+# (`build.rustc-workspace-wrapper`), so that dependencies aren't built again. Stable rustc has the LLVM pass, if not
 # the flag for it.
 case " $* " in
 # What is linked without libFuzzer, which has the pass's functions.

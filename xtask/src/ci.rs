@@ -29,7 +29,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         steps::cargo()
             .args(["build", "--workspace", "--all-targets"])
             .args(["--features", "everwarm-bench/node"])
-            .env(steps::COMPILER_VARIABLE, &compiler)
+            .args(steps::compiled_by(Some(&compiler)))
             .env(DOCS_VARIABLE, docs),
     )?;
     // So short a run is over before a better build of the targets would be.

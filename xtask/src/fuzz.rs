@@ -92,8 +92,8 @@ fn build(targets: &[String], optimised: OptLevel) -> anyhow::Result<()> {
         OptLevel::Full => "fuzz/instrument.sh",
     });
     let mut build = steps::cargo();
-    build.env(steps::COMPILER_VARIABLE, wrapper).args([
-        "build",
+    build.arg("build").args(steps::compiled_by(Some(&wrapper)));
+    build.args([
         "--workspace",
         "--features",
         "everwarm-fuzz/libfuzzer",

@@ -11,9 +11,6 @@ use anyhow::{Context, bail};
 /// Seconds from which on a step's time is shown: what makes a run long.
 const SHOWN_TIME_MIN_S: u64 = 5;
 
-/// How cargo is told of a program that compiles the workspace's own crates.
-pub(crate) const COMPILER_VARIABLE: &str = "RUSTC_WORKSPACE_WRAPPER";
-
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -25,6 +22,19 @@ pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// What tells cargo to have the workspace's own crates compiled by this program, if by any but rustc. Not in the
+/// environment: tests run cargo too.
+pub(crate) fn compiled_by(compiler: Option<&Path>) -> Vec<String> {
+    let Some(compiler) = compiler else {
+        return Vec::new();
+    };
+    let setting = format!(
+        "build.rustc-workspace-wrapper={:?}",
+        compiler.display().to_string()
+    );
+    vec!["--config".to_owned(), setting]
 }
 
 /// `rustc` as cargo would find it in the root of the repository.

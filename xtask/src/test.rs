@@ -4,7 +4,6 @@
 use std::io::ErrorKind;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context;
 
@@ -16,7 +15,7 @@ use crate::{debian, guests, steps};
 /// # Errors
 /// When something can't be built or a test fails.
 pub(crate) fn run(compiler: Option<&Path>) -> anyhow::Result<()> {
-    let cargo = || with_compiler(compiler);
+    let compiler = steps::compiled_by(compiler);
     debian::install()?;
     let guests = guests::run()?;
 
@@ -33,19 +32,23 @@ pub(crate) fn run(compiler: Option<&Path>) -> anyhow::Result<()> {
 
     // Tests and binaries in one call: cargo then resolves features once, so that Wasmtime is compiled
     // once. Built apart, dev-dependencies would give the binary another set of features.
-    steps::run(cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
+    let mut build = steps::cargo();
+    build.args(["build", "--workspace", "--bins", "--tests"]);
+    steps::run(build.args(&compiler))?;
     let binary = steps::target_dir()?
         .join("debug")
         .join(format!("everwarm{}", std::env::consts::EXE_SUFFIX));
 
-    let nextest = steps::succeeds(cargo().args(["nextest", "--version"]));
+    let nextest = steps::succeeds(steps::cargo().args(["nextest", "--version"]));
     if nextest {
         // nextest doesn't run doc tests.
-        steps::run(cargo().args(["test", "--workspace", "--doc"]))?;
+        let mut doc_tests = steps::cargo();
+        doc_tests.args(["test", "--workspace", "--doc"]);
+        steps::run(doc_tests.args(&compiler))?;
     } else {
         eprintln!("\ncargo-nextest is not installed: running `cargo test` instead.");
     }
-    let mut tests = cargo();
+    let mut tests = steps::cargo();
     if nextest {
         // Many tests wait (for a process, a disk, a deadline): one more than the cores keeps them busy.
         let threads = std::thread::available_parallelism().map_or(2, NonZero::get) + 1;
@@ -55,19 +58,11 @@ pub(crate) fn run(compiler: Option<&Path>) -> anyhow::Result<()> {
         tests.args(["test", "--workspace", "--no-fail-fast"]);
     }
     tests
+        .args(&compiler)
         .env("EVERWARM_BIN", &binary)
         .env("EVERWARM_GUESTS", &guests)
         .env("EVERWARM_CODE", new_code()?);
     steps::run(&mut tests)
-}
-
-/// Cargo, with this program in rustc's place for the workspace's own crates.
-fn with_compiler(compiler: Option<&Path>) -> Command {
-    let mut cargo = steps::cargo();
-    if let Some(compiler) = compiler {
-        cargo.env(steps::COMPILER_VARIABLE, compiler);
-    }
-    cargo
 }
 
 /// Where the tests of this run find machine code of guests that others of them have made. Anew for each run: what is

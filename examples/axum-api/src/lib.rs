@@ -77,7 +77,7 @@ fn todo(id: u32) -> Todo {
     Todo {
         id,
         title: format!("Water plant {id}"),
-        done: id % 3 == 0,
+        done: id.is_multiple_of(3),
     }
 }
 
