@@ -14,9 +14,6 @@ use std::time::UNIX_EPOCH;
 
 use crate::catalog::UnixMillis;
 
-/// Zeros that are written at once.
-const ZEROS: usize = 1 << 20;
-
 /// What the store's files and SQLite's pages are on.
 #[derive(Debug, Clone)]
 pub struct Medium {
@@ -150,12 +147,19 @@ pub trait GrowingFile: Debug + Send {
     /// The system's.
     fn length(&self) -> io::Result<u64>;
 
-    /// Gives it so many bytes: less than it has, or zeros behind what it has, of which each is written.
+    /// Writes so many zeros, each of them: where there is only a length, a write is one of the file system's journal too.
     ///
     /// # Errors
     ///
-    /// The system's. How long it is isn't known then.
-    fn set_length(&mut self, length: u64) -> io::Result<()>;
+    /// The system's. How many are there isn't known then.
+    fn write_zeros(&mut self, from: u64, count: usize) -> io::Result<()>;
+
+    /// Takes away what is behind so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
 
     /// Makes what it has survive power loss.
     ///
@@ -193,20 +197,12 @@ impl GrowingFile for File {
         Ok(self.metadata()?.len())
     }
 
-    fn set_length(&mut self, length: u64) -> io::Result<()> {
-        let mut end = self.length()?;
-        if length <= end {
-            return self.set_len(length);
-        }
-        // Not `set_len`: a hole has no place on the disk yet, and a write into it is one of the file system's journal too.
-        let zeros = vec![0; ZEROS.min(usize::try_from(length - end).unwrap_or(ZEROS))];
-        while end < length {
-            let part =
-                usize::try_from(length - end).map_or(zeros.len(), |rest| rest.min(zeros.len()));
-            self.write_all_at(&zeros[..part], end)?;
-            end += part as u64;
-        }
-        Ok(())
+    fn write_zeros(&mut self, from: u64, count: usize) -> io::Result<()> {
+        self.write_all_at(&vec![0; count], from)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
     }
 
     fn sync(&mut self) -> io::Result<()> {

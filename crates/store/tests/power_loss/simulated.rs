@@ -58,6 +58,11 @@ enum Node {
     File(usize),
 }
 
+/// Offsets are those of files in this process's memory.
+pub(crate) fn place(offset: u64) -> usize {
+    usize::try_from(offset).expect("offsets in memory fit")
+}
+
 fn no_power() -> io::Error {
     io::Error::other("the power is off")
 }
@@ -284,7 +289,7 @@ impl Opened {
         })
     }
 
-    pub(crate) fn set_len(&self, length: usize) -> io::Result<()> {
+    pub(crate) fn set_length(&self, length: usize) -> io::Result<()> {
         self.apply(Change::Length(length))
     }
 
@@ -329,15 +334,12 @@ impl GrowingFile for Opened {
         Ok(self.len() as u64)
     }
 
-    fn set_length(&mut self, length: u64) -> io::Result<()> {
-        let (end, length) = (
-            self.len(),
-            usize::try_from(length).expect("a length in memory fits"),
-        );
-        if length <= end {
-            return self.apply(Change::Length(length));
-        }
-        self.write_at(&vec![0; length - end], end)
+    fn write_zeros(&mut self, from: u64, count: usize) -> io::Result<()> {
+        self.write_at(&vec![0; count], place(from))
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_length(place(length))
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -159,7 +159,7 @@ fn full_disk_is_told_to_all_whose_value_is_lost_and_what_is_kept_is_read() {
             }
         }
     }
-    // One alone and a batch hear the same.
+    // One alone and a batch hear the same. Those together were one transaction: none was kept, and their room is still there.
     let largest = NewValue {
         bytes: vec![2; VALUE_BYTES_MAX].into(),
         expires: None,

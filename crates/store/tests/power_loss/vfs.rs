@@ -12,7 +12,7 @@ use std::time::Duration;
 use sqlite_vfs::{DatabaseHandle, LockKind, OpenAccess, OpenKind, OpenOptions, Vfs};
 
 use super::shared::{Index, Member, Shared};
-use super::simulated::{Opened, SimulatedDisk};
+use super::simulated::{Opened, SimulatedDisk, place};
 
 /// The name that the layer is registered under.
 pub(crate) const NAME: &str = "simulated";
@@ -136,7 +136,7 @@ impl DatabaseHandle for Database {
     }
 
     fn set_len(&mut self, size: u64) -> io::Result<()> {
-        self.file.set_len(place(size))
+        self.file.set_length(place(size))
     }
 
     fn lock(&mut self, lock: LockKind) -> io::Result<bool> {
@@ -154,9 +154,4 @@ impl DatabaseHandle for Database {
     fn wal_index(&self, _readonly: bool) -> io::Result<Index> {
         Ok(self.member.index())
     }
-}
-
-/// Offsets are SQLite's own, of files in this process's memory.
-fn place(offset: u64) -> usize {
-    usize::try_from(offset).expect("offsets in memory fit")
 }

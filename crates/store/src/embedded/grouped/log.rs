@@ -22,7 +22,7 @@ const LOG_PAGES: u64 = 4_096;
 /// Bytes that the log's file has beyond the log at least, but for a commit that takes more.
 const AHEAD_MIN: u64 = 512 << 10;
 /// Bytes that are written ahead at once.
-const AHEAD: u64 = 1 << 20;
+const AHEAD: usize = 1 << 20;
 /// How long nothing is written ahead once it couldn't be.
 const PAUSE: Duration = Duration::from_mins(1);
 /// Bytes of the log's head, and of the head of each page in it.
@@ -137,11 +137,11 @@ impl Ahead {
         if from >= end + AHEAD_MIN {
             return Ok(());
         }
-        let grown = file.set_length(from + AHEAD).and_then(|()| file.sync());
+        let grown = file.write_zeros(from, AHEAD).and_then(|()| file.sync());
         match grown {
-            Ok(()) => self.length = from + AHEAD,
+            Ok(()) => self.length = from + AHEAD as u64,
             // The commits need what is left of the disk.
-            Err(_) => file.set_length(from)?,
+            Err(_) => file.cut(from)?,
         }
         grown
     }
