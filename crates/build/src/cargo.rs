@@ -17,11 +17,11 @@ use crate::toolchain::{Toolchain, WASM_TARGET};
 
 /// The shadow stack of guests that are built on the SDK, in bytes. It is part of every instance's
 /// memory, so that a smaller one makes a fresh instance cheaper; Rust's own default is 1 MiB.
-pub const SDK_GUEST_STACK_BYTES: u32 = 64 << 10;
+const SDK_GUEST_STACK_BYTES: u32 = 64 << 10;
 /// The heap that such a guest begins with, in bytes. What a memory grows by is made accessible, and taken away again when
 /// the instance is dropped: each is a call of the kernel's that interrupts all other threads. Pages that nothing touches
 /// cost nothing.
-pub const SDK_GUEST_HEAP_BYTES: u32 = 256 << 10;
+const SDK_GUEST_HEAP_BYTES: u32 = 256 << 10;
 /// The feature of the SDK that makes a WASI 0.3 component.
 const SDK_FEATURE_03: &str = "wasi-0-3";
 /// The longest that cargo may run.

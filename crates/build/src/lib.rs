@@ -19,7 +19,7 @@ mod toolchain;
 mod variants;
 
 pub use assets::{AssetPacker, AssetsError, Packed};
-pub use cargo::{CargoError, SDK_GUEST_HEAP_BYTES, SDK_GUEST_STACK_BYTES};
+pub use cargo::CargoError;
 pub use command::CommandError;
 pub use component::{COMPONENT_BYTES_MAX, Component, ComponentError};
 pub use event::Event;
