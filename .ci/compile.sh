@@ -6,7 +6,7 @@ set -eu
 rustc=$1
 shift
 
-# Clippy is rustc, and looks at more.
+# Clippy is rustc that looks at more, and optimises less of what it looks at.
 clippy-driver "$rustc" "$@" -Dwarnings
 
 # Docs are made of what `cargo doc` would make them of: libraries and programs that ship, and no tests.

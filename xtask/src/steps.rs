@@ -30,10 +30,8 @@ pub(crate) fn compiled_by(compiler: Option<&Path>) -> Vec<String> {
     let Some(compiler) = compiler else {
         return Vec::new();
     };
-    let setting = format!(
-        "build.rustc-workspace-wrapper={:?}",
-        compiler.display().to_string()
-    );
+    let path = toml::Value::from(compiler.display().to_string());
+    let setting = format!("build.rustc-workspace-wrapper={path}");
     vec!["--config".to_owned(), setting]
 }
 
@@ -125,4 +123,22 @@ fn show(command: &Command) -> String {
             .map(|arg| arg.to_string_lossy().into_owned()),
     );
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiler_is_told_as_cargos_configuration_whatever_its_path() {
+        let path = "/some \"folder\"/compile.sh";
+        let told = compiled_by(Some(Path::new(path)));
+        assert_eq!(told[0], "--config");
+        let parsed: toml::Table = told[1].parse().expect("cargo reads it as TOML");
+        assert_eq!(
+            parsed["build"]["rustc-workspace-wrapper"].as_str(),
+            Some(path)
+        );
+        assert!(compiled_by(None).is_empty());
+    }
 }
