@@ -49,7 +49,7 @@ impl Node {
         Ok(())
     }
 
-    /// Forgets what an app kept that is removed. The app is gone all the same when this fails: `kv_keeping` finds what
+    /// Forgets what an app kept that is removed. The app is gone all the same when this fails: `keeping` finds what
     /// stays.
     pub(crate) async fn forget_data(&self, (tenant, app): &AppKey) {
         if let Err(error) = self.store.kv().remove_app(tenant, app).await {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::NodeConfig;
-use crate::node::StartError;
+use crate::start_error::StartError;
 
 /// How a node speaks TLS.
 #[derive(Debug, Clone)]

@@ -1,27 +1,23 @@
 //! A running node: start and drain. What it is asked to do meanwhile is in `operate`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use everwarm_edge::dispatch::{Edge, Policy};
-use everwarm_edge::ingress::{BindError, DataPlane, Ending, InvokeError};
+use everwarm_edge::ingress::{DataPlane, Ending, InvokeError};
 use everwarm_edge::services::ServiceCalls;
 use everwarm_engine::artifact::CompiledArtifacts;
 use everwarm_engine::config::PoolSize;
 use everwarm_engine::inspect::InspectLimits;
 use everwarm_engine::request::Request;
 use everwarm_engine::resident::ResidentSet;
-use everwarm_engine::runtime::{Runtime, RuntimeError, RuntimeSettings};
-use everwarm_host::{EgressError, NodeSide, SecretBook};
-use everwarm_store::embedded::{self, Embedded};
+use everwarm_engine::runtime::{Runtime, RuntimeSettings};
+use everwarm_host::{NodeSide, SecretBook};
+use everwarm_store::embedded::Embedded;
 use everwarm_store::usage::UsageError;
-use everwarm_tls::acme::AcmeError;
-use everwarm_tls::server::TlsError;
-use everwarm_tls::source::SourceError;
 use everwarm_triggers::Runner;
 use http::Response;
 use parking_lot::Mutex;
@@ -33,9 +29,9 @@ use crate::apps::Apps;
 use crate::bundles;
 use crate::config::NodeConfig;
 use crate::domain::Domain;
-use crate::handover::{HandoverError, Predecessor};
+use crate::handover::Predecessor;
+use crate::keeping::Keeping;
 use crate::kept_answers;
-use crate::kv_keeping::KvKeeping;
 use crate::listeners::{Bound, Listeners, Listening};
 use crate::locks::AppLocks;
 use crate::machine::{Machine, Room};
@@ -43,9 +39,10 @@ use crate::machine_code::{Incremental, MISSING_MAX, MachineCode};
 use crate::metering::Meter;
 use crate::previews::StoredPreviews;
 use crate::readiness::Readiness;
-use crate::s3::{self, S3Error};
-use crate::secrets::{KeySource, KeySourceError, SecretsError, Vault};
+use crate::s3;
+use crate::secrets::{KeySource, SecretsError, Vault};
 use crate::served::Served;
+use crate::start_error::{StartError, io};
 use crate::stores::{self, NodeStores};
 use crate::targets::Targets;
 use crate::telemetry::otlp::{self, Otlp};
@@ -82,7 +79,7 @@ pub struct Node {
     /// How much key-value data apps may keep.
     pub(crate) app_quotas: Arc<AppQuotas>,
     /// Sweeps it.
-    pub(crate) kv_keeping: KvKeeping,
+    pub(crate) keeping: Keeping,
     /// Delivers messages of queues, and fires schedules.
     pub(crate) triggers: Arc<Runner>,
     /// Whether what serves has its code.
@@ -98,91 +95,6 @@ pub struct Node {
     /// Set when they are.
     listening: OnceLock<Listening>,
     ending: AtomicBool,
-}
-
-/// A node that didn't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folder can't be used.
-    #[error(transparent)]
-    Store(#[from] embedded::OpenError),
-    /// The socket can't be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The certificates can't be read.
-    #[error(transparent)]
-    Certificates(#[from] SourceError),
-    /// TLS can't be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Certificates can't be had by ACME.
-    #[error(transparent)]
-    Acme(#[from] AcmeError),
-    /// Functions' requests to the outside can't be set up.
-    #[error(transparent)]
-    Egress(#[from] EgressError),
-    /// The keys of secrets can't be had.
-    #[error(transparent)]
-    SecretsKey(#[from] KeySourceError),
-    /// The bucket of blobs can't be set up.
-    #[error(transparent)]
-    S3(#[from] S3Error),
-    /// The engine can't be set up.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// What serves can't be read.
-    #[error(
-        "what served before can't be read from the data folder {}: check its disk, or restore a backup into a new \
-         folder (everwarm restore)",
-        .data_dir.display()
-    )]
-    Unreadable {
-        /// The data folder.
-        data_dir: PathBuf,
-        /// The code of its cause.
-        code: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Two apps have the same route.
-    #[error("what served before can't serve again: {0}")]
-    Routes(String),
-    /// A folder or thread was refused.
-    #[error("can't {doing}: {source}")]
-    Io {
-        /// What was attempted.
-        doing: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-    /// The system has no randomness.
-    #[error("the operating system gave no random numbers: {0}")]
-    Random(getrandom::Error),
-    /// The process that has the store doesn't give it.
-    #[error(
-        "the process that serves from this folder didn't hand it over, and goes on serving: {0}"
-    )]
-    Handover(#[from] HandoverError),
-}
-
-impl StartError {
-    /// The stable code, with a page in `docs/errors/`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Store(error) => error.code(),
-            Self::Bind(error) => error.code(),
-            Self::Certificates(error) => error.code(),
-            Self::Unreadable { code, .. } => code,
-            Self::Acme(error) => error.code(),
-            Self::Egress(_) => "EW4030",
-            Self::SecretsKey(error) => error.code(),
-            Self::S3(error) => error.code(),
-            Self::Routes(_) => "EW1005",
-            Self::Handover(error) => error.code(),
-            Self::Runtime(_) | Self::Tls(_) | Self::Io { .. } | Self::Random(_) => "EW4003",
-        }
-    }
 }
 
 impl Node {
@@ -270,7 +182,7 @@ impl Node {
         let node = Self {
             shelf: shelf(config.lines_on_disk, &store, &config.logs)?,
             app_quotas: Arc::clone(&stores.quotas),
-            kv_keeping: KvKeeping::start(Arc::clone(&store), Arc::clone(&locks)),
+            keeping: Keeping::start(Arc::clone(&store), Arc::clone(&locks)),
             locks,
             triggers,
             store,
@@ -410,7 +322,7 @@ impl Node {
         }
         drop(self.listeners.lock().take());
         self.mender.abort();
-        self.kv_keeping.end();
+        self.keeping.end();
         let plane = Arc::clone(&self.plane);
         // Joins threads, which blocks.
         let drained = tokio::task::spawn_blocking(move || plane.drain(limit, ending));
@@ -537,8 +449,4 @@ fn room(pool: PoolSize) -> Room {
         );
     }
     room
-}
-
-fn io(doing: &'static str) -> impl Fn(std::io::Error) -> StartError {
-    move |source| StartError::Io { doing, source }
 }

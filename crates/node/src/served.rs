@@ -11,7 +11,8 @@ use everwarm_store::embedded::Embedded;
 use everwarm_triggers::Occasion;
 
 use crate::apps::{Apps, LiveApp};
-use crate::node::{Node, StartError};
+use crate::node::Node;
+use crate::start_error::StartError;
 
 /// Tenants that are asked for at once.
 const TENANTS_A_PAGE: u32 = 1_000;

@@ -47,7 +47,7 @@ impl Reading {
         }
         Self {
             kept,
-            swept: node.kv_keeping.swept(),
+            swept: node.keeping.swept(),
         }
     }
 
