@@ -26,6 +26,7 @@ use http::HeaderValue;
 use crate::RequestId;
 use crate::function::FunctionSpec;
 use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
+use crate::lane::Lane;
 use crate::request::{BodyReader, Request, RequestBody};
 use crate::resource::Received;
 use crate::sandbox::Sandbox;
@@ -140,6 +141,7 @@ impl Sandbox {
             span,
         })?;
         self.subrequests_left = left;
+        Lane::hurry();
         Ok(future)
     }
 

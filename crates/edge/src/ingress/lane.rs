@@ -242,7 +242,8 @@ async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: 
 impl CallDesk for Desk {
     fn begin_call(&self, call: ServiceCall) {
         let (edge, lane, running) = (self.edge.clone(), self.lane.clone(), self.tasks.begin());
-        lane.hurry();
+        // It may come from another thread.
+        Lane::hurry();
         tokio::task::spawn_local(async move {
             let _running = running;
             services::answer(edge, lane, call).await;

@@ -47,8 +47,6 @@ struct State {
     janitor: Option<Waker>,
     /// The janitor was called for something other than chores.
     called: bool,
-    /// A request waits for what another task of this lane is about to do.
-    hurried: bool,
 }
 
 struct PerFunction {
@@ -173,15 +171,6 @@ impl LaneInner {
         let mut state = self.state.borrow_mut();
         state.called = true;
         state.wake_janitor();
-    }
-
-    pub(super) fn hurry(&self) {
-        self.state.borrow_mut().hurried = true;
-    }
-
-    /// Whether somebody waits for another task of this lane. Once true, it is false until the next one does.
-    pub(super) fn has_been_hurried(&self) -> bool {
-        std::mem::take(&mut self.state.borrow_mut().hurried)
     }
 
     /// How many chores there are.
