@@ -2,10 +2,11 @@
 //!
 //! A target that was not measured is shown as such: it is neither met nor missed.
 
+mod capabilities;
+
 use crate::report::Report;
 use crate::scenarios::{
-    assets, cache, disk, edit_to_live, egress, instantiate, isolation, key_value, latency,
-    neighbours, queues, scale, sdk_cost, service_calls, throughput,
+    disk, edit_to_live, instantiate, isolation, latency, neighbours, scale, sdk_cost, throughput,
 };
 
 /// Which side of its bound a measure must be on.
@@ -196,116 +197,10 @@ const TARGETS: &[Target] = &[
         bound: 0.9,
         measured: |report| median(report, sdk_cost::NAME, "0.3", sdk_cost::RATIO),
     },
-    Target {
-        text: "egress over a warm connection: p50 over native hyper's, 0.2, us",
-        side: Side::AtMost,
-        bound: 100.0,
-        measured: |report| median(report, egress::NAME, "request 0.2", egress::OVER),
-    },
-    Target {
-        text: "egress over a warm connection: p50 over native hyper's, 0.3, us",
-        side: Side::AtMost,
-        bound: 100.0,
-        measured: |report| median(report, egress::NAME, "request 0.3", egress::OVER),
-    },
-    Target {
-        text: "call of another function, 0.2: p50, us",
-        side: Side::AtMost,
-        bound: 60.0,
-        measured: |report| {
-            median(
-                report,
-                service_calls::NAME,
-                "request 0.2",
-                service_calls::P50,
-            )
-        },
-    },
-    Target {
-        text: "call of another function, 0.3: p50, us",
-        side: Side::AtMost,
-        bound: 60.0,
-        measured: |report| {
-            median(
-                report,
-                service_calls::NAME,
-                "request 0.3",
-                service_calls::P50,
-            )
-        },
-    },
-    Target {
-        text: "cache hit: throughput of native hyper",
-        side: Side::AtLeast,
-        bound: 0.8,
-        measured: |report| median(report, cache::NAME, cache::SUBJECT, cache::RATIO),
-    },
-    Target {
-        text: "file of 10 KB: throughput of native hyper",
-        side: Side::AtLeast,
-        bound: 0.8,
-        measured: |report| median(report, assets::NAME, assets::SUBJECT, assets::TO_HYPER),
-    },
-    Target {
-        text: "file of 10 KB: throughput of nginx",
-        side: Side::AtLeast,
-        bound: 1.0,
-        measured: |report| median(report, assets::NAME, assets::SUBJECT, assets::TO_NGINX),
-    },
-    Target {
-        text: "key-value get, 0.2: p50 over a hello, us",
-        side: Side::AtMost,
-        bound: 60.0,
-        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::READ),
-    },
-    Target {
-        text: "key-value get, 0.3: p50 over a hello, us",
-        side: Side::AtMost,
-        bound: 60.0,
-        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::READ),
-    },
-    Target {
-        text: "key-value, 64 writers, 0.2: writes acknowledged a second",
-        side: Side::AtLeast,
-        bound: 10_000.0,
-        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::WRITES),
-    },
-    Target {
-        text: "key-value, 64 writers, 0.3: writes acknowledged a second",
-        side: Side::AtLeast,
-        bound: 10_000.0,
-        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::WRITES),
-    },
-    Target {
-        text: "key-value, one writer, 0.2: p50 over that of a bare fdatasync",
-        side: Side::AtMost,
-        bound: 1.3,
-        measured: |report| median(report, key_value::NAME, "request 0.2", key_value::ALONE),
-    },
-    Target {
-        text: "key-value, one writer, 0.3: p50 over that of a bare fdatasync",
-        side: Side::AtMost,
-        bound: 1.3,
-        measured: |report| median(report, key_value::NAME, "request 0.3", key_value::ALONE),
-    },
-    Target {
-        text: "queue, 0.2: messages a second through a handler",
-        side: Side::AtLeast,
-        bound: 5_000.0,
-        measured: |report| median(report, queues::NAME, "request 0.2", queues::MESSAGES),
-    },
-    Target {
-        text: "queue, 0.3: messages a second through a handler",
-        side: Side::AtLeast,
-        bound: 5_000.0,
-        measured: |report| median(report, queues::NAME, "request 0.3", queues::MESSAGES),
-    },
-    Target {
-        text: "schedule, 0.2: how late the latest run is, ms",
-        side: Side::AtMost,
-        bound: 50.0,
-        measured: |report| median(report, queues::NAME, "request 0.2", queues::LATEST),
-    },
+];
+
+/// A node with many apps.
+const SCALE_TARGETS: &[Target] = &[
     Target {
         text: "1,000 apps: process start to first answer, p50, ms",
         side: Side::AtMost,
@@ -430,22 +325,22 @@ const TARGETS: &[Target] = &[
 
 /// Holds a report against every target.
 pub(crate) fn judge(report: &Report) -> Vec<Verdict> {
-    TARGETS
-        .iter()
-        .map(|target| {
-            let measured = (target.measured)(report).filter(|value| value.is_finite());
-            let (sign, is_met): (_, fn(f64, f64) -> bool) = match target.side {
-                Side::AtLeast => (">=", |value, bound| value >= bound),
-                Side::AtMost => ("<=", |value, bound| value <= bound),
-            };
-            Verdict {
-                text: target.text,
-                bound: format!("{sign} {}", target.bound),
-                measured,
-                met: measured.map(|value| is_met(value, target.bound)),
-            }
-        })
-        .collect()
+    let all = TARGETS.iter().chain(capabilities::TARGETS);
+    let all = all.chain(SCALE_TARGETS);
+    all.map(|target| {
+        let measured = (target.measured)(report).filter(|value| value.is_finite());
+        let (sign, is_met): (_, fn(f64, f64) -> bool) = match target.side {
+            Side::AtLeast => (">=", |value, bound| value >= bound),
+            Side::AtMost => ("<=", |value, bound| value <= bound),
+        };
+        Verdict {
+            text: target.text,
+            bound: format!("{sign} {}", target.bound),
+            measured,
+            met: measured.map(|value| is_met(value, target.bound)),
+        }
+    })
+    .collect()
 }
 
 #[cfg(test)]

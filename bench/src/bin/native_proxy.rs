@@ -1,19 +1,21 @@
 //! What egress is measured against: a hyper server without a sandbox whose every answer is that of another server,
-//! which it asks over connections that it keeps.
+//! which it asks over connections that it keeps. `/timed` says besides, in `x-took-ns`, how long that took.
 //!
 //! Built as `native_hyper` is: a single-threaded runtime a core, so that a request stays on its core on its way out.
 
 #![forbid(unsafe_code)]
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Either, Empty, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Uri};
+use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,6 +23,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+
+type Asking = Client<HttpConnector, Empty<Bytes>>;
 
 fn main() -> anyhow::Result<()> {
     let usage = "usage: native_proxy ADDRESS URL";
@@ -68,15 +72,24 @@ fn serve(listener: TcpListener, upstream: &Uri) -> anyhow::Result<()> {
     local.block_on(&runtime, async {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let client: Client<_, Empty<Bytes>> =
-            Client::builder(TokioExecutor::new()).build(connector);
+        let client: Asking = Client::builder(TokioExecutor::new()).build(connector);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let (client, upstream) = (client.clone(), upstream.clone());
-            let service =
-                service_fn(move |_request: Request<Incoming>| client.get(upstream.clone()));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (client, upstream) = (client.clone(), upstream.clone());
+                let is_timed = request.uri().path() == "/timed";
+                async move {
+                    if is_timed {
+                        timed(&client, upstream).await
+                    } else {
+                        let passed = client.get(upstream).await?;
+                        anyhow::Ok(passed.map(Either::Left))
+                    }
+                }
+            });
             // Ends with its connection, and with the process.
             tokio::task::spawn_local(
                 http1::Builder::new()
@@ -85,4 +98,18 @@ fn serve(listener: TcpListener, upstream: &Uri) -> anyhow::Result<()> {
             );
         }
     })
+}
+
+/// The response once it is read, and how long it took to have it.
+async fn timed(
+    client: &Asking,
+    upstream: Uri,
+) -> anyhow::Result<Response<Either<Incoming, Full<Bytes>>>> {
+    let began = Instant::now();
+    let (mut head, body) = client.get(upstream).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let took = began.elapsed().as_nanos().to_string();
+    head.headers
+        .insert("x-took-ns", HeaderValue::from_str(&took)?);
+    Ok(Response::from_parts(head, Either::Right(Full::new(body))))
 }

@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) server_timing: Option<String>,
     /// The value of `x-found`, in which a guest says what it found in its instance.
     pub(crate) found: Option<String>,
+    /// The value of `x-took-ns`, in which a caller says how long a call took by its own clock.
+    pub(crate) took_ns: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -35,6 +37,15 @@ impl Answer {
     /// When it isn't; the message shows what came.
     pub(crate) fn check_hello(&self) -> anyhow::Result<()> {
         self.check(200, HELLO)
+    }
+
+    /// Checks that this is what the guest that asks others says when it is to ask nobody.
+    ///
+    /// # Errors
+    /// When it isn't.
+    pub(crate) fn check_not_found(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.status == 404, "expected 404, got {}", self.status);
+        Ok(())
     }
 
     /// Checks status and body.
@@ -113,6 +124,7 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
     };
     let server_timing = value("server-timing").map(str::to_owned);
     let found = value("x-found").map(str::to_owned);
+    let took_ns = value("x-took-ns").and_then(|value| value.parse().ok());
     let rest = &bytes[head_length..];
     let (body, body_length) = if let Some(length) = value("content-length") {
         let length: usize = length.parse().context("content-length is no number")?;
@@ -132,6 +144,7 @@ pub(crate) fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
         status,
         server_timing,
         found,
+        took_ns,
         body,
     };
     Ok(Some((answer, head_length + body_length)))

@@ -2,6 +2,7 @@
 
 pub(crate) mod generator;
 pub(crate) mod http;
+pub(crate) mod paced;
 pub(crate) mod wrk;
 
 /// Sorted latencies, from which percentiles are read exactly.

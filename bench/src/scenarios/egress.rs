@@ -1,12 +1,12 @@
 //! A function that asks another server and passes its answer on, beside a native hyper proxy that does the same: what
-//! a fresh sandbox and the node's own pool of connections add to each request.
+//! the node's own pool of connections adds to the call, by the clocks of those who make it, and what a fresh sandbox and the call
+//! together add to the request that it is made for.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::load::Latencies;
-use crate::load::generator::{self, Pace, Plan, Until};
+use crate::load::http::Answer;
+use crate::load::paced::{Asked, RATES, Rate};
 use crate::pairs::{self, Spread};
 use crate::report::Report;
 use crate::servers::{
@@ -15,16 +15,15 @@ use crate::servers::{
 use crate::settings::Settings;
 
 pub(crate) const NAME: &str = "egress";
-pub(crate) const OVER: &str = "p50 over a native proxy";
-const P50: &str = "p50";
+pub(crate) const CALL: &str =
+    "p50 of a call by the guest's clock, over a native client's by its own";
+pub(crate) const REQUEST: &str = "p50 of a request with its call, over a native proxy's";
+const P50_CALL: &str = "p50 of a call";
+const P50_REQUEST: &str = "p50 of a request with its call";
 /// The guest that asks for the URL in its own request.
 const GUEST: &str = "fetch";
 
-/// Three servers share the cores with the load: at this rate none of them is busy.
-const RATE: NonZeroU64 = NonZeroU64::new(500).expect("500 is not zero");
-const CONNECTIONS: usize = 4;
 const WARM_UP: Duration = Duration::from_secs(1);
-const MEDIAN: usize = 500;
 
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
     let upstream = servers::start(&Native, settings)?;
@@ -32,35 +31,77 @@ pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()
         upstream: upstream.address,
     };
     let proxy = servers::start(&proxy, settings)?;
-    at_fixed_rate(&proxy, "/", WARM_UP)?;
-    let path = format!("/get?url=http%3A%2F%2F{}%2F", upstream.address);
+    let asking = |path: &str| format!("{path}?url=http%3A%2F%2F{}%2F", upstream.address);
+    let (path, timed) = (asking("/get"), asking("/timed"));
     for world in [World::Wasi02, World::Wasi03] {
-        let subject = format!("request {}", world.version());
         let server = Everwarm {
             guest: GUEST,
             isolation: Isolation::Request,
             world,
         };
         if let Some(why) = server.missing(settings) {
-            report.skip(format!("{NAME} {subject} is skipped: {why}"));
+            let version = world.version();
+            report.skip(format!("{NAME} request {version} is skipped: {why}"));
             continue;
         }
         let running = start(&server, upstream.address, &path, settings)?;
-        at_fixed_rate(&running, &path, WARM_UP)?;
-        let pairs = pairs::run(
-            settings.rounds,
-            || at_fixed_rate(&proxy, "/", settings.run_time),
-            || at_fixed_rate(&running, &path, settings.run_time),
-        )?;
-        let p50 = |latencies: &Latencies| latencies.percentile_us(MEDIAN);
-        let over = pairs
-            .iter()
-            .map(|pair| p50(&pair.subject) - p50(&pair.baseline));
-        report.add(NAME, &subject, OVER, " us", Spread::of(over));
-        let baseline = pairs.iter().map(|pair| p50(&pair.baseline));
-        report.add(NAME, "native proxy", P50, " us", Spread::of(baseline));
+        let asked = |server: &Running, path| Asked {
+            address: server.address,
+            path,
+            check: &Answer::check_hello,
+        };
+        let sides = Sides {
+            native_request: asked(&proxy, "/"),
+            native_call: asked(&proxy, "/timed"),
+            request: asked(&running, &path),
+            call: asked(&running, &timed),
+        };
+        for rate in RATES {
+            sides.measure(world, rate, settings, report)?;
+        }
     }
     Ok(())
+}
+
+/// A native server and ours: a request for which they make a call, and one whose answer says how long that took.
+struct Sides<'a> {
+    native_request: Asked<'a>,
+    native_call: Asked<'a>,
+    request: Asked<'a>,
+    call: Asked<'a>,
+}
+
+impl Sides<'_> {
+    fn measure(
+        &self,
+        world: World,
+        rate: Rate,
+        settings: &Settings,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let time = settings.run_time;
+        self.native_request.p50_us(rate, WARM_UP)?;
+        self.request.p50_us(rate, WARM_UP)?;
+        let calls = pairs::run(
+            settings.rounds,
+            || self.native_call.took_p50_us(rate, time),
+            || self.call.took_p50_us(rate, time),
+        )?;
+        let requests = pairs::run(
+            settings.rounds,
+            || self.native_request.p50_us(rate, time),
+            || self.request.p50_us(rate, time),
+        )?;
+        let subject = format!("request {} {}", world.version(), rate.words);
+        let native = format!("native hyper {}", rate.words);
+        for (over, p50, pairs) in [(CALL, P50_CALL, calls), (REQUEST, P50_REQUEST, requests)] {
+            let added = pairs.iter().map(|pair| pair.subject - pair.baseline);
+            report.add(NAME, &subject, over, " us", Spread::of(added));
+            let baseline = pairs.iter().map(|pair| pair.baseline);
+            report.add(NAME, &native, p50, " us", Spread::of(baseline));
+        }
+        Ok(())
+    }
 }
 
 fn start(
@@ -81,18 +122,4 @@ fn start(
     servers::start_command(&server.name(), command, folder, address, path, |answer| {
         answer.check_hello()
     })
-}
-
-/// One run at the fixed rate, every answer checked.
-fn at_fixed_rate(server: &Running, path: &str, time: Duration) -> anyhow::Result<Latencies> {
-    let outcome = generator::run(&Plan {
-        address: server.address,
-        host: None,
-        paths: &[path],
-        connections: CONNECTIONS,
-        pace: Pace::PerSecond(RATE),
-        until: Until::Time(time),
-        check: &|_, answer| answer.check_hello(),
-    })?;
-    Ok(outcome.latencies)
 }

@@ -14,6 +14,7 @@ pub(crate) mod queues;
 pub(crate) mod scale;
 pub(crate) mod sdk_cost;
 pub(crate) mod service_calls;
+pub(crate) mod telemetry;
 pub(crate) mod throughput;
 
 use crate::report::Report;
@@ -78,6 +79,11 @@ pub(crate) const ALL: &[Scenario] = &[
         name: service_calls::NAME,
         question: "what does a call from one function to another of its app take?",
         run: service_calls::run,
+    },
+    Scenario {
+        name: telemetry::NAME,
+        question: "what do traces, logs and metrics for a collector cost a request?",
+        run: telemetry::run,
     },
     Scenario {
         name: key_value::NAME,

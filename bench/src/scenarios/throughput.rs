@@ -23,8 +23,8 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) run: wrk::Run,
-    /// NaN where the system doesn't tell.
-    cpu_us: f64,
+    /// Of the server, a request. NaN where the system doesn't tell.
+    pub(crate) cpu_us: f64,
 }
 
 pub(crate) fn run(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ use crate::load::http::{self, Answer};
 use crate::processes::Group;
 use crate::settings::Settings;
 pub(crate) use everwarm::{App, Everwarm, Isolation, World, app, command_up};
-pub(crate) use native::{Native, NativeProxy};
+pub(crate) use native::{Native, NativeProxy, NativeWriter};
 pub(crate) use nginx::{FILES as NGINX_FILES, Nginx};
 
 /// What every hello answers.

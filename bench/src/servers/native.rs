@@ -1,7 +1,7 @@
-//! Native hyper, built in this crate: the baseline of every pair. A hello, and a proxy.
+//! Native hyper, built in this crate: the baseline of every pair. A hello, one that writes to the disk first, and a proxy.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Server;
@@ -30,6 +30,33 @@ impl Server for Native {
     ) -> anyhow::Result<Command> {
         let mut command = Command::new(settings.programs.join("native_hyper"));
         command.arg(address.to_string());
+        Ok(command)
+    }
+}
+
+/// As [`Native`], but `GET /set` is answered once a page of `file` is written over and synced.
+#[derive(Debug)]
+pub(crate) struct NativeWriter {
+    pub(crate) file: PathBuf,
+}
+
+impl Server for NativeWriter {
+    fn name(&self) -> String {
+        "native hyper that writes".to_owned()
+    }
+
+    fn missing(&self, settings: &Settings) -> Option<String> {
+        Native.missing(settings)
+    }
+
+    fn command(
+        &self,
+        settings: &Settings,
+        folder: &Path,
+        address: SocketAddr,
+    ) -> anyhow::Result<Command> {
+        let mut command = Native.command(settings, folder, address)?;
+        command.arg("--write").arg(&self.file);
         Ok(command)
     }
 }

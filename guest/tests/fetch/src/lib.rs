@@ -7,6 +7,8 @@
 //! - the kind of the error, and on a second line what it says. Behind a body that broke off, a third line
 //!   says after how many bytes.
 //!
+//! `/timed` says besides, in `x-took-ns`, how long it took from making the request to having read its response.
+//!
 //! A `url` that is no URI is sent nowhere: the answer is a 200 that says `unsendable`, and why.
 
 mod passing;
@@ -31,6 +33,7 @@ async fn fetch(request: Request) -> Result {
     };
     match path.as_str() {
         "/get" => passing::get(url).await,
+        "/timed" => reporting::timed(url).await,
         "/post" => passing::post(url, request.into_body()).await,
         "/whole" => passing::whole(url, query.number("bytes").unwrap_or(1 << 20)).await,
         "/headers" => passing::headers(url, request.headers()).await,

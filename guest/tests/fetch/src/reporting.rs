@@ -3,7 +3,7 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use everwarm_sdk::http::{HeaderMap, HeaderValue, Uri, header};
@@ -70,6 +70,21 @@ pub(crate) async fn many(url: Uri, n: u64) -> Result {
         .into_iter()
         .map(|request| async { whole(send(request).await).await });
     Ok(join_all(sends).await.concat().into_response())
+}
+
+/// The response's body, and by this guest's clock how long it took to have it.
+pub(crate) async fn timed(url: Uri) -> Result {
+    let began = Instant::now();
+    let mut body = send(Request::get(url).body(())?).await?.into_body();
+    let mut read = Vec::new();
+    while let Some(chunk) = body.chunk().await {
+        read.extend_from_slice(&chunk?);
+    }
+    let took = began.elapsed();
+    let mut response = read.into_response();
+    let took = HeaderValue::from_str(&took.as_nanos().to_string())?;
+    response.headers_mut().insert("x-took-ns", took);
+    Ok(response)
 }
 
 pub(crate) async fn error(url: Uri) -> Result {
