@@ -22,10 +22,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Bytes of one connection that may wait; what is longer is written at once.
 const WAITING_BYTES_MAX: usize = 16 << 10;
-/// Bytes of room that a connection keeps when nothing waits.
-const KEPT_BYTES_MAX: usize = 2 << 10;
 /// Connections that may wait in one lane.
 const OUTBOX_MAX: usize = 64;
+/// Buffers that a lane keeps for the next responses; each has room for less than twice [`WAITING_BYTES_MAX`]. The one that was
+/// used last is the next: it is the likeliest to be in the cache.
+const SPARE_MAX: usize = 64;
 /// The next response is written together with all that wait, if the first has waited for so long.
 const WAIT_MAX: Duration = Duration::from_micros(500);
 
@@ -41,6 +42,8 @@ pub(super) struct Outbox {
 struct Waiting {
     connections: Vec<Rc<Outgoing>>,
     since: Option<Instant>,
+    /// Empty ones. Connections on which nothing waits have none.
+    spare: Vec<Vec<u8>>,
 }
 
 /// What one connection has waiting, and where it goes.
@@ -77,9 +80,23 @@ impl Outbox {
         // Writing wakes tasks at most, it runs none: nobody else borrows this meanwhile.
         let mut waiting = self.waiting.borrow_mut();
         waiting.since = None;
-        for outgoing in waiting.connections.drain(..) {
+        let Waiting {
+            connections, spare, ..
+        } = &mut *waiting;
+        for outgoing in connections.drain(..) {
             outgoing.write();
+            if outgoing.place.get() == Place::Nowhere {
+                let bytes = outgoing.bytes.take();
+                if spare.len() < SPARE_MAX {
+                    spare.push(bytes);
+                }
+            }
         }
+    }
+
+    /// A buffer with nothing in it.
+    fn spare(&self) -> Vec<u8> {
+        self.waiting.borrow_mut().spare.pop().unwrap_or_default()
     }
 
     fn add(&self, outgoing: &Rc<Outgoing>) {
@@ -112,7 +129,6 @@ impl Outgoing {
         };
         if written == bytes.len() {
             bytes.clear();
-            bytes.shrink_to(KEPT_BYTES_MAX);
             return self.place.set(Place::Nowhere);
         }
         bytes.drain(..written);
@@ -151,6 +167,7 @@ impl Outgoing {
             bytes.drain(..written);
         }
         if self.place.get() == Place::Stuck {
+            *bytes = Vec::new();
             self.place.set(Place::Nowhere);
         }
         Poll::Ready(Ok(()))
@@ -221,6 +238,9 @@ impl Write for Connection {
             return outgoing.poll_send(cx, bufs);
         }
         let mut bytes = outgoing.bytes.borrow_mut();
+        if bytes.capacity() == 0 {
+            *bytes = self.outbox.spare();
+        }
         for buf in bufs {
             bytes.extend_from_slice(buf);
         }
