@@ -6,7 +6,6 @@
 
 pub(crate) mod inner;
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use http::Method;
 
 use crate::exchange::Exchange;
 use crate::function::Function;
+use crate::hurry;
 use crate::invoke::Call;
 use crate::invoke::alone::{Alone, Start};
 use crate::invoke::shared::Shared;
@@ -31,11 +31,6 @@ use inner::LaneInner;
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often chores let others go before them, one after the other.
 const ROUNDS_MAX: usize = 4;
-
-thread_local! {
-    /// A request of this thread waits for what another of its tasks is about to do.
-    static HURRIED: Cell<bool> = const { Cell::new(false) };
-}
 
 /// See the module's documentation.
 #[derive(Clone)]
@@ -108,7 +103,7 @@ impl Lane {
             poll_fn(|cx| self.0.poll_due(cx, &mut sweep)).await;
             before_chores();
             for _ in 0..ROUNDS_MAX {
-                if !HURRIED.take() {
+                if !hurry::was_asked() {
                     break;
                 }
                 // Comes back when all that can run has run.
@@ -127,13 +122,6 @@ impl Lane {
     /// Has [`Self::janitor`] come round at the end of this turn, whether there are chores or not.
     pub fn call_janitor(&self) {
         self.0.call_janitor();
-    }
-
-    /// A request waits for what another task of this thread is about to do, as one does that sends a request or calls another
-    /// function: that goes before the chores of the thread's lane. Otherwise it would wait for the making of instances that
-    /// nobody needs yet.
-    pub fn hurry() {
-        HURRIED.set(true);
     }
 
     /// Runs work that no request waits for. It ends with the lane at the latest; whoever starts it bounds how long it

@@ -17,6 +17,7 @@ pub mod fault;
 mod fields;
 pub mod function;
 pub mod heavy;
+pub mod hurry;
 pub mod incremental;
 pub mod inspect;
 pub mod instance;

@@ -25,8 +25,8 @@ use http::HeaderValue;
 
 use crate::RequestId;
 use crate::function::FunctionSpec;
+use crate::hurry;
 use crate::invoke::hub::REQUESTS_PER_INSTANCE_MAX;
-use crate::lane::Lane;
 use crate::request::{BodyReader, Request, RequestBody};
 use crate::resource::Received;
 use crate::sandbox::Sandbox;
@@ -141,7 +141,7 @@ impl Sandbox {
             span,
         })?;
         self.subrequests_left = left;
-        Lane::hurry();
+        hurry::ask();
         Ok(future)
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use everwarm_engine::hurry;
 use everwarm_engine::lane::Lane;
 use everwarm_engine::own::Own;
 use everwarm_engine::request::Request;
@@ -242,8 +243,8 @@ async fn serve_tls(tls: Arc<Tls>, stream: TcpStream, outbox: Outbox, mut asked: 
 impl CallDesk for Desk {
     fn begin_call(&self, call: ServiceCall) {
         let (edge, lane, running) = (self.edge.clone(), self.lane.clone(), self.tasks.begin());
-        // It may come from another thread.
-        Lane::hurry();
+        // It may come from another thread, whose janitor was asked.
+        hurry::ask();
         tokio::task::spawn_local(async move {
             let _running = running;
             services::answer(edge, lane, call).await;
