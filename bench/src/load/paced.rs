@@ -1,5 +1,5 @@
-//! The median at a fixed rate of what two scenarios compare: a request's latency, or what the server says that a call took it
-//! makes for the request.
+//! The median at a fixed rate of what two scenarios compare: a request's latency, or how long the server says that the call took
+//! that it made for the request.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -18,24 +18,23 @@ const MEDIAN: usize = 500;
 /// A rate, and what the table calls a measure at it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    pub(crate) per_second: NonZeroU64,
+    per_second: NonZeroU64,
     pub(crate) words: &'static str,
 }
 
 /// The rates at which requests are measured that make others: nothing is busy at either, four programs on two cores.
 ///
 /// A thread that sleeps as long as at the first one finds its caches cold; the second is `latency`'s.
-pub(crate) const RATES: [Rate; 2] = [SLOW, FAST];
-/// See [`RATES`].
-pub(crate) const SLOW: Rate = Rate {
-    per_second: NonZeroU64::new(500).expect("500 is not zero"),
-    words: "at 500 requests/s",
-};
-/// See [`RATES`].
-pub(crate) const FAST: Rate = Rate {
-    per_second: NonZeroU64::new(2_000).expect("2,000 is not zero"),
-    words: "at 2,000 requests/s",
-};
+pub(crate) const RATES: [Rate; 2] = [
+    Rate {
+        per_second: NonZeroU64::new(500).expect("500 is not zero"),
+        words: "at 500 requests/s",
+    },
+    Rate {
+        per_second: NonZeroU64::new(2_000).expect("2,000 is not zero"),
+        words: "at 2,000 requests/s",
+    },
+];
 
 /// One thing to ask for.
 pub(crate) struct Asked<'a> {
